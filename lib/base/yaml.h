@@ -1,0 +1,21 @@
+/*
+ * yaml.h - YAML documents as JSON trees; the only user of libyaml.
+ *
+ * A node with a local tag becomes an object with one key, the tag: `!text` gives {"!text": null} and
+ * `!store_key abc` gives {"!store_key": "abc"}. Plain scalars follow the JSON schema of YAML 1.2: null, true, false and
+ * numbers are typed, everything else (off, on, yes, no among them) is a string. Aliases are copied, under a limit.
+ */
+#ifndef BVI_BASE_YAML_H
+#define BVI_BASE_YAML_H
+
+#include "base/json.h"
+
+/* Larger documents, deeper ones and ones with more nodes after alias expansion are refused. */
+#define BVI_YAML_BYTES_MAX (1024u * 1024u)
+#define BVI_YAML_DEPTH_MAX 64u
+#define BVI_YAML_NODES_MAX 100000u
+
+/* Exactly one document. Messages name line and column. */
+int bvi_yaml_parse(const char *text, size_t len, bvi_json **ret_root, bv_error **err);
+
+#endif
