@@ -1,0 +1,21 @@
+/**
+ * @file blockvisor/blockvisor.h
+ * All of the public interface but the adapters and the entry points of guest programs.
+ */
+#ifndef BLOCKVISOR_BLOCKVISOR_H
+#define BLOCKVISOR_BLOCKVISOR_H
+
+#include <blockvisor/ctx.h>
+#include <blockvisor/doc.h>
+#include <blockvisor/error.h>
+#include <blockvisor/export.h>
+#include <blockvisor/host.h>
+#include <blockvisor/image.h>
+#include <blockvisor/job.h>
+#include <blockvisor/memory.h>
+#include <blockvisor/node.h>
+#include <blockvisor/op.h>
+#include <blockvisor/server.h>
+#include <blockvisor/snapshot.h>
+
+#endif
