@@ -29,6 +29,9 @@
 #define BVI_AGENT_HEADERS_MAX  64u
 #define BVI_AGENT_CALLS_MAX    64u  /* under way at once on one agent */
 #define BVI_AGENT_RAMDISKS_MAX 16u
+#define BVI_ENGINE_CALLS_MAX   32u   /* under way at once for one node */
+#define BVI_ENGINE_SOURCES_MAX 4u    /* kept idle for one node */
+#define BVI_MANIFEST_PIECE_CHUNKS 256u /* of a manifest in one message, fewer when they are large */
 
 /* Capabilities, exchanged when a connection is made. */
 #define BVI_AGENT_CAN_DELETE   "delete_job"
