@@ -52,5 +52,7 @@ int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, in
 /* The parents of path below dir_fd, with the same rule. */
 int bvi_fs_mkdir_beneath(int dir_fd, const char *path, mode_t mode, bv_error **err);
 
+/* Writes everything, however often it takes; 0 or -errno. */
+int bvi_fs_write_all(int fd, const void *bytes, size_t len);
 
 #endif
