@@ -84,6 +84,10 @@ typedef struct bvi_driver_vtable {
     int (*stats)(bvi_driver *driver, const char *id, bvi_container_stats *ret_stats, bv_error **err);
     /* Argv prefix that runs a command inside the running container, for `bv node shell`; owned by the caller. */
     int (*exec_argv)(bvi_driver *driver, const char *id, bvi_strv *argv, bv_error **err);
+    /* Takes root_dir away (unmounts it) and keeps what the node wrote, so that the caller can move node_dir/upper aside
+     * for an upgrade or back for a rollback; prepare or start bring it back. BV_E_STATE while running. */
+    int (*unmount)(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
+                   bv_error **err);
 } bvi_driver_vtable;
 
 /* Every driver starts with this. */
@@ -108,7 +112,14 @@ int bvi_oci_driver_new(bv_ctx *ctx, const bvi_oci_opts *opts, bvi_driver **ret_d
 int bvi_fake_driver_new(bv_ctx *ctx, bvi_driver **ret_driver, bv_error **err);
 void bvi_fake_driver_fail(bvi_driver *driver, const char *operation, unsigned nth, int code);
 void bvi_fake_driver_kill(bvi_driver *driver, const char *id); /* as if the first process died */
+/* Never stops a container. A call that still runs is abandoned: its effect may happen, its `done` does not come. */
 void bvi_driver_free(bvi_driver *driver);
 BVI_DEFINE_FREEP(bvi_driver, bvi_driver_free)
+
+/* For drivers: checks a spec (BV_E_INVALID names the field), and a deep copy that lives as long as a call. */
+int bvi_container_spec_check(const bvi_container_spec *spec, bool to_run, bv_error **err);
+int bvi_container_spec_copy(const bvi_container_spec *spec, bvi_container_spec **ret_copy, bv_error **err);
+void bvi_container_spec_free(bvi_container_spec *copy); /* only what bvi_container_spec_copy() made */
+BVI_DEFINE_FREEP(bvi_container_spec, bvi_container_spec_free)
 
 #endif
