@@ -122,14 +122,14 @@ int bv_ctx_run(bv_ctx *ctx)
 
     if (!ctx)
         return BV_E_INVALID;
-    while (r >= 0 && !atomic_exchange(&ctx->stop, false))
+    while (r >= 0 && !atomic_exchange(&ctx->mail->stop, false))
         r = bv_ctx_dispatch(ctx, -1);
     return r < 0 ? r : 0;
 }
 
 void bv_ctx_stop(bv_ctx *ctx)
 {
-    atomic_store(&ctx->stop, true);
+    atomic_store(&ctx->mail->stop, true);
     bvi_mailbox_ring(ctx->mail);
 }
 
@@ -224,7 +224,6 @@ int bv_ctx_new(const bv_ctx_opts *opts, bv_ctx **ret_ctx, bv_error **err)
     ctx->armed_us = BVI_ARMED_NONE;
     ctx->watches.max = BVI_WATCH_FD_MAX;
     ctx->heap.max = BVI_TIMERS_MAX;
-    atomic_init(&ctx->stop, false);
     take_opts(ctx, opts);
     r = open_parts(ctx, opts, err);
     if (r < 0) {

@@ -57,6 +57,7 @@ struct bvi_timer {
 typedef struct bvi_mailbox {
     atomic_uint refs;
     atomic_bool rung; /* the eventfd was written and not yet drained */
+    atomic_bool stop; /* bv_ctx_run() shall return */
     int wake_fd;
     pthread_mutex_t lock;
     bv_op *cancels; /* operations to cancel, one reference each */
@@ -96,7 +97,6 @@ struct bv_ctx {
 
     unsigned depth; /* > 0: inside dispatch */
     bool closing;
-    atomic_bool stop;
     uint64_t random;
 };
 

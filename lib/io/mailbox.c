@@ -19,6 +19,7 @@ int bvi_mailbox_new(bvi_mailbox **ret_mail, bv_error **err)
         return bvi_fail_nomem(err);
     atomic_init(&mail->refs, 1);
     atomic_init(&mail->rung, false);
+    atomic_init(&mail->stop, false);
     mail->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (mail->wake_fd < 0) {
         r = bvi_fail_sys(err, errno, "cannot make an eventfd");
