@@ -125,11 +125,11 @@ static bool is_idle(drive *d)
 
 void drive_settle(drive *d)
 {
-    /* Some turns more than needed: bounded rounds, and hosts that learn of a timer one turn late. */
-    for (int i = 0, quiet = 0; quiet < 8; i++) {
+    /* More turns than needed: rounds are bounded, and we cannot ask every host whether a descriptor is ready. */
+    for (int i = 0, quiet = 0; quiet < (d->mode == DRIVE_OWN ? 4 : 64); i++) {
         ck_assert_int_lt(i, TURNS_MAX);
         turn(d, false);
-        quiet = is_idle(d) || i > 64 ? quiet + 1 : 0;
+        quiet = is_idle(d) || i > 256 ? quiet + 1 : 0;
     }
 }
 
