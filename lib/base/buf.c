@@ -37,13 +37,15 @@ int bvi_buf_reserve(bvi_buf *buf, size_t more)
 
     if (more > buf->max || buf->len > buf->max - more)
         return BV_E_LIMIT;
-    need = buf->len + more + 1;
-    if (need <= buf->cap)
+    need = buf->len + more;
+    if (need >= SIZE_MAX / 2)
+        return BV_E_NOMEM; /* keeps the sums here from wrapping */
+    if (++need <= buf->cap) /* and the zero */
         return 0;
-    while (cap < need) {
-        if (__builtin_mul_overflow(cap, (size_t)2, &cap))
-            return BV_E_NOMEM;
-    }
+    while (cap < need)
+        cap *= 2;
+    if (cap - 1 > buf->max)
+        cap = buf->max + 1; /* no more than will ever be used */
     data = bvi_realloc(buf->data, cap);
     if (!data)
         return BV_E_NOMEM;

@@ -3,7 +3,7 @@
  *
  * The content is always followed by a zero byte that does not count, so text can be passed on as it is.
  * Append functions return 0, BV_E_NOMEM, or BV_E_LIMIT when the maximum would be passed; the content is then
- * unchanged.
+ * unchanged. What is appended must not lie inside the buffer itself.
  */
 #ifndef BVI_BASE_BUF_H
 #define BVI_BASE_BUF_H

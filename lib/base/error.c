@@ -71,6 +71,7 @@ static const struct {
     { ENOMEM, BV_E_NOMEM },      { EINVAL, BV_E_INVALID },    { ENAMETOOLONG, BV_E_INVALID },
     { EBUSY, BV_E_BUSY },        { EAGAIN, BV_E_AGAIN },      { ETIMEDOUT, BV_E_TIMEOUT },
     { ECANCELED, BV_E_CANCELLED }, { ENOSYS, BV_E_UNSUPPORTED }, { EOPNOTSUPP, BV_E_UNSUPPORTED },
+    { ESRCH, BV_E_NOT_FOUND },   { ETXTBSY, BV_E_BUSY },      { EINTR, BV_E_AGAIN },
 };
 
 int bvi_code_from_errno(int errnum)
@@ -96,9 +97,13 @@ static void store_nomem(bv_error **err)
 static char *format_message(const char *fmt, va_list args)
 {
     char *text = bvi_vasprintf(fmt, args);
+    size_t len = BVI_ERROR_MESSAGE_MAX;
 
-    if (text && strlen(text) > BVI_ERROR_MESSAGE_MAX)
-        text[BVI_ERROR_MESSAGE_MAX] = '\0';
+    if (text && strlen(text) > len) {
+        while (len && ((unsigned char)text[len] & 0xC0) == 0x80)
+            len--; /* not in the middle of a character */
+        text[len] = '\0';
+    }
     return text;
 }
 
@@ -137,19 +142,16 @@ int bvi_fail_sys(bv_error **err, int errnum, const char *fmt, ...)
     int code = bvi_code_from_errno(errnum);
     char reason[128];
     bv_error *cause;
-    char *text;
     va_list args;
 
     if (!err)
         return code;
-    /* The XSI or the GNU variant may be in force; %m-free formatting keeps us independent of both. */
+    /* %m, because which of the two strerror_r() is declared depends on the C library. On the stack, because an
+     * allocation in between might change errno. */
     errno = errnum;
-    text = bvi_asprintf("%m");
-    if (!text) {
-        (void)snprintf(reason, sizeof(reason), "errno %d", errnum); /* fits */
-        text = bvi_strdup(reason);
-    }
-    cause = make(code, errnum, NULL, text);
+    if (snprintf(reason, sizeof(reason), "%m") < 0)
+        reason[0] = '\0';
+    cause = make(code, errnum, NULL, bvi_strdup(reason));
     va_start(args, fmt);
     *err = cause ? make(code, errnum, cause, format_message(fmt, args)) : NULL;
     va_end(args);
@@ -172,13 +174,15 @@ int bvi_wrap(bv_error **err, int code, const char *fmt, ...)
     bv_error *outer;
     va_list args;
 
-    if (!err || !*err || (*err)->depth + 1 >= BVI_ERROR_DEPTH_MAX)
+    if (!err || (*err && (*err)->depth + 1 >= BVI_ERROR_DEPTH_MAX))
         return code;
     va_start(args, fmt);
-    outer = make(code, (*err)->errnum, *err, format_message(fmt, args));
+    outer = make(code, 0, *err, format_message(fmt, args));
     va_end(args);
     if (outer)
-        *err = outer; /* else: the cause alone is better than nothing */
+        *err = outer;
+    else if (!*err)
+        store_nomem(err); /* with a cause: that alone is better than nothing */
     return code;
 }
 
@@ -255,8 +259,9 @@ bv_error *bvi_error_copy(const bv_error *err)
 {
     bv_error *first = NULL;
     bv_error **next = &first;
+    const bv_error *e = err;
 
-    for (const bv_error *e = err; e && !is_static(e); e = e->cause) {
+    for (; e && !is_static(e); e = e->cause) {
         *next = make(e->code, e->errnum, NULL, bvi_strdup(e->message));
         if (!*next) {
             bv_error_free(first);
@@ -266,8 +271,8 @@ bv_error *bvi_error_copy(const bv_error *err)
         (*next)->depth = e->depth;
         next = &(*next)->cause;
     }
-    if (!first && err)
-        store_nomem(&first);
+    if (e)
+        store_nomem(next);
     return first;
 }
 

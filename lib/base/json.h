@@ -1,8 +1,9 @@
 /*
  * json.h - JSON documents; the only user of cJSON. See doc/dev/json.md.
  *
- * Numbers keep their text: every 64-bit integer, signed or unsigned, survives parsing and printing. Objects keep
- * their key order and their unknown keys. A node belongs to its root; bvi_json_free() on the root frees all.
+ * Numbers keep their text: every 64-bit integer, signed or unsigned, survives parsing and printing, and so does the
+ * spelling of fractions. Objects keep their key order and their unknown keys; a repeated key is refused. A node belongs
+ * to its root; bvi_json_free() on the root frees all.
  * Getters named _get_ fail with BV_E_FORMAT and a message naming the key when it is missing or of another type;
  * those named _opt_ leave the default for a missing or null key and still fail for a wrong type.
  */
@@ -23,10 +24,13 @@ typedef enum bvi_json_type {
     BVI_JSON_OBJECT,
 } bvi_json_type;
 
-/* Deeper documents are refused. */
+/* Deeper and longer documents are refused, in parsing and in printing. Parsers of files set lower bounds of their own. */
 #define BVI_JSON_DEPTH_MAX 200u
+#define BVI_JSON_BYTES_MAX (256u * 1024u * 1024u)
 
+/* Strict; messages name line and column. */
 int bvi_json_parse(const char *text, size_t len, bvi_json **ret_root, bv_error **err);
+/* Zero-terminated text. Pretty: a line for each member, two blanks deep. */
 int bvi_json_print(const bvi_json *node, bool pretty, char **ret_text, bv_error **err);
 void bvi_json_free(bvi_json *root);
 BVI_DEFINE_FREEP(bvi_json, bvi_json_free)
@@ -50,6 +54,9 @@ bool bvi_json_is_true(const bvi_json *node);
 int bvi_json_int64(const bvi_json *node, int64_t *ret_value);   /* 0, or BV_E_FORMAT: not an integer in range */
 int bvi_json_uint64(const bvi_json *node, uint64_t *ret_value);
 int bvi_json_double(const bvi_json *node, double *ret_value);
+bool bvi_json_is_integer(const bvi_json *node);                /* a number without fraction and exponent */
+/* A string, or a number or boolean as it was written: what YAML means by `version: 1.10` where text is expected. */
+int bvi_json_scalar_text(const bvi_json *node, char **ret_text, bv_error **err);
 
 /* Reading a key of an object. Strings are borrowed from the document. */
 int bvi_json_get_string(const bvi_json *object, const char *key, const char **ret_value, bv_error **err);
@@ -69,14 +76,17 @@ int bvi_json_opt_bool(const bvi_json *object, const char *key, bool *value, bv_e
  */
 bvi_json *bvi_json_new_object(void);
 bvi_json *bvi_json_new_array(void);
-bvi_json *bvi_json_new_string(const char *text);  /* NULL text makes null */
+bvi_json *bvi_json_new_string(const char *text);  /* NULL makes null; bytes that are not UTF-8 become U+FFFD */
 bvi_json *bvi_json_new_string_n(const char *text, size_t len);
 bvi_json *bvi_json_new_int64(int64_t value);
 bvi_json *bvi_json_new_uint64(uint64_t value);
-bvi_json *bvi_json_new_double(double value);
+bvi_json *bvi_json_new_double(double value);      /* null when not finite; a whole value prints as 5.0 */
+bvi_json *bvi_json_new_number(const char *text);  /* text: a number in JSON's spelling, kept as it is */
 bvi_json *bvi_json_new_bool(bool value);
 bvi_json *bvi_json_new_null(void);
 int bvi_json_put(bvi_json *object, const char *key, bvi_json *value);
+int bvi_json_append(bvi_json *object, const char *key, bvi_json *value); /* put for a key known to be new; O(1) */
+int bvi_json_check_keys(const bvi_json *object, bv_error **err); /* BV_E_FORMAT when a key is repeated */
 int bvi_json_add(bvi_json *array, bvi_json *value);
 int bvi_json_put_string(bvi_json *object, const char *key, const char *text);
 int bvi_json_put_int64(bvi_json *object, const char *key, int64_t value);

@@ -1,6 +1,7 @@
 /*
  * vec.c - growable arrays with a maximum, and lists of strings on top.
  */
+#include <assert.h>
 #include <string.h>
 
 #include <blockvisor/error.h>
@@ -36,6 +37,7 @@ void bvi_vec_close_gap(void *items, size_t *len, size_t index, size_t item_size)
 {
     char *at = (char *)items + index * item_size;
 
+    assert(index < *len);
     memmove(at, at + item_size, (*len - index - 1) * item_size);
     (*len)--;
 }
