@@ -1,0 +1,340 @@
+/*
+ * node.c - one node: its parts, its status, its document.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/paths.h"
+#include "node/node.h"
+#include "node/node_env.h"
+#include "sys/fs.h"
+
+#define ENV_STRINGS_MAX 64u
+
+/* First process of every node, seen from inside. */
+static const char *const init_argv[] = {
+    BVI_NODE_BUNDLE_DIR "/current/" BVI_BUNDLE_INIT,
+    "--",
+    BVI_NODE_BUNDLE_DIR "/current/" BVI_BUNDLE_LOADER,
+    "--library-path",
+    BVI_NODE_BUNDLE_DIR "/current/" BVI_BUNDLE_LIBRARIES,
+    BVI_NODE_BUNDLE_DIR "/current/" BVI_BUNDLE_AGENT,
+    NULL,
+};
+
+/* ---- making ---- */
+
+static int find_image(bvi_node *node, bv_error **err)
+{
+    const bvi_image *image = bvi_image_store_find(node->manager->opts.images, node->state.image_id);
+
+    if (!image)
+        return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' is not in the store; import it again",
+                        node->state.image_id);
+    return bvi_node_state_set(&node->image_root, bvi_image_root(image), err);
+}
+
+/* Host directories that stand for the snapshot store inside the node: one key to read, one place to write. */
+static int make_store_binds(bvi_node *node, bv_error **err)
+{
+    const char *dir = node->manager->opts.store_dir;
+    const char *key = node->state.store_key;
+
+    if (!dir || !key || !*key)
+        return 0;
+    node->store_bind = bvi_asprintf("%s/%s", dir, key);
+    node->upload_bind = bvi_asprintf("%s/.staging/%s", dir, node->state.id);
+    return node->store_bind && node->upload_bind ? 0 : bvi_fail_nomem(err);
+}
+
+static void add_bind(bvi_node *node, const char *source, const char *destination, bool read_only)
+{
+    node->binds[node->spec.bind_count++] = (bvi_bind){ source, destination, read_only };
+}
+
+static void fill_spec(bvi_node *node)
+{
+    node->spec = (bvi_container_spec){
+        .id = node->state.id,
+        .hostname = node->state.name,
+        .image_root = node->image_root,
+        .node_dir = node->paths.dir,
+        .root_dir = node->paths.rootfs,
+        .binds = node->binds,
+        .argv = init_argv,
+        .env = (const char *const *)node->env_strings.items,
+        .network = strcmp(node->state.network, "none") == 0 ? BVI_NETWORK_NONE : BVI_NETWORK_HOST,
+        .memory_bytes = node->state.memory_mb * 1000000u,
+        .cpus = node->state.cpus,
+    };
+    add_bind(node, node->manager->opts.agent_dir, BVI_NODE_BUNDLE_DIR, true);
+    add_bind(node, node->paths.run, BVI_NODE_RUN_DIR, false);
+    add_bind(node, node->paths.data, BVI_NODE_DATA_DIR, false);
+    if (node->store_bind) {
+        add_bind(node, node->store_bind, BVI_NODE_STORE_DIR, true);
+        add_bind(node, node->upload_bind, BVI_NODE_UPLOAD_DIR, false);
+    }
+}
+
+static int make_env(bvi_node *node, bv_error **err)
+{
+    char **end;
+    int r = bvi_node_env_json(&node->state, node->manager->opts.host_name, &node->env, err);
+
+    if (r < 0)
+        return r;
+    node->params = node->state.properties ? bvi_json_copy(node->state.properties) : bvi_json_new_object();
+    if (!node->params)
+        return bvi_fail_nomem(err);
+    node->env_strings.max = ENV_STRINGS_MAX;
+    r = bvi_node_env_strings(node->env, &node->env_strings, err);
+    if (r < 0)
+        return r;
+    if (bvi_strv_add(&node->env_strings, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") < 0)
+        return bvi_fail_nomem(err);
+    end = bvi_vec_push(&node->env_strings); /* the closing NULL of an environment */
+    return end ? 0 : bvi_fail_nomem(err);
+}
+
+static void on_retry(bvi_timer *timer, void *data)
+{
+    bvi_node *node = data;
+
+    if (node->state.expected == BVI_EXPECT_RUNNING)
+        bvi_activity_begin(node, &bvi_start_sequence, false, NULL);
+    else if (node->state.expected == BVI_EXPECT_STOPPED && bvi_node_is_running(node))
+        bvi_activity_begin(node, &bvi_stop_sequence, true, NULL);
+}
+
+static int make_parts(bvi_node *node, bv_error **err)
+{
+    const bvi_agent_client_opts agent = { .socket_path = node->paths.agent_socket, .node_id = node->state.id };
+    int r;
+
+    if ((r = bvi_timer_new(node->ctx, on_retry, node, &node->retry, err)) < 0 ||
+        (r = make_env(node, err)) < 0 || (r = make_store_binds(node, err)) < 0 ||
+        (r = bvi_agent_client_new(node->ctx, &agent, &node->agent, err)) < 0)
+        return r;
+    if (find_image(node, err) < 0) {
+        /* The node can still be listed, stopped and deleted. */
+        bvi_node_set_problem(node, *err);
+        bv_error_free(*err);
+        *err = NULL;
+        node->image_root = bvi_strdup("");
+    }
+    fill_spec(node);
+    return 0;
+}
+
+int bvi_node_new(bvi_manager *manager, bvi_node_state *state, bvi_node **ret_node, bv_error **err)
+{
+    bv_error *local = NULL;
+    bvi_node *node = bvi_new0(bvi_node);
+    int r;
+
+    if (!node)
+        return bvi_fail_nomem(err);
+    node->manager = manager;
+    node->ctx = manager->ctx;
+    node->state = *state;
+    bvi_node_state_init(state);
+    bvi_activity_setup(node);
+    r = bvi_node_paths_init(&node->paths, manager->opts.paths->nodes_dir, node->state.id, &local);
+    if (r == 0)
+        r = make_parts(node, &local);
+    if (r < 0) {
+        bvi_node_free(node);
+        return bvi_error_move(err, local);
+    }
+    *ret_node = node;
+    return 0;
+}
+
+void bvi_node_release(bvi_node *node)
+{
+    if (node->freeing || node->activity.waiting)
+        return;
+    bvi_strv_done(&node->env_strings);
+    bvi_json_free(node->env);
+    bvi_json_free(node->params);
+    bvi_json_free(node->tasks);
+    bvi_free(node->image_root);
+    bvi_free(node->store_bind);
+    bvi_free(node->upload_bind);
+    bvi_node_paths_done(&node->paths);
+    bvi_node_state_done(&node->state);
+    bvi_free(node);
+}
+
+void bvi_node_free(bvi_node *node)
+{
+    if (!node)
+        return;
+    node->closing = node->freeing = true;
+    bvi_activity_teardown(node);
+    bvi_timer_free(node->retry);
+    bvi_timer_free(node->task_timer);
+    bvi_plugin_free(node->plugin);
+    bvi_agent_client_free(node->agent);
+    bvi_engine_server_free(node->engine);
+    node->freeing = false;
+    bvi_node_release(node);
+}
+
+/* ---- parts ---- */
+
+int bvi_node_save(bvi_node *node, bv_error **err)
+{
+    return bvi_node_state_save(node->paths.state, &node->state, err);
+}
+
+/* The root belongs to the node, which may have planted links: every step stays below it. */
+int bvi_node_write_env(bvi_node *node, bv_error **err)
+{
+    bvi_auto_free char *text = NULL;
+    bvi_auto_close int root = -1;
+    bvi_auto_close int dir = -1;
+    int r = bvi_node_env_text(node->env, &text, err);
+
+    if (r < 0)
+        return r;
+    root = open(node->paths.rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return bvi_fail_sys(err, errno, "cannot open '%s'", node->paths.rootfs);
+    if ((r = bvi_fs_mkdir_beneath(root, "var/lib/babel", 0755, err)) < 0 ||
+        (r = bvi_fs_open_beneath(root, "var/lib/babel", O_RDONLY | O_DIRECTORY, 0, &dir, err)) < 0)
+        return r;
+    return bvi_fs_replace_at(dir, "node_env", text, strlen(text), 0644, err);
+}
+
+int bvi_node_load_plugin(bvi_node *node, bv_error **err)
+{
+    bvi_plugin_env env = { 0 };
+    bvi_plugin_opts opts = { .root = node->image_root, .config_path = node->paths.plugin_config, .env = &env };
+    bvi_plugin *plugin = NULL;
+    int r;
+
+    bvi_node_plugin_env(node, &env);
+    r = bvi_plugin_load(node->ctx, &opts, &plugin, err);
+    if (r < 0)
+        return bvi_wrap(err, r, "plugin of image '%s'", node->state.image_uri);
+    bvi_plugin_free(node->plugin);
+    node->plugin = plugin;
+    return 0;
+}
+
+static void on_node_error(void *data, const char *text)
+{
+    bvi_node *node = data;
+
+    bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "babel: %s", text);
+    bvi_events_add(node->manager->opts.events, "node_error", node->state.name, NULL, "%s", text);
+}
+
+int bvi_node_serve_engine(bvi_node *node, bv_error **err)
+{
+    const bvi_engine_host host = { .data = node, .open_source = bvi_node_open_source, .bv_error = on_node_error };
+
+    if (node->engine)
+        return 0;
+    return bvi_engine_server_new(node->ctx, node->paths.engine_socket, &host, &node->engine, err);
+}
+
+/* ---- status ---- */
+
+bool bvi_node_is_running(const bvi_node *node)
+{
+    bvi_driver *driver = node->manager->opts.driver;
+
+    return driver->vtable->state(driver, node->state.id) == BVI_CONTAINER_RUNNING;
+}
+
+const char *bvi_node_status(const bvi_node *node)
+{
+    bool running = bvi_node_is_running(node);
+
+    if (node->activity.sequence)
+        return "busy";
+    if (node->state.expected == BVI_EXPECT_FAILED || running != (node->state.expected == BVI_EXPECT_RUNNING))
+        return "failed";
+    if (running && (!node->state.initialized || bvi_agent_client_state(node->agent) == BVI_AGENT_BROKEN))
+        return "failed";
+    return running ? "running" : "stopped";
+}
+
+void bvi_node_set_problem(bvi_node *node, const bv_error *err)
+{
+    bvi_free(node->state.problem);
+    node->state.problem = err ? bvi_error_text(err) : NULL;
+}
+
+void bvi_node_recover_later(bvi_node *node)
+{
+    int64_t pause_ms = BVI_NODE_RETRY_FIRST_MS;
+
+    if (node->state.expected == BVI_EXPECT_FAILED)
+        return;
+    node->failed_tries++;
+    if (node->failed_tries >= BVI_NODE_TRIES_MAX) {
+        node->state.expected = BVI_EXPECT_FAILED;
+        bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "giving up after %u tries: %s",
+                     node->failed_tries, node->state.problem ? node->state.problem : "unknown problem");
+        bvi_events_add(node->manager->opts.events, "node_failed", node->state.name, NULL, "%s",
+                       node->state.problem ? node->state.problem : "unknown problem");
+        return;
+    }
+    pause_ms <<= node->failed_tries - 1;
+    (void)bvi_timer_set(node->retry, bvi_ctx_jitter_ms(node->ctx, pause_ms, 10) * 1000, NULL); /* next restart retries */
+}
+
+/* ---- document ---- */
+
+static int put_image(bvi_json *root, const bvi_node_state *s)
+{
+    bvi_json *image = bvi_json_new_object();
+
+    if (bvi_json_put(root, "image", image) < 0)
+        return BV_E_NOMEM;
+    if (bvi_json_put_string(image, "id", s->image_id) < 0 || bvi_json_put_string(image, "name", s->image_uri) < 0 ||
+        bvi_json_put_string(image, "version", s->image_version) < 0 ||
+        bvi_json_put_string(image, "protocol", s->protocol_key) < 0 ||
+        bvi_json_put_string(image, "variant", s->variant_key) < 0)
+        return BV_E_NOMEM;
+    return 0;
+}
+
+static int put_times(bvi_json *root, const bvi_node *node)
+{
+    const bvi_node_state *s = &node->state;
+    bvi_driver *driver = node->manager->opts.driver;
+    pid_t pid = driver->vtable->pid(driver, s->id);
+    int64_t now = bvi_ctx_wall_us(node->ctx) / 1000000;
+    bool up = s->started_at >= 0 && pid > 0;
+
+    if (bvi_json_put_int64(root, "created_at", s->created_at) < 0 ||
+        bvi_json_put(root, "started_at", up ? bvi_json_new_int64(s->started_at) : bvi_json_new_null()) < 0 ||
+        bvi_json_put(root, "uptime_s", up ? bvi_json_new_int64(now - s->started_at) : bvi_json_new_null()) < 0 ||
+        bvi_json_put(root, "pid", pid > 0 ? bvi_json_new_int64(pid) : bvi_json_new_null()) < 0)
+        return BV_E_NOMEM;
+    return 0;
+}
+
+bvi_json *bvi_node_json(const bvi_node *node)
+{
+    const bvi_node_state *s = &node->state;
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+
+    if (!root || bvi_json_put_string(root, "id", s->id) < 0 || bvi_json_put_string(root, "name", s->name) < 0 ||
+        put_image(root, s) < 0 || bvi_json_put_string(root, "status", bvi_node_status(node)) < 0 ||
+        bvi_json_put_string(root, "work", bvi_activity_name(node)) < 0 ||
+        bvi_json_put_string(root, "expected_status", bvi_expected_name(s->expected)) < 0 ||
+        bvi_json_put_bool(root, "initialized", s->initialized) < 0 ||
+        bvi_json_put_string(root, "network", s->network) < 0 || bvi_json_put_string(root, "ip", s->ip) < 0 ||
+        bvi_json_put_string(root, "store_key", s->store_key) < 0 || put_times(root, node) < 0 ||
+        bvi_json_put(root, "properties", s->properties ? bvi_json_copy(s->properties) : bvi_json_new_object()) < 0 ||
+        bvi_json_put(root, "tags", s->tags ? bvi_json_copy(s->tags) : bvi_json_new_array()) < 0 ||
+        bvi_json_put_string(root, "problem", s->problem) < 0)
+        return NULL;
+    return bvi_take(root);
+}

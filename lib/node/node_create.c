@@ -1,0 +1,309 @@
+/*
+ * node_create.c - making a node from an image (spec host.md 9.1).
+ *
+ * The node's directory and state file, with the intent "create", come first; a crash before the end leaves a
+ * directory that the next start removes.
+ */
+#include <string.h>
+
+#include "base/id.h"
+#include "image/image_meta.h"
+#include "node/node.h"
+#include "sys/fs.h"
+
+/* Tries to make up a name that is free. */
+#define NAME_TRIES 32u
+
+static const char *const adjectives[] = { "quiet", "brave", "calm", "swift", "bright", "proud", "gentle", "lucky",
+                                          "eager", "noble", "sunny", "merry", "bold", "keen", "wise", "clever" };
+static const char *const colours[] = { "red", "blue", "green", "amber", "violet", "silver", "golden", "teal",
+                                       "coral", "ivory", "olive", "ruby", "indigo", "copper", "jade", "azure" };
+static const char *const animals[] = { "fox", "otter", "heron", "lynx", "raven", "badger", "falcon", "marten",
+                                       "beaver", "crane", "ibex", "owl", "puffin", "seal", "stoat", "wren" };
+
+static int make_up_name(bvi_manager *manager, char **ret_name, bv_error **err)
+{
+    for (unsigned i = 0; i < NAME_TRIES; i++) {
+        unsigned char dice[3] = { 0 };
+        char *name;
+        int r = bvi_random_bytes(dice, sizeof(dice), err);
+
+        if (r < 0)
+            return r;
+        name = bvi_asprintf("%s-%s-%s", adjectives[dice[0] % BVI_COUNT(adjectives)],
+                            colours[dice[1] % BVI_COUNT(colours)], animals[dice[2] % BVI_COUNT(animals)]);
+        if (!name)
+            return bvi_fail_nomem(err);
+        if (!bvi_manager_find(manager, name)) {
+            *ret_name = name;
+            return 0;
+        }
+        bvi_free(name);
+    }
+    return bvi_fail(err, BV_E_EXISTS, "no free name was found; give one");
+}
+
+static int choose_name(bvi_manager *manager, const char *wanted, char **ret_name, bv_error **err)
+{
+    if (!wanted)
+        return make_up_name(manager, ret_name, err);
+    if (!bvi_name_valid(wanted, BVI_NODE_NAME_MAX))
+        return bvi_fail(err, BV_E_INVALID, "'%s' is not a node name: use letters, digits, '.', '_' and '-', at most %u",
+                        wanted, BVI_NODE_NAME_MAX);
+    if (bvi_manager_find(manager, wanted))
+        return bvi_fail(err, BV_E_EXISTS, "a node with the name '%s' exists", wanted);
+    *ret_name = bvi_strdup(wanted);
+    return *ret_name ? 0 : bvi_fail_nomem(err);
+}
+
+/* The image's defaults, overridden by what the caller gave; unknown names are refused. */
+static int merge_properties(const bvi_image_meta *meta, const bvi_image_variant *variant, const bvi_json *given,
+                            bvi_json **ret_properties, bv_error **err)
+{
+    bvi_auto_json bvi_json *merged = bvi_json_new_object();
+    size_t count = 0;
+    const bvi_image_property *properties = bvi_image_meta_properties(meta, variant, &count);
+
+    if (!merged)
+        return bvi_fail_nomem(err);
+    for (size_t i = 0; i < count; i++) {
+        if (bvi_json_put_string(merged, properties[i].key, properties[i].default_value) < 0)
+            return bvi_fail_nomem(err);
+    }
+    bvi_json_each(it, given) {
+        const char *key = bvi_json_key(it);
+
+        if (!bvi_json_find(merged, key))
+            return bvi_fail(err, BV_E_INVALID, "the image has no property '%s'", key);
+        if (!bvi_json_string(it))
+            return bvi_fail(err, BV_E_INVALID, "property '%s' must be a string", key);
+        if (bvi_json_put_string(merged, key, bvi_json_string(it)) < 0)
+            return bvi_fail_nomem(err);
+    }
+    *ret_properties = bvi_take(merged);
+    return 0;
+}
+
+static int check_network(const char *network, bv_error **err)
+{
+    if (strcmp(network, "host") == 0 || strcmp(network, "none") == 0)
+        return 0;
+    return bvi_fail(err, BV_E_INVALID, "network '%s': must be \"host\" or \"none\"", network);
+}
+
+static int check_tags(const bvi_json *tags, bv_error **err)
+{
+    bvi_json_each(it, tags) {
+        if (!bvi_json_string(it))
+            return bvi_fail(err, BV_E_INVALID, "tags must be strings");
+    }
+    return 0;
+}
+
+static int set_numbers(bvi_node_state *state, const bvi_json *args, bv_error **err)
+{
+    const bvi_json *cpus = bvi_json_find(args, "cpus");
+    int r;
+
+    if ((r = bvi_json_opt_uint64(args, "memory_mb", &state->memory_mb, err)) < 0 ||
+        (r = bvi_json_opt_int64(args, "snapshot_version", &state->snapshot_version, err)) < 0)
+        return r;
+    if (cpus && (bvi_json_double(cpus, &state->cpus) < 0 || state->cpus < 0))
+        return bvi_fail(err, BV_E_INVALID, "'cpus' must be zero or more");
+    return 0;
+}
+
+static int set_texts(bvi_node_state *state, const bvi_image *image, const bvi_image_meta *meta,
+                     const bvi_image_variant *variant, const bvi_json *args, bv_error **err)
+{
+    const char *network = "host";
+    const char *store_key = variant->store_key;
+    int r;
+
+    if ((r = bvi_json_opt_string(args, "network", &network, err)) < 0 || (r = check_network(network, err)) < 0 ||
+        (r = bvi_json_opt_string(args, "store_key", &store_key, err)) < 0)
+        return r;
+    if (store_key && *store_key && !bvi_name_valid(store_key, 128))
+        return bvi_fail(err, BV_E_INVALID, "'%s' is not a store key", store_key);
+    if ((r = bvi_node_state_set(&state->network, network, err)) < 0 ||
+        (r = bvi_node_state_set(&state->store_key, store_key ? store_key : "", err)) < 0 ||
+        (r = bvi_node_state_set(&state->protocol_key, meta->protocol_key, err)) < 0 ||
+        (r = bvi_node_state_set(&state->variant_key, variant->key, err)) < 0 ||
+        (r = bvi_node_state_set(&state->image_id, bvi_image_id(image), err)) < 0 ||
+        (r = bvi_node_state_set(&state->image_uri, bvi_image_name(image), err)) < 0 ||
+        (r = bvi_node_state_set(&state->image_version, meta->version, err)) < 0 ||
+        (r = bvi_node_state_set(&state->ip, strcmp(network, "host") == 0 ? "127.0.0.1" : "", err)) < 0)
+        return r;
+    return bvi_node_state_set(&state->gateway, "", err);
+}
+
+static int set_documents(bvi_node_state *state, const bvi_image_meta *meta, const bvi_image_variant *variant,
+                         const bvi_json *args, bv_error **err)
+{
+    const bvi_json *tags = bvi_json_find(args, "tags");
+    int r = check_tags(tags, err);
+
+    if (r == 0)
+        r = merge_properties(meta, variant, bvi_json_find(args, "properties"), &state->properties, err);
+    if (r < 0)
+        return r;
+    state->tags = bvi_json_type_of(tags) == BVI_JSON_ARRAY ? bvi_json_copy(tags) : bvi_json_new_array();
+    state->ramdisks = bvi_image_variant_ramdisks(variant);
+    return state->tags && state->ramdisks ? 0 : bvi_fail_nomem(err);
+}
+
+static int make_state(bvi_manager *manager, const bvi_json *args, bvi_node_state *state, bv_error **err)
+{
+    const bvi_image *image;
+    const bvi_image_meta *meta;
+    const bvi_image_variant *variant;
+    const char *image_name = NULL, *variant_key = NULL, *name = NULL;
+    int r;
+
+    if ((r = bvi_json_get_string(args, "image", &image_name, err)) < 0 ||
+        (r = bvi_json_opt_string(args, "variant", &variant_key, err)) < 0 ||
+        (r = bvi_json_opt_string(args, "name", &name, err)) < 0)
+        return r;
+    image = bvi_image_store_find(manager->opts.images, image_name);
+    if (!image)
+        return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' is not in the store; see `bv image ls`", image_name);
+    meta = bvi_image_meta_of(image);
+    variant = bvi_image_meta_variant(meta, variant_key);
+    if (!variant)
+        return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' has no variant '%s'", image_name,
+                        variant_key ? variant_key : "");
+    state->id = bvi_malloc(BVI_ID_TEXT_SIZE);
+    if (!state->id)
+        return bvi_fail_nomem(err);
+    if ((r = bvi_id_new(state->id, err)) < 0 || (r = choose_name(manager, name, &state->name, err)) < 0 ||
+        (r = set_texts(state, image, meta, variant, args, err)) < 0 || (r = set_numbers(state, args, err)) < 0)
+        return r;
+    state->created_at = bvi_ctx_wall_us(manager->ctx) / 1000000;
+    state->intent = BVI_INTENT_CREATE;
+    return set_documents(state, meta, variant, args, err);
+}
+
+void bvi_manager_create(bvi_manager *manager, const bvi_json *args, bvi_reply *reply)
+{
+    bvi_node_state state;
+    bvi_node *node = NULL;
+    bv_error *err = NULL;
+    int r;
+
+    bvi_node_state_init(&state);
+    r = make_state(manager, args, &state, &err);
+    if (r == 0)
+        r = bvi_node_new(manager, &state, &node, &err);
+    if (r == 0) {
+        r = bvi_manager_register(manager, node, &err);
+        if (r < 0)
+            bvi_node_free(node);
+    }
+    bvi_node_state_done(&state);
+    if (r < 0) {
+        (void)bvi_wrap(&err, r, "cannot create node"); /* the code stays */
+        bvi_reply_fail(reply, err);
+        return;
+    }
+    bvi_activity_begin(node, &bvi_create_sequence, false, reply);
+}
+
+/* ---- steps ---- */
+
+static int make_dirs(bvi_node *node, bv_error **err)
+{
+    const char *const dirs[] = { node->paths.data, node->paths.run, node->store_bind, node->upload_bind };
+    int r = bvi_fs_mkdir(node->paths.dir, 0711, err);
+
+    for (size_t i = 0; r == 0 && i < BVI_COUNT(dirs); i++)
+        r = dirs[i] ? bvi_fs_mkdir(dirs[i], 0755, err) : 0;
+    return r < 0 ? r : BVI_STEP_DONE;
+}
+
+static int save(bvi_node *node, bv_error **err)
+{
+    int r = bvi_node_save(node, err);
+
+    return r < 0 ? r : BVI_STEP_DONE;
+}
+
+static int load_plugin(bvi_node *node, bv_error **err)
+{
+    int r = bvi_node_load_plugin(node, err);
+
+    return r < 0 ? r : BVI_STEP_DONE;
+}
+
+static void on_driver(const bv_error *err, void *data)
+{
+    bvi_activity_step_done(data, bvi_error_copy(err));
+}
+
+static int prepare_root(bvi_node *node, bv_error **err)
+{
+    bvi_driver *driver = node->manager->opts.driver;
+    int r = driver->vtable->prepare(driver, &node->spec, on_driver, node, err);
+
+    return r < 0 ? r : BVI_STEP_WAIT;
+}
+
+static int write_env(bvi_node *node, bv_error **err)
+{
+    int r = bvi_node_write_env(node, err);
+
+    return r < 0 ? r : BVI_STEP_DONE;
+}
+
+static int finish(bvi_node *node, bv_error **err)
+{
+    node->state.intent = BVI_INTENT_NONE;
+    return save(node, err);
+}
+
+static const bvi_step create_steps[] = {
+    { "make its directories", make_dirs },
+    { "record that it is being made", save },
+    { "load its plugin", load_plugin },
+    { "prepare its root", prepare_root },
+    { "write its environment", write_env },
+    { "record that it exists", finish },
+    { NULL, NULL },
+};
+
+static int remove_container(bvi_node *node, bv_error **err)
+{
+    bvi_driver *driver = node->manager->opts.driver;
+    int r = driver->vtable->remove(driver, &node->spec, on_driver, node, err);
+
+    return r < 0 ? r : BVI_STEP_WAIT;
+}
+
+static int remove_dir(bvi_node *node, bv_error **err)
+{
+    int r = bvi_fs_remove_tree(node->paths.dir, err);
+
+    return r < 0 ? r : BVI_STEP_DONE;
+}
+
+static const bvi_step undo_steps[] = {
+    { "remove its container", remove_container },
+    { "remove its directory", remove_dir },
+    { NULL, NULL },
+};
+
+static bvi_json *created(bvi_node *node, const bv_error *err)
+{
+    if (err) {
+        bvi_manager_forget(node->manager, node);
+        return NULL;
+    }
+    bvi_log_full(node->ctx, BV_LOG_INFO, "node", node->state.id, NULL, "created as '%s' from image '%s'",
+                 node->state.name, node->state.image_uri);
+    bvi_events_add(node->manager->opts.events, "node_created", node->state.name, NULL, "created from image %s",
+                   node->state.image_uri);
+    return bvi_node_json(node);
+}
+
+const bvi_sequence bvi_create_sequence = {
+    .name = "create", .steps = create_steps, .undo = undo_steps, .finished = created, .frees_on_failure = true
+};
