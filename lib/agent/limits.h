@@ -25,13 +25,17 @@
 #define BVI_AGENT_NAME_MAX     128u                  /* jobs, store keys */
 #define BVI_AGENT_HEADER_MAX   8192u                 /* one header's name or value */
 
+#define BVI_ARCHIVE_PIECE_BYTES (256u * 1024u)       /* aimed at when lists of chunks are cut into messages */
+#define BVI_ARCHIVE_MESSAGE_MAX (1024u * 1024u)      /* of one such message */
+#define BVI_ENGINE_MANIFEST_MAX (512u * 1024u * 1024u) /* of all messages of one manifest */
+
 /* Counts. */
 #define BVI_AGENT_HEADERS_MAX  64u
 #define BVI_AGENT_CALLS_MAX    64u  /* under way at once on one agent */
 #define BVI_AGENT_RAMDISKS_MAX 16u
+#define BVI_AGENT_UPLOADS_MAX  16u /* files being written at once */
 #define BVI_ENGINE_CALLS_MAX   32u   /* under way at once for one node */
 #define BVI_ENGINE_SOURCES_MAX 4u    /* kept idle for one node */
-#define BVI_MANIFEST_PIECE_CHUNKS 256u /* of a manifest in one message, fewer when they are large */
 
 /* Capabilities, exchanged when a connection is made. */
 #define BVI_AGENT_CAN_DELETE   "delete_job"
