@@ -1,0 +1,111 @@
+/*
+ * store.h - where archives are kept, behind one interface: a directory, or a web server.
+ *
+ * Small objects (manifests, reservations) go through the store's own calls; chunks are fetched and put by URL, which
+ * the store only names. One request is one call of `done`, from dispatch, never from inside bvi_store_call(). Several
+ * requests may be under way. A store belongs to its context's thread and outlives its requests.
+ */
+#ifndef BVI_TRANSFER_STORE_H
+#define BVI_TRANSFER_STORE_H
+
+#include "io/loop.h"
+#include "transfer/chunk.h"
+
+#define BVI_STORE_KEY_MAX 128u           /* characters of a store key */
+#define BVI_STORE_VERSIONS_MAX 100000u   /* versions of one key that are looked at */
+#define BVI_STORE_LEASE_MAX 64u
+/* A reservation nobody holds and nobody renewed for so long may be taken over. */
+#define BVI_STORE_LEASE_SECS 3600u
+
+typedef enum bvi_store_verb {
+    BVI_STORE_GET,      /* key, max -> bytes */
+    BVI_STORE_PUT,      /* key, bytes: durable and whole, or not at all */
+    BVI_STORE_STAT,     /* key -> size */
+    BVI_STORE_VERSIONS, /* store_key -> versions that are complete, ascending */
+    BVI_STORE_RESERVE,  /* store_key, version (0: next), lease -> version */
+    BVI_STORE_RELEASE,  /* store_key, version: complete, or given up */
+    BVI_STORE_LIST,     /* store_key (NULL: all) -> infos */
+    BVI_STORE_PRUNE,    /* store_key (NULL: all), max_age_secs: removes abandoned uploads -> size: how many */
+    BVI_STORE_VERBS,
+} bvi_store_verb;
+
+typedef struct bvi_store_request {
+    bvi_store_verb verb;
+    const char *key;       /* object key; copied */
+    const char *store_key; /* copied */
+    uint64_t version;
+    const char *lease;     /* copied; NULL: whoever holds it */
+    size_t max;            /* GET: BV_E_LIMIT beyond it */
+    const char *bytes;     /* PUT: borrowed until done */
+    size_t len;
+    uint64_t max_age_secs;
+} bvi_store_request;
+
+typedef struct bvi_snapshot_info {
+    char key[BVI_STORE_KEY_MAX + 1];
+    uint64_t version;
+    uint64_t total_bytes;
+    uint64_t stored_bytes;
+    uint32_t chunks;
+    bvi_compression compression;
+    int64_t created_us; /* since 1970 */
+} bvi_snapshot_info;
+
+/* Valid during the call only. */
+typedef struct bvi_store_reply {
+    const char *bytes;
+    size_t len;
+    uint64_t size;
+    uint64_t version;
+    const uint64_t *versions;
+    size_t n_versions;
+    const bvi_snapshot_info *infos;
+    size_t n_infos;
+} bvi_store_reply;
+
+typedef void (*bvi_store_fn)(const bv_error *err, const bvi_store_reply *reply, void *data);
+
+typedef struct bvi_store bvi_store;
+
+typedef struct bvi_store_vtable {
+    const char *name;
+    int (*call)(bvi_store *store, const bvi_store_request *request, bvi_store_fn done, void *data, bv_error **err);
+    char *(*url)(const bvi_store *store, const char *key); /* where the object is; NULL: no memory */
+    void (*cancel)(bvi_store *store);                       /* hurries all requests */
+    void (*free)(bvi_store *store);                         /* nothing is under way */
+} bvi_store_vtable;
+
+struct bvi_store {
+    const bvi_store_vtable *vtable;
+    bv_ctx *ctx;
+};
+
+/* "dir:/path" (or "file:///path"), "http://..." or "https://...". */
+int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error **err);
+int bvi_store_dir_open(bv_ctx *ctx, const char *root, bvi_store **ret_store, bv_error **err);  /* makes the root */
+int bvi_store_http_open(bv_ctx *ctx, const char *base, bvi_store **ret_store, bv_error **err);
+
+static inline int bvi_store_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done, void *data,
+                                 bv_error **err)
+{
+    return store->vtable->call(store, request, done, data, err);
+}
+static inline void bvi_store_free(bvi_store *store)
+{
+    if (store)
+        store->vtable->free(store);
+}
+BVI_DEFINE_FREEP(bvi_store, bvi_store_free)
+
+/* Letters, digits, '-' and '_'; keys in a store are lower case, so the copy is. */
+int bvi_store_key_normalise(const char *store_key, char **ret_key, bv_error **err);
+/* "<store_key>/<version>/<name>" and "<store_key>/<version>/data.part_<index>". NULL: no memory. */
+char *bvi_store_object_key(const char *store_key, uint64_t version, const char *name);
+char *bvi_store_chunk_key(const char *store_key, uint64_t version, uint32_t index);
+
+#define BVI_STORE_HEADER "manifest-header.json"
+#define BVI_STORE_BODY "manifest-body.json"
+#define BVI_STORE_LOCK ".lock"
+#define BVI_STORE_CHUNK_PREFIX "data.part_"
+
+#endif
