@@ -133,7 +133,7 @@ static void advance(void *data)
             r = current(activity)->run(node, &err);
         }
         if (r == BVI_STEP_WAIT) {
-            activity->waiting = true;
+            activity->in_step = true;
             return;
         }
         if (r == BVI_STEP_DONE)
@@ -146,7 +146,7 @@ static void advance(void *data)
 
 void bvi_activity_step_done(bvi_node *node, bv_error *err)
 {
-    node->activity.waiting = false;
+    node->activity.in_step = false;
     if (node->closing) {
         bv_error_free(err);
         bvi_node_release(node);

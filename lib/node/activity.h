@@ -42,7 +42,7 @@ typedef struct bvi_activity {
     const bvi_sequence *sequence; /* NULL: none under way */
     size_t index;
     bool undoing;
-    bool waiting;              /* a step continues later and will call bvi_activity_step_done() */
+    bool in_step;              /* a step continues later and will call bvi_activity_step_done() */
     bool forced;
     bool abort;                /* somebody wants it to end early */
     bv_error *failure;

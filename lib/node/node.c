@@ -1,6 +1,7 @@
 /*
  * node.c - one node: its parts, its status, its document.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -153,7 +154,7 @@ int bvi_node_new(bvi_manager *manager, bvi_node_state *state, bvi_node **ret_nod
 
 void bvi_node_release(bvi_node *node)
 {
-    if (node->freeing || node->activity.waiting)
+    if (node->freeing || node->activity.in_step)
         return;
     bvi_strv_done(&node->env_strings);
     bvi_json_free(node->env);

@@ -18,10 +18,13 @@
 #define BVI_NODE_TRIES_MAX      3u
 #define BVI_NODE_RETRY_FIRST_MS 15000
 
+typedef struct bvi_log_reader bvi_log_reader; /* node_logs.c: a caller waiting for output */
+
 struct bvi_manager {
     bv_ctx *ctx;
     bvi_manager_opts opts;
     BVI_VEC(bvi_node *) nodes; /* ordered by name */
+    BVI_VEC(bvi_log_reader *) log_readers;
 };
 
 struct bvi_node {
@@ -100,6 +103,14 @@ void bvi_node_exec(bvi_node *node, bvi_reply *reply);
 void bvi_node_upload(bvi_node *node, bvi_reply *reply);
 void bvi_node_job_call(bvi_node *node, const char *method, const bvi_json *args, bvi_reply *reply);
 void bvi_node_job_logs(bvi_node *node, const bvi_json *args, bvi_reply *reply);
+void bvi_log_reader_cancel(void *reader);
+/* Job documents from the agent's job infos; NULL: no memory. */
+bvi_json *bvi_node_job_json(const char *name, const bvi_json *info);
+bvi_json *bvi_node_jobs_json(const bvi_json *infos);
+/* The document of the latest version of a key; `done` owns the snapshot. */
+int bvi_manager_latest_snapshot(bvi_manager *manager, const char *key,
+                                void (*done)(const bv_error *err, bvi_json *snapshot, void *data), void *data,
+                                bv_error **err);
 void bvi_manager_create(bvi_manager *manager, const bvi_json *args, bvi_reply *reply);
 
 #endif

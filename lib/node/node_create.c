@@ -57,17 +57,17 @@ static int choose_name(bvi_manager *manager, const char *wanted, char **ret_name
 }
 
 /* The image's defaults, overridden by what the caller gave; unknown names are refused. */
-static int merge_properties(const bvi_image_meta *meta, const bvi_image_variant *variant, const bvi_json *given,
-                            bvi_json **ret_properties, bv_error **err)
+static int merge_properties(const bvi_image_variant *variant, const bvi_json *given, bvi_json **ret_properties,
+                            bv_error **err)
 {
     bvi_auto_json bvi_json *merged = bvi_json_new_object();
-    size_t count = 0;
-    const bvi_image_property *properties = bvi_image_meta_properties(meta, variant, &count);
 
     if (!merged)
         return bvi_fail_nomem(err);
-    for (size_t i = 0; i < count; i++) {
-        if (bvi_json_put_string(merged, properties[i].key, properties[i].default_value) < 0)
+    for (size_t i = 0; i < variant->properties.len; i++) {
+        const bvi_image_property *property = &variant->properties.items[i];
+
+        if (bvi_json_put_string(merged, property->key, property->default_value) < 0)
             return bvi_fail_nomem(err);
     }
     bvi_json_each(it, given) {
@@ -137,18 +137,18 @@ static int set_texts(bvi_node_state *state, const bvi_image *image, const bvi_im
     return bvi_node_state_set(&state->gateway, "", err);
 }
 
-static int set_documents(bvi_node_state *state, const bvi_image_meta *meta, const bvi_image_variant *variant,
-                         const bvi_json *args, bv_error **err)
+static int set_documents(bvi_node_state *state, const bvi_image_variant *variant, const bvi_json *args,
+                         bv_error **err)
 {
     const bvi_json *tags = bvi_json_find(args, "tags");
     int r = check_tags(tags, err);
 
     if (r == 0)
-        r = merge_properties(meta, variant, bvi_json_find(args, "properties"), &state->properties, err);
+        r = merge_properties(variant, bvi_json_find(args, "properties"), &state->properties, err);
     if (r < 0)
         return r;
     state->tags = bvi_json_type_of(tags) == BVI_JSON_ARRAY ? bvi_json_copy(tags) : bvi_json_new_array();
-    state->ramdisks = bvi_image_variant_ramdisks(variant);
+    state->ramdisks = bvi_json_copy(variant->ramdisks);
     return state->tags && state->ramdisks ? 0 : bvi_fail_nomem(err);
 }
 
@@ -180,7 +180,7 @@ static int make_state(bvi_manager *manager, const bvi_json *args, bvi_node_state
         return r;
     state->created_at = bvi_ctx_wall_us(manager->ctx) / 1000000;
     state->intent = BVI_INTENT_CREATE;
-    return set_documents(state, meta, variant, args, err);
+    return set_documents(state, variant, args, err);
 }
 
 void bvi_manager_create(bvi_manager *manager, const bvi_json *args, bvi_reply *reply)

@@ -53,6 +53,19 @@ static int need_tasks(bvi_node *node, bv_error **err)
     return node->tasks ? 0 : load(node, err);
 }
 
+static void task_done(bv_op *op, const bvi_plugin_value *value, const bv_error *err, void *data)
+{
+    bvi_node *node = data;
+
+    /* The plugin's calls end before their node does; a cancelled one may end after it. */
+    if (err && bv_error_code(err) != BV_E_CANCELLED) {
+        bvi_auto_free char *text = bvi_error_text(err);
+
+        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "scheduled function failed: %s",
+                     text ? text : "out of memory");
+    }
+}
+
 static void run_task(bvi_node *node, const bvi_json *task)
 {
     const char *function = bvi_json_string(bvi_json_find(task, "function"));
@@ -60,8 +73,8 @@ static void run_task(bvi_node *node, const bvi_json *task)
 
     if (!function || !node->plugin || strcmp(bvi_node_status(node), "running") != 0)
         return;
-    if (bvi_plugin_call(node->plugin, function, bvi_json_string(bvi_json_find(task, "param")), 0, NULL, NULL, NULL,
-                        &err) < 0) {
+    if (bvi_plugin_call(node->plugin, function, bvi_json_string(bvi_json_find(task, "param")), 0, task_done, node,
+                        NULL, &err) < 0) {
         bvi_auto_free char *text = bvi_error_text(err);
 
         bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "scheduled function '%s': %s", function,
