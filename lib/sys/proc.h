@@ -20,6 +20,8 @@ bool bvi_proc_is_alive(const bvi_proc_id *id);                         /* same s
 /* A pidfd of exactly this process (close-on-exec, non-blocking); BV_E_NOT_FOUND when it is gone. */
 int bvi_proc_open(const bvi_proc_id *id, int *ret_pidfd, bv_error **err);
 int bvi_proc_signal(const bvi_proc_id *id, int signum, bv_error **err); /* through a pidfd; gone is fine */
+int bvi_pidfd_signal(int pidfd, int signum);                             /* 0 or -errno; -ESRCH: gone */
+int bvi_proc_parent(pid_t pid, pid_t *ret_parent);                       /* 0 or BV_E_NOT_FOUND */
 
 typedef struct bvi_spawn {
     const char *const *argv;   /* argv[0] is looked up as a path, not in PATH, unless use_path */
