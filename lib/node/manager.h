@@ -26,6 +26,7 @@ typedef struct bvi_manager_opts {
     bvi_driver *driver;
     bvi_image_store *images;
     bvi_store *store;         /* snapshots */
+    const char *store_uri;    /* the same store, for sources of their own */
     const char *store_dir;    /* host directory of a directory store; NULL for others */
     bvi_events *events;
     const char *agent_dir;    /* the bundle; mounted into every node */

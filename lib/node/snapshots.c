@@ -1,0 +1,159 @@
+/*
+ * snapshots.c - what a store holds, as documents; and what a node asks of it.
+ */
+#include <string.h>
+
+#include "node/node.h"
+#include "node/node_source.h"
+#include "node/snapshots.h"
+#include "transfer/source_store.h"
+
+bvi_json *bvi_snapshot_json(const bvi_snapshot_info *info)
+{
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+
+    if (!root || bvi_json_put_string(root, "key", info->key) < 0 ||
+        bvi_json_put_uint64(root, "version", info->version) < 0 ||
+        bvi_json_put_uint64(root, "total_bytes", info->total_bytes) < 0 ||
+        bvi_json_put_uint64(root, "stored_bytes", info->stored_bytes) < 0 ||
+        bvi_json_put_uint64(root, "chunks", info->chunks) < 0 ||
+        bvi_json_put(root, "compression", bvi_compression_to_json(&info->compression)) < 0 ||
+        bvi_json_put_int64(root, "created_at", info->created_us / 1000000) < 0)
+        return NULL;
+    return bvi_take(root);
+}
+
+static bvi_json *list_json(const bvi_store_reply *listed)
+{
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    bvi_json *list = bvi_json_new_array();
+
+    if (!root || bvi_json_put(root, "snapshots", list) < 0)
+        return NULL;
+    for (size_t i = 0; i < listed->n_infos; i++) {
+        if (bvi_json_add(list, bvi_snapshot_json(&listed->infos[i])) < 0)
+            return NULL;
+    }
+    return bvi_take(root);
+}
+
+static void on_list(const bv_error *err, const bvi_store_reply *listed, void *data)
+{
+    if (err)
+        bvi_reply_fail(data, bvi_error_copy(err));
+    else
+        bvi_reply_ok(data, list_json(listed));
+}
+
+void bvi_snapshots_list(bvi_store *store, const char *key, bvi_reply *reply)
+{
+    const bvi_store_request request = { .verb = BVI_STORE_LIST, .store_key = key };
+    bv_error *err = NULL;
+
+    if (bvi_store_call(store, &request, on_list, reply, &err) < 0)
+        bvi_reply_fail(reply, err);
+}
+
+/* ---- what a node's work asks ---- */
+
+typedef struct latest {
+    void (*done)(const bv_error *err, bvi_json *snapshot, void *data);
+    void *data;
+} latest;
+
+static void on_latest(const bv_error *err, const bvi_store_reply *listed, void *data)
+{
+    latest *ask = data;
+    const bvi_snapshot_info *newest = NULL;
+    bvi_auto_error bv_error *failure = NULL;
+    bvi_json *snapshot = NULL;
+
+    for (size_t i = 0; !err && i < listed->n_infos; i++) {
+        if (!newest || listed->infos[i].version > newest->version)
+            newest = &listed->infos[i];
+    }
+    if (!err && !newest)
+        (void)bvi_fail(&failure, BV_E_NOT_FOUND, "the store has no version of it"); /* reported below */
+    else if (newest)
+        snapshot = bvi_snapshot_json(newest);
+    if (newest && !snapshot)
+        (void)bvi_fail_nomem(&failure); /* reported below */
+    ask->done(err ? err : failure, snapshot, ask->data);
+    bvi_free(ask);
+}
+
+int bvi_manager_latest_snapshot(bvi_manager *manager, const char *key,
+                                void (*done)(const bv_error *err, bvi_json *snapshot, void *data), void *data,
+                                bv_error **err)
+{
+    const bvi_store_request request = { .verb = BVI_STORE_LIST, .store_key = key };
+    latest *ask = bvi_new0(latest);
+    int r;
+
+    if (!ask)
+        return bvi_fail_nomem(err);
+    *ask = (latest){ done, data };
+    r = bvi_store_call(manager->opts.store, &request, on_latest, ask, err);
+    if (r < 0)
+        bvi_free(ask);
+    return r;
+}
+
+typedef struct archive_question {
+    void (*done)(bool has, const bv_error *err, void *data);
+    void *data;
+    uint64_t version; /* 0: any */
+} archive_question;
+
+static void on_versions(const bv_error *err, const bvi_store_reply *reply, void *data)
+{
+    archive_question *ask = data;
+    bool missing = bv_error_code(err) == BV_E_NOT_FOUND;
+    bool has = false;
+
+    for (size_t i = 0; !err && i < reply->n_versions; i++)
+        has = has || ask->version == 0 || reply->versions[i] == ask->version;
+    ask->done(has, missing ? NULL : err, ask->data);
+    bvi_free(ask);
+}
+
+void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error *err, void *data), void *data)
+{
+    const bvi_store_request request = { .verb = BVI_STORE_VERSIONS, .store_key = node->state.store_key };
+    archive_question *ask = NULL;
+    bvi_auto_error bv_error *err = NULL;
+
+    if (!*node->state.store_key) {
+        done(false, NULL, data);
+        return;
+    }
+    ask = bvi_new0(archive_question);
+    if (!ask) {
+        (void)bvi_fail_nomem(&err); /* reported below */
+        done(false, err, data);
+        return;
+    }
+    *ask = (archive_question){ done, data, (uint64_t)node->state.snapshot_version };
+    if (bvi_store_call(node->manager->opts.store, &request, on_versions, ask, &err) < 0) {
+        bvi_free(ask);
+        done(false, err, data);
+    }
+}
+
+int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
+{
+    bvi_node *node = data;
+    bvi_chunk_source *inner = NULL;
+    int r;
+
+    if (store_key && strcmp(store_key, node->state.store_key) != 0)
+        return bvi_fail(err, BV_E_DENIED, "node '%s' may not use the store key '%s'", node->state.name, store_key);
+    if (!*node->state.store_key)
+        return bvi_fail(err, BV_E_NOT_FOUND, "node '%s' has no store key", node->state.name);
+    r = bvi_source_open(node->ctx, node->manager->opts.store_uri, node->state.store_key, &inner, err);
+    if (r < 0 || !node->store_bind) {
+        *ret_source = r < 0 ? *ret_source : inner;
+        return r;
+    }
+    return bvi_node_source_new(node->ctx, inner, node->upload_bind, node->manager->opts.store_dir, ret_source, err);
+}
