@@ -33,6 +33,7 @@ typedef struct scanner {
     const char *at;
     const char *end;
     const char *mistake; /* what is wrong at `at` */
+    bool too_deep;
     unsigned depth;
     char closers[BVI_JSON_DEPTH_MAX]; /* of the open containers */
 } scanner;
@@ -163,13 +164,15 @@ static bool scan_key(scanner *s)
 /* Steps into a container. *ret_empty: it was closed at once, so no value follows. */
 static bool scan_open(scanner *s, char closer, bool *ret_empty)
 {
+    if (s->depth >= BVI_JSON_DEPTH_MAX) {
+        s->too_deep = true;
+        return mistake(s, "nested too deeply");
+    }
     s->at++;
     scan_space(s);
     *ret_empty = scan_char(s, closer);
     if (*ret_empty)
         return true;
-    if (s->depth >= BVI_JSON_DEPTH_MAX)
-        return mistake(s, "nested too deeply");
     s->closers[s->depth++] = closer;
     return closer == ']' || scan_key(s);
 }
@@ -227,7 +230,7 @@ static int check_text(const char *text, size_t len, bv_error **err)
         column = *at == '\n' ? 1 : column + 1;
         line += *at == '\n';
     }
-    return bvi_fail(err, s.depth >= BVI_JSON_DEPTH_MAX ? BV_E_LIMIT : BV_E_FORMAT,
+    return bvi_fail(err, s.too_deep ? BV_E_LIMIT : BV_E_FORMAT,
                     "not JSON: line %zu, column %zu: %s", line, column, s.mistake);
 }
 

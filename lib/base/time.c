@@ -52,7 +52,7 @@ void bvi_time_format(int64_t wall_us, char text[BVI_TIME_TEXT_SIZE])
     int64_t us = wall_us - s * BVI_US_PER_S;
     int64_t year = 0;
     unsigned month = 0, day = 0;
-    char fraction[16] = "";
+    char fraction[32] = "";
 
     if (s < FIRST_SECOND || s > LAST_SECOND) {
         s = s < 0 ? FIRST_SECOND : LAST_SECOND;

@@ -51,7 +51,7 @@ static void drop_kept(void)
     }
 }
 
-static const char *keep_vformat(const char *fmt, va_list args)
+BV_PRINTF(1, 0) static const char *keep_vformat(const char *fmt, va_list args)
 {
     va_list again;
     char *text;
