@@ -19,7 +19,8 @@
 #define BVI_AGENT_COMMAND_MAX  (128u * 1024u)        /* run_sh: what the kernel takes as one argument */
 #define BVI_AGENT_FILE_MAX     (64u * 1024u * 1024u) /* file_read, file_write */
 #define BVI_AGENT_PIECE_MAX    (256u * 1024u)        /* one message's share of a file */
-#define BVI_AGENT_JSON_MAX     (2u * 1024u * 1024u)  /* job config, job infos, template parameters, set-up */
+#define BVI_AGENT_JSON_MAX     (2u * 1024u * 1024u)  /* job config, template parameters, JSON-RPC parameters */
+#define BVI_AGENT_INFOS_MAX    (64u * 1024u * 1024u) /* the infos of all jobs, their events included */
 #define BVI_AGENT_PATH_MAX     4096u
 #define BVI_AGENT_URL_MAX      8192u
 #define BVI_AGENT_NAME_MAX     128u                  /* jobs, store keys */

@@ -3,11 +3,12 @@
  */
 #include <string.h>
 
+#include "agent.pb-c.h"
 #include "agent/limits.h"
 #include "agent/service.h"
 
-/* No answer is longer: two outputs of a command, or all job infos. */
-#define ANSWER_MAX (16u * 1024u * 1024u)
+/* No message is longer; what may be longer is sent in pieces. */
+#define ANSWER_MAX (2u * 1024u * 1024u)
 
 struct bvi_service_call {
     bvi_service_origin origin;
@@ -18,19 +19,15 @@ struct bvi_service_call {
     bvi_service_call **watcher; /* while dispatch wants to know whether the call is still there */
 };
 
-static void end(bvi_service_call *call)
+/* The call is over for its handler; where its answer goes. */
+static bvi_service_origin leave(bvi_service_call *call)
 {
+    bvi_service_origin origin = call->origin;
+
     if (call->watcher)
         *call->watcher = NULL;
-    call->origin.carrier->release(call->origin.handle);
     bvi_free(call);
-}
-
-static void fail_origin(const bvi_service_origin *origin, bv_error *err)
-{
-    origin->carrier->fail(origin->handle, err);
-    origin->carrier->release(origin->handle);
-    bv_error_free(err);
+    return origin;
 }
 
 static const bvi_service_method *find(const bvi_service_method *methods, size_t count, const char *name)
@@ -75,7 +72,7 @@ void bvi_service_dispatch(const bvi_service_method *methods, size_t count, const
     else
         r = begin(m, bytes, len, origin, &request, &call, &err);
     if (r < 0) {
-        fail_origin(origin, err);
+        origin->carrier->fail(origin->handle, err);
         return;
     }
     call->watcher = &call;
@@ -101,11 +98,6 @@ bv_ctx *bvi_service_ctx(const bvi_service_call *call)
     return call->origin.ctx;
 }
 
-uint64_t bvi_service_peer(const bvi_service_call *call)
-{
-    return call->origin.peer;
-}
-
 int64_t bvi_service_timeout_ms(const bvi_service_call *call, int64_t preferred_ms)
 {
     int64_t ms = call->origin.timeout_ms > 0 ? call->origin.timeout_ms : preferred_ms;
@@ -126,54 +118,50 @@ void bvi_service_on_cancel(bvi_service_call *call, void (*cancel)(void *data), v
         cancel(data);
 }
 
-static int send(bvi_service_call *call, const ProtobufCMessage *answer, bool more, void (*sent)(void *data),
-                void *data, bv_error **err)
+static int encode(const bvi_service_call *call, const ProtobufCMessage *answer, bvi_buf *bytes, bv_error **err)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf bytes = BVI_BUF_INIT(ANSWER_MAX);
-    int r = bvi_message_encode(answer, &bytes, err);
+    int r = bvi_message_encode(answer, bytes, err);
 
-    if (r >= 0)
-        r = call->origin.carrier->send(call->origin.handle, bvi_buf_str(&bytes), bytes.len, more, sent, data, err);
     return r < 0 ? bvi_wrap(err, r, "answer to '%s'", call->method) : 0;
 }
 
 int bvi_service_send(bvi_service_call *call, const ProtobufCMessage *answer, void (*sent)(void *data), void *data,
                      bv_error **err)
 {
-    return send(call, answer, true, sent, data, err);
+    BVI_AUTO(bvi_buf_done) bvi_buf bytes = BVI_BUF_INIT(ANSWER_MAX);
+    int r = encode(call, answer, &bytes, err);
+
+    return r < 0 ? r
+                 : call->origin.carrier->send(call->origin.handle, bvi_buf_str(&bytes), bytes.len, sent, data, err);
 }
 
 void bvi_service_reply(bvi_service_call *call, const ProtobufCMessage *answer)
 {
+    BVI_AUTO(bvi_buf_done) bvi_buf bytes = BVI_BUF_INIT(ANSWER_MAX);
+    bvi_service_origin origin;
     bv_error *err = NULL;
 
-    call->cancel = NULL;
-    if (send(call, answer, false, NULL, NULL, &err) < 0) {
+    if (encode(call, answer, &bytes, &err) < 0) {
         bvi_service_fail(call, err);
         return;
     }
-    end(call);
+    origin = leave(call);
+    origin.carrier->reply(origin.handle, bvi_buf_str(&bytes), bytes.len);
 }
 
 void bvi_service_reply_empty(bvi_service_call *call)
 {
-    /* Every message type without fields encodes to nothing, and so does each one with all defaults. */
-    bv_error *err = NULL;
+    /* A message without fields, or with all of them at their defaults, is no bytes. */
+    bvi_service_origin origin = leave(call);
 
-    call->cancel = NULL;
-    if (call->origin.carrier->send(call->origin.handle, "", 0, false, NULL, NULL, &err) < 0) {
-        bvi_service_fail(call, err);
-        return;
-    }
-    end(call);
+    origin.carrier->reply(origin.handle, "", 0);
 }
 
 void bvi_service_fail(bvi_service_call *call, bv_error *err)
 {
-    call->cancel = NULL;
-    call->origin.carrier->fail(call->origin.handle, err);
-    bv_error_free(err);
-    end(call);
+    bvi_service_origin origin = leave(call);
+
+    origin.carrier->fail(origin.handle, err);
 }
 
 void bvi_service_end(bvi_service_call *call, bv_error *err)
@@ -182,4 +170,86 @@ void bvi_service_end(bvi_service_call *call, bv_error *err)
         bvi_service_fail(call, err);
     else
         bvi_service_reply_empty(call);
+}
+
+/* ---- long answers ---- */
+
+typedef struct bulk {
+    bvi_service_call *call;
+    bvi_buf out;
+    bvi_buf errors;
+    size_t out_at;
+    size_t errors_at;
+    int32_t code;
+    bool truncated;
+} bulk;
+
+static void bulk_free(bulk *b)
+{
+    bvi_buf_done(&b->out);
+    bvi_buf_done(&b->errors);
+    bvi_free(b);
+}
+
+static ProtobufCBinaryData bulk_take(const bvi_buf *from, size_t *at, size_t *room)
+{
+    size_t left = from->len - *at;
+    size_t n = left < *room ? left : *room;
+    ProtobufCBinaryData bytes = bvi_message_bytes(n ? from->data + *at : NULL, n);
+
+    *at += n;
+    *room -= n;
+    return bytes;
+}
+
+/* Sends the next piece; `sent` comes back here. */
+static void bulk_next(void *data)
+{
+    bulk *b = data;
+    Bvi__Agent__BulkReply piece = BVI__AGENT__BULK_REPLY__INIT;
+    size_t room = BVI_AGENT_PIECE_MAX;
+    bv_error *err = NULL;
+
+    if (bvi_service_is_cancelled(b->call)) {
+        (void)bvi_fail(&err, BV_E_CANCELLED, "the caller is gone"); /* the error is the result */
+        bvi_service_fail(b->call, err);
+        bulk_free(b);
+        return;
+    }
+    piece.out = bulk_take(&b->out, &b->out_at, &room);
+    piece.err = bulk_take(&b->errors, &b->errors_at, &room);
+    if (b->out_at == b->out.len && b->errors_at == b->errors.len) {
+        piece.code = b->code;
+        piece.truncated = b->truncated;
+        bvi_service_reply(b->call, &piece.base);
+        bulk_free(b);
+        return;
+    }
+    if (bvi_service_send(b->call, &piece.base, bulk_next, b, &err) < 0) {
+        bvi_service_fail(b->call, err);
+        bulk_free(b);
+    }
+}
+
+void bvi_service_reply_bulk(bvi_service_call *call, bvi_buf *out, bvi_buf *errors, int32_t code, bool truncated)
+{
+    bulk *b = bvi_new0(bulk);
+    bv_error *err = NULL;
+
+    call->cancel = NULL; /* from here on cancelling is noticed between pieces */
+    if (!b) {
+        (void)bvi_fail_nomem(&err);
+        bvi_service_fail(call, err);
+        return;
+    }
+    *b = (bulk){ .call = call, .code = code, .truncated = truncated };
+    if (out) {
+        b->out = *out;
+        *out = (bvi_buf)BVI_BUF_INIT(out->max);
+    }
+    if (errors) {
+        b->errors = *errors;
+        *errors = (bvi_buf)BVI_BUF_INIT(errors->max);
+    }
+    bulk_next(b);
 }

@@ -24,12 +24,12 @@ typedef struct bvi_service_method {
 
 /* Where one call's answers go. Each function takes the carrier's own handle. */
 typedef struct bvi_service_carrier {
-    /* One answer; more: further ones follow. `sent`, when given, is called once from dispatch when the carrier wants the
-     * next one (or the peer is gone). */
-    int (*send)(void *handle, const void *bytes, size_t len, bool more, void (*sent)(void *data), void *data,
-                bv_error **err);
-    void (*fail)(void *handle, const bv_error *err);
-    void (*release)(void *handle); /* after the last answer or failure */
+    /* One of several answers. `sent` is called once, from dispatch, when there is room for the next one or the caller is
+     * gone. */
+    int (*send)(void *handle, const void *bytes, size_t len, void (*sent)(void *data), void *data, bv_error **err);
+    /* Each of these is the last; the handle is gone. */
+    void (*reply)(void *handle, const void *bytes, size_t len);
+    void (*fail)(void *handle, bv_error *err); /* owns err */
 } bvi_service_carrier;
 
 typedef struct bvi_service_origin {
@@ -37,7 +37,6 @@ typedef struct bvi_service_origin {
     const bvi_service_carrier *carrier;
     void *handle;
     int64_t timeout_ms; /* what is left for the caller, 0: no deadline */
-    uint64_t peer;      /* the connection, for state that must not outlive it */
 } bvi_service_origin;
 
 /* Finds the method, decodes the request and runs its handler, or fails the call. *ret_call, when given, is the call if
@@ -50,7 +49,6 @@ void bvi_service_cancel(bvi_service_call *call);
 /* ---- for handlers ---- */
 
 bv_ctx *bvi_service_ctx(const bvi_service_call *call);
-uint64_t bvi_service_peer(const bvi_service_call *call);
 /* The caller's time limit in ms, or what the handler prefers when there is none. */
 int64_t bvi_service_timeout_ms(const bvi_service_call *call, int64_t preferred_ms);
 bool bvi_service_is_cancelled(const bvi_service_call *call);
@@ -59,10 +57,16 @@ void bvi_service_on_cancel(bvi_service_call *call, void (*cancel)(void *data), v
 
 void bvi_service_reply(bvi_service_call *call, const ProtobufCMessage *answer);
 void bvi_service_reply_empty(bvi_service_call *call);
-/* One of several answers; the last one is given to bvi_service_reply(). A failure does not end the call. */
+/* One of several answers; the last one is given to bvi_service_reply(). `sent` comes from dispatch when it is time for
+ * the next one; then look at bvi_service_is_cancelled(). A failure does not end the call. */
 int bvi_service_send(bvi_service_call *call, const ProtobufCMessage *answer, void (*sent)(void *data), void *data,
                      bv_error **err);
 void bvi_service_fail(bvi_service_call *call, bv_error *err); /* owns err, which is not NULL */
+
+/* An answer of any length (proto: BulkReply), ended in pieces at the caller's pace. Owns the contents of out and err,
+ * which may be NULL, and leaves them empty. */
+void bvi_service_reply_bulk(bvi_service_call *call, bvi_buf *out, bvi_buf *errors, int32_t code, bool truncated);
+
 /* Reply empty for NULL, else fail: the tail of most handlers. Owns err. */
 void bvi_service_end(bvi_service_call *call, bv_error *err);
 
