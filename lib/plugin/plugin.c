@@ -1,0 +1,336 @@
+/*
+ * plugin.c - loading a plugin, its engines, and the calls others make on it. See plugin.h; internal.h has the parts.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/config.h"
+#include "plugin/internal.h"
+#include "plugin/lib.h"
+
+#define CAPABILITIES_MAX 4096u
+
+/* ---- capabilities ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_capability(bvi_strv *names, const char *name)
+{
+    int r = bvi_strv_has(names, name) ? 0 : bvi_strv_add(names, name);
+
+    return r == BV_E_LIMIT ? 0 : r; /* the list is for people: it may end somewhere */
+}
+
+int bvi_plugin_update_capabilities(bvi_plugin *plugin, bv_error **err)
+{
+    BVI_AUTO(bvi_strv_done) bvi_strv names = BVI_VEC_INIT(CAPABILITIES_MAX);
+    bvi_strv old = plugin->capabilities;
+    bvi_script_fn_info info;
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && bvi_script_function_at(plugin->lanes[0].script, i, &info); i++) {
+        if (info.arity <= 1 && !info.is_private)
+            r = add_capability(&names, info.name);
+    }
+    if (r >= 0 && plugin->config)
+        r = add_capability(&names, "init");
+    if (r >= 0 && plugin->config)
+        r = add_capability(&names, "upload");
+    if (r < 0)
+        return bvi_fail_nomem(err);
+    if (names.len)
+        qsort(names.items, names.len, sizeof(names.items[0]), compare_names);
+    plugin->capabilities = names;
+    names = old;
+    return 0;
+}
+
+/* ---- lanes ---- */
+
+static int resolve(const char *name, char **ret_source, size_t *ret_len, bv_error **err, void *data)
+{
+    const bvi_lane *lane = data;
+    const bvi_source *source = NULL;
+    int r;
+
+    r = bvi_sources_import(&lane->plugin->sources, name, &source, err);
+    if (r < 0)
+        return r;
+    *ret_source = bvi_strndup(source->text, source->len);
+    if (!*ret_source)
+        return bvi_fail_nomem(err);
+    *ret_len = source->len;
+    return 0;
+}
+
+static void log_output(const bvi_lane *lane, int level, const char *text, size_t len)
+{
+    const bvi_plugin_env *env = &lane->plugin->env;
+    bvi_auto_free char *cut = bvi_strndup(text, len < BVI_PLUGIN_LOG_MAX ? len : BVI_PLUGIN_LOG_MAX);
+
+    if (cut)
+        env->log(env->data, level, cut);
+}
+
+static void on_print(const char *text, size_t len, void *data)
+{
+    log_output(data, BV_LOG_INFO, text, len);
+}
+
+static void on_debug(const char *text, size_t len, void *data)
+{
+    log_output(data, BV_LOG_DEBUG, text, len);
+}
+
+static int64_t now_ns(void *data)
+{
+    return bvi_ctx_now_us(((const bvi_lane *)data)->plugin->ctx) * 1000;
+}
+
+static const bvi_script_function *const tables[] = { bvi_lib_jobs,  bvi_lib_sh,   bvi_lib_http,
+                                                     bvi_lib_files, bvi_lib_node, bvi_lib_util };
+
+static int make_engine(bvi_lane *lane, bv_error **err)
+{
+    const bvi_plugin_limits *limits = &lane->plugin->limits;
+    bvi_script_options options = {
+        .limits = { .memory_bytes = limits->memory_bytes,
+                    .operations = limits->operations,
+                    .slice_operations = limits->slice_operations,
+                    .call_depth = limits->depth,
+                    .string_bytes = (uint32_t)limits->string_bytes,
+                    .source_bytes = (uint32_t)limits->file_bytes,
+                    .modules = limits->modules },
+        .resolve = resolve,
+        .print = on_print,
+        .debug = on_debug,
+        .now_ns = now_ns,
+        .data = lane,
+    };
+    int r;
+
+    r = bvi_script_engine_new(&options, &lane->engine, err);
+    for (size_t i = 0; r >= 0 && i < BVI_COUNT(tables); i++)
+        r = bvi_script_register(lane->engine, tables[i], lane, err);
+    return r;
+}
+
+/* "x (line 3, position 5)" tells where; editors want "<file>:3:5". */
+static int wrap_syntax_error(int r, const char *path, bv_error **err)
+{
+    bvi_auto_free char *text = NULL;
+    const char *at = NULL;
+    unsigned line = 0;
+    unsigned column = 0;
+
+    if (r != BV_E_FORMAT || !err)
+        return bvi_wrap(err, r, "plugin '%s'", path);
+    text = bvi_error_text(*err);
+    for (const char *next = text; next && (next = strstr(next, "(line ")) != NULL; next++)
+        at = next;
+    if (!at || sscanf(at, "(line %u, position %u)", &line, &column) != 2)
+        return bvi_wrap(err, r, "%s: Rhai syntax error", path);
+    return bvi_wrap(err, r, "%s:%u:%u: Rhai syntax error", path, line, column);
+}
+
+static int make_lane(bvi_plugin *plugin, bvi_lane *lane, const bvi_source *main_file, bv_error **err)
+{
+    bvi_auto_free char *path = bvi_asprintf("%s/%s", plugin->sources.dir, main_file->path);
+    int r;
+
+    if (!path)
+        return bvi_fail_nomem(err);
+    lane->plugin = plugin;
+    r = make_engine(lane, err);
+    if (r < 0)
+        return r;
+    r = bvi_script_compile(lane->engine, main_file->text, main_file->len, path, &lane->script, err);
+    return r < 0 ? wrap_syntax_error(r, path, err) : 0;
+}
+
+/* ---- life ---- */
+
+static void cancel_all(bvi_lane *lane)
+{
+    while (lane->running || lane->first) {
+        bv_error *err = NULL;
+
+        (void)bvi_fail(&err, BV_E_CANCELLED, "the plugin is being unloaded");
+        bvi_run_finish(lane->running ? lane->running : lane->first, err);
+    }
+}
+
+static void destroy(bvi_plugin *plugin)
+{
+    for (size_t i = 0; i < BVI_LANES; i++)
+        cancel_all(&plugin->lanes[i]);
+    for (size_t i = 0; i < BVI_LANES; i++) {
+        bvi_script_free(plugin->lanes[i].script);
+        bvi_script_engine_free(plugin->lanes[i].engine);
+    }
+    bvi_sources_done(&plugin->sources);
+    bvi_strv_done(&plugin->capabilities);
+    bvi_json_free(plugin->config);
+    bvi_free(plugin->config_path);
+    bvi_free(plugin);
+}
+
+void bvi_plugin_free(bvi_plugin *plugin)
+{
+    if (!plugin || plugin->freed)
+        return;
+    plugin->freed = true;
+    if (!plugin->entered)
+        destroy(plugin);
+}
+
+void bvi_plugin_leave(bvi_plugin *plugin)
+{
+    if (plugin->freed && !plugin->entered)
+        destroy(plugin);
+}
+
+/* What was evaluated last is good until the next init. Anything wrong with the file means there is none. */
+static int load_config(bvi_plugin *plugin)
+{
+    bvi_auto_error bv_error *err = NULL;
+    bvi_auto_free char *text = NULL;
+    int r;
+
+    if (!plugin->config_path)
+        return 0;
+    r = bvi_plugin_config_load(plugin->config_path, &plugin->config, &err);
+    if (r == BV_E_NOMEM)
+        return r;
+    if (r >= 0 || r == BV_E_NOT_FOUND)
+        return 0;
+    text = bvi_error_text(err);
+    if (text)
+        plugin->env.log(plugin->env.data, BV_LOG_WARN, text);
+    return 0;
+}
+
+static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
+{
+    const char *main_file = opts->main_file ? opts->main_file : BVI_PLUGIN_MAIN;
+    const bvi_source *source;
+    int r;
+
+    r = bvi_sources_read(opts->root, opts->dir ? opts->dir : BVI_PLUGIN_DIR, plugin->limits.file_bytes,
+                         plugin->limits.modules + 1, &plugin->sources, err);
+    if (r < 0)
+        return r;
+    source = bvi_sources_find(&plugin->sources, main_file);
+    if (!source)
+        return bvi_fail(err, BV_E_NOT_FOUND, "there is no plain file '%s' in '%s'", main_file,
+                        plugin->sources.dir);
+    for (size_t i = 0; i < BVI_LANES; i++) {
+        r = make_lane(plugin, &plugin->lanes[i], source, err);
+        if (r < 0)
+            return r;
+    }
+    plugin->config_path = bvi_strdup(opts->config_path);
+    if (opts->config_path && !plugin->config_path)
+        return bvi_fail_nomem(err);
+    if (load_config(plugin) < 0)
+        return bvi_fail_nomem(err);
+    return bvi_plugin_update_capabilities(plugin, err);
+}
+
+int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_plugin, bv_error **err)
+{
+    BVI_AUTO(bvi_plugin_freep) bvi_plugin *plugin = bvi_new0(bvi_plugin);
+    int r;
+
+    if (!plugin)
+        return bvi_fail_nomem(err);
+    plugin->ctx = ctx;
+    plugin->env = *opts->env;
+    plugin->limits = opts->limits ? *opts->limits : (bvi_plugin_limits)BVI_PLUGIN_LIMITS_INIT;
+    r = load(plugin, opts, err);
+    if (r < 0)
+        return bvi_wrap(err, r, "cannot load the plugin");
+    *ret_plugin = bvi_take(plugin);
+    return 0;
+}
+
+/* ---- looking ---- */
+
+const bvi_strv *bvi_plugin_capabilities(const bvi_plugin *plugin)
+{
+    return &plugin->capabilities;
+}
+
+bool bvi_plugin_has(const bvi_plugin *plugin, const char *capability)
+{
+    const bvi_script *script = plugin->lanes[0].script;
+
+    return bvi_strv_has(&plugin->capabilities, capability) || bvi_script_has_function(script, capability, 0) ||
+           bvi_script_has_function(script, capability, 1);
+}
+
+const bvi_json *bvi_plugin_config(const bvi_plugin *plugin)
+{
+    return plugin->config;
+}
+
+/* ---- calling ---- */
+
+static int no_method(const char *name, bv_error **err)
+{
+    return bvi_fail(err, BV_E_NOT_FOUND, "no matching method '%s' found", name);
+}
+
+/* One parameter is passed even when it is empty; without one, only an empty parameter fits. */
+static int call_custom(bvi_plugin *plugin, const bvi_entry *entry, const char *name, const char *param,
+                       int64_t timeout_ms, bvi_plugin_done_fn done, void *data, bv_op **ret_op,
+                       bv_error **err)
+{
+    const bvi_script *script = plugin->lanes[entry->lane].script;
+    const char *text = param ? param : "";
+
+    if (bvi_script_has_function(script, name, 1))
+        return bvi_run_new(plugin, entry, name, text, timeout_ms, done, data, ret_op, err);
+    if (!*text && bvi_script_has_function(script, name, 0))
+        return bvi_run_new(plugin, entry, name, NULL, timeout_ms, done, data, ret_op, err);
+    return no_method(name, err);
+}
+
+int bvi_plugin_call(bvi_plugin *plugin, const char *name, const char *param, int64_t timeout_ms,
+                    bvi_plugin_done_fn done, void *data, bv_op **ret_op, bv_error **err)
+{
+    const bvi_entry *entry = bvi_entry_find(name, false);
+
+    if (!entry->name)
+        return call_custom(plugin, entry, name, param, timeout_ms, done, data, ret_op, err);
+    return bvi_plugin_query(plugin, name, timeout_ms, done, data, ret_op, err);
+}
+
+/* init finds out by itself whether there is a configuration; a status may come from the jobs alone. */
+static bool is_callable(const bvi_plugin *plugin, const char *name)
+{
+    return bvi_plugin_has(plugin, name) || strcmp(name, "init") == 0 || strcmp(name, "upload") == 0 ||
+           strcmp(name, "protocol_status") == 0;
+}
+
+int bvi_plugin_query(bvi_plugin *plugin, const char *name, int64_t timeout_ms, bvi_plugin_done_fn done,
+                     void *data, bv_op **ret_op, bv_error **err)
+{
+    const bvi_entry *entry = bvi_entry_find(name, true);
+
+    if (!entry || !is_callable(plugin, name))
+        return no_method(name, err);
+    return bvi_run_new(plugin, entry, name, NULL, timeout_ms, done, data, ret_op, err);
+}
+
+int bvi_plugin_reload_config(bvi_plugin *plugin, int64_t timeout_ms, bvi_plugin_done_fn done, void *data,
+                             bv_op **ret_op, bv_error **err)
+{
+    const bvi_entry *entry = bvi_entry_reload();
+
+    return bvi_run_new(plugin, entry, entry->name, NULL, timeout_ms, done, data, ret_op, err);
+}
