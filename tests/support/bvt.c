@@ -51,7 +51,7 @@ static void drop_kept(void)
     }
 }
 
-BV_PRINTF(1, 0) static const char *keep_vformat(const char *fmt, va_list args)
+__attribute__((nonnull(1))) BV_PRINTF(1, 0) static const char *keep_vformat(const char *fmt, va_list args)
 {
     va_list again;
     char *text;
