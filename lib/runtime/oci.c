@@ -251,6 +251,9 @@ static void step_done(void *data, bool cancelled)
         (void)bvi_fail(&c->error, BV_E_CANCELLED, "cancelled"); /* the answer */
     if (!c->error && !c->owner->closed && c->apply)
         c->apply(c, &c->error);
+    /* A start or a preparation that failed half way left something to remove. */
+    if (c->error && c->container && c->container->state == BVI_CONTAINER_ABSENT)
+        c->container->state = BVI_CONTAINER_STOPPED;
     finish(c);
 }
 

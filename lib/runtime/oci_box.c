@@ -24,6 +24,9 @@
 #define LOCK_WAIT_MS      5000
 #define LOCK_POLL_MS      5
 
+/* A node directory has some ten entries. */
+#define NODE_FILES_MAX    4096u
+
 /* Files in node_dir that are ours. */
 #define FILE_LOCK    "container.lock"
 #define FILE_PID     "container.pid"
@@ -293,6 +296,22 @@ int bvi_oci_box_unmount(const bvi_oci_env *env, const bvi_container_spec *spec, 
     return r < 0 ? r : bvi_oci_root_unmount(spec, err);
 }
 
+/* What a crash in the middle of a write left, and damaged records that were set aside. */
+static int remove_remains(const bvi_container_spec *spec, bv_error **err)
+{
+    static const char *const starts[] = { "." FILE_RECORD ".tmp-", FILE_RECORD ".damaged-" };
+    BVI_AUTO(bvi_strv_done) bvi_strv names = BVI_VEC_INIT(NODE_FILES_MAX);
+    int r = bvi_fs_list(spec->node_dir, &names, err);
+
+    for (size_t i = 0; i < names.len && r == 0; i++) {
+        for (size_t k = 0; k < BVI_COUNT(starts) && r == 0; k++) {
+            if (strncmp(names.items[i], starts[k], strlen(starts[k])) == 0)
+                r = remove_file(spec, names.items[i], err);
+        }
+    }
+    return r;
+}
+
 int bvi_oci_box_remove(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err)
 {
     /* The record goes last but for the lock: until then a crash leaves something that says "remove me again". */
@@ -315,6 +334,8 @@ int bvi_oci_box_remove(const bvi_oci_env *env, const bvi_container_spec *spec, b
         r = bvi_oci_root_remove(spec, err);
     if (r == 0)
         r = bvi_fs_remove_tree(bundle, err);
+    if (r == 0)
+        r = remove_remains(spec, err);
     for (size_t i = 0; i < BVI_COUNT(files) && r == 0; i++)
         r = remove_file(spec, files[i], err);
     return r < 0 ? bvi_wrap(err, r, "cannot remove the container of node '%s'", spec->id) : 0;

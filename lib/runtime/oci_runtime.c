@@ -189,14 +189,18 @@ static int wait_for(const bvi_oci_runtime *rt, const char *command, pid_t pid, i
 static int run_command(const bvi_oci_runtime *rt, const char *const *args, const char *log_file, int console_fd,
                        int lock_fd, bv_error **err)
 {
-    const char *argv[8 + COMMAND_ARGS_MAX] = { rt->path, "--root", rt->root, "--log", log_file,
-                                               "--log-format", "json" };
+    /* crun takes what stands before a colon for the kind of log. */
+    bool is_crun = strncmp(bvi_oci_runtime_name(rt), "crun", 4) == 0;
+    bvi_auto_free char *log = bvi_asprintf("%s%s", is_crun ? "file:" : "", log_file);
+    const char *argv[8 + COMMAND_ARGS_MAX] = { rt->path, "--root", rt->root, "--log", log, "--log-format", "json" };
     bvi_spawn spawn = BVI_SPAWN_INIT;
     bvi_auto_close int pidfd = -1;
     pid_t pid = 0;
     int status = 0;
     int r;
 
+    if (!log)
+        return bvi_fail_nomem(err);
     for (size_t i = 0; i < COMMAND_ARGS_MAX && args[i]; i++)
         argv[7 + i] = args[i];
     spawn.argv = argv;
