@@ -1,10 +1,11 @@
 /*
  * blake3.c - BLAKE3: the compression function, the tree and the streaming hasher.
  *
- * The input is cut into chunks of 1 KiB, which are the leaves of a binary tree; a leaf or parent is known to be the
- * root only when the input has ended. So the hasher holds back the last chunk, and beside it a stack of the chaining
- * values of the complete subtrees to its left, one for each bit set in the number of chunks. Long updates are hashed
- * as whole subtrees: their chunks, and then each level of their parents, go through the widest SIMD variant that fits.
+ * The input is cut into chunks of 1 KiB, which are the leaves of a binary tree; a leaf or parent is
+ * known to be the root only when the input has ended. So the hasher holds back the last chunk, and
+ * beside it a stack of the chaining values of the complete subtrees to its left, one for each bit
+ * set in the number of chunks. Long updates are hashed as whole subtrees: their chunks, and then
+ * each level of their parents, go through the widest SIMD variant that fits.
  */
 #include <string.h>
 
@@ -48,7 +49,8 @@ static uint32_t rotate(uint32_t x, unsigned n)
     return x >> n | x << (32 - n);
 }
 
-static inline void mix(uint32_t v[16], size_t a, size_t b, size_t c, size_t d, uint32_t x, uint32_t y)
+static inline void mix(uint32_t v[16], size_t a, size_t b, size_t c, size_t d, uint32_t x,
+                       uint32_t y)
 {
     v[a] += v[b] + x;
     v[d] = rotate(v[d] ^ v[a], 16);
@@ -60,8 +62,8 @@ static inline void mix(uint32_t v[16], size_t a, size_t b, size_t c, size_t d, u
     v[b] = rotate(v[b] ^ v[c], 7);
 }
 
-static void compress(uint32_t cv[8], const uint8_t block[BVI_BLAKE3_BLOCK], uint64_t counter, uint32_t len,
-                     uint32_t flags)
+static void compress(uint32_t cv[8], const uint8_t block[BVI_BLAKE3_BLOCK], uint64_t counter,
+                     uint32_t len, uint32_t flags)
 {
     uint32_t v[16], m[16];
 
@@ -104,7 +106,8 @@ static void hash_one(const bvi_blake3_batch *b, uint8_t *ret_cv)
 
     memcpy(cv, bvi_blake3_iv, sizeof(cv));
     for (size_t i = 0; i < blocks; i++) {
-        uint32_t flags = b->flags | (i == 0 ? b->first_flags : 0u) | (i + 1 == blocks ? b->last_flags : 0u);
+        uint32_t flags =
+            b->flags | (i == 0 ? b->first_flags : 0u) | (i + 1 == blocks ? b->last_flags : 0u);
 
         compress(cv, b->data + i * BVI_BLAKE3_BLOCK, b->counter, BVI_BLAKE3_BLOCK, flags);
     }
@@ -279,7 +282,9 @@ void bvi_blake3_final(const bvi_blake3 *h, uint8_t digest[BVI_BLAKE3_SIZE])
 
     finish_chunk(h, h->height == 0 ? BLAKE3_ROOT : 0u, digest);
     for (size_t i = h->height; i > 0; i--) {
-        bvi_blake3_batch parent = { .data = block, .stride = BVI_BLAKE3_BLOCK, .flags = BLAKE3_PARENT };
+        bvi_blake3_batch parent = { .data = block,
+                                    .stride = BVI_BLAKE3_BLOCK,
+                                    .flags = BLAKE3_PARENT };
 
         memcpy(block, h->stack[i - 1], BVI_BLAKE3_SIZE);
         memcpy(block + BVI_BLAKE3_SIZE, digest, BVI_BLAKE3_SIZE);

@@ -1,5 +1,6 @@
 /*
- * blake3_impl.h - what blake3.c and its SIMD variants in blake3_simd.c share. Not for anybody else, tests aside.
+ * blake3_impl.h - what blake3.c and its SIMD variants in blake3_simd.c share. Not for anybody else,
+ * tests aside.
  */
 #ifndef BVI_BASE_BLAKE3_IMPL_H
 #define BVI_BASE_BLAKE3_IMPL_H
@@ -13,7 +14,8 @@ enum {
     BLAKE3_ROOT = 8,
 };
 
-/* Several inputs of the same length, all chunks or all parents, that stand one after the other in memory. */
+/* Several inputs of the same length, all chunks or all parents, that stand one after the other in
+ * memory. */
 typedef struct bvi_blake3_batch {
     const uint8_t *data;
     size_t stride;         /* bytes of one input, a multiple of the block */
@@ -31,7 +33,8 @@ typedef struct bvi_blake3_variant {
     void (*hash)(const bvi_blake3_batch *batch, uint8_t *ret_cvs);
 } bvi_blake3_variant;
 
-/* The variant at index i, widest first, that this processor can run; NULL when it cannot run that one. */
+/* The variant at index i, widest first, that this processor can run; NULL when it cannot run that
+ * one. */
 #define BVI_BLAKE3_VARIANTS 3u
 const bvi_blake3_variant *bvi_blake3_variant_at(size_t i);
 

@@ -1,37 +1,39 @@
 /*
- * blake3_lanes.h - the body of one SIMD variant; blake3_simd.c includes it once for each, hence no include guard.
+ * blake3_lanes.h - the body of one SIMD variant; blake3_simd.c includes it once for each, hence no
+ * include guard.
  *
- * Lane i of every vector belongs to input i. The including file defines LANES, VEC, TARGET, INLINE, NAME(x), the
- * operations ADD, XOR, SPLAT, LOAD, STORE, ROTATE16, ROTATE12, ROTATE8, ROTATE7, and NAME(load_block)(), which turns the
- * lanes' next blocks into 16 vectors of message words.
+ * Lane i of every vector belongs to input i. The including file defines LANES, VEC, TARGET, INLINE,
+ * NAME(x), the operations ADD, XOR, SPLAT, LOAD, STORE, ROTATE16, ROTATE12, ROTATE8, ROTATE7, and
+ * NAME(load_block)(), which turns the lanes' next blocks into 16 vectors of message words.
  */
 
-#define MIX(a, b, c, d, x, y)          \
-    do {                               \
-        a = ADD(ADD(a, b), m[x]);      \
-        d = ROTATE16(XOR(d, a));       \
-        c = ADD(c, d);                 \
-        b = ROTATE12(XOR(b, c));       \
-        a = ADD(ADD(a, b), m[y]);      \
-        d = ROTATE8(XOR(d, a));        \
-        c = ADD(c, d);                 \
-        b = ROTATE7(XOR(b, c));        \
+#define MIX(a, b, c, d, x, y)                                                                      \
+    do {                                                                                           \
+        a = ADD(ADD(a, b), m[x]);                                                                  \
+        d = ROTATE16(XOR(d, a));                                                                   \
+        c = ADD(c, d);                                                                             \
+        b = ROTATE12(XOR(b, c));                                                                   \
+        a = ADD(ADD(a, b), m[y]);                                                                  \
+        d = ROTATE8(XOR(d, a));                                                                    \
+        c = ADD(c, d);                                                                             \
+        b = ROTATE7(XOR(b, c));                                                                    \
     } while (0)
 
-#define ROUND(a, b, c, d, e, f, g, h, i, j, k, l, q, r, s, t) \
-    do {                                                      \
-        MIX(v0, v4, v8, v12, a, b);                           \
-        MIX(v1, v5, v9, v13, c, d);                           \
-        MIX(v2, v6, v10, v14, e, f);                          \
-        MIX(v3, v7, v11, v15, g, h);                          \
-        MIX(v0, v5, v10, v15, i, j);                          \
-        MIX(v1, v6, v11, v12, k, l);                          \
-        MIX(v2, v7, v8, v13, q, r);                           \
-        MIX(v3, v4, v9, v14, s, t);                           \
+#define ROUND(a, b, c, d, e, f, g, h, i, j, k, l, q, r, s, t)                                      \
+    do {                                                                                           \
+        MIX(v0, v4, v8, v12, a, b);                                                                \
+        MIX(v1, v5, v9, v13, c, d);                                                                \
+        MIX(v2, v6, v10, v14, e, f);                                                               \
+        MIX(v3, v7, v11, v15, g, h);                                                               \
+        MIX(v0, v5, v10, v15, i, j);                                                               \
+        MIX(v1, v6, v11, v12, k, l);                                                               \
+        MIX(v2, v7, v8, v13, q, r);                                                                \
+        MIX(v3, v4, v9, v14, s, t);                                                                \
     } while (0)
 
 /* Sixteen named vectors rather than an array, which not every compiler would keep in registers. */
-TARGET INLINE void NAME(compress)(VEC h[8], const VEC m[16], VEC counter_low, VEC counter_high, uint32_t flags)
+TARGET INLINE void NAME(compress)(VEC h[8], const VEC m[16], VEC counter_low, VEC counter_high,
+                                  uint32_t flags)
 {
     VEC v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7];
     VEC v8 = SPLAT(bvi_blake3_iv[0]), v9 = SPLAT(bvi_blake3_iv[1]);
@@ -70,7 +72,8 @@ TARGET static void NAME(hash)(const bvi_blake3_batch *b, uint8_t *ret_cvs)
     for (size_t i = 0; i < 8; i++)
         h[i] = SPLAT(bvi_blake3_iv[i]);
     for (size_t i = 0; i < blocks; i++) {
-        uint32_t flags = b->flags | (i == 0 ? b->first_flags : 0u) | (i + 1 == blocks ? b->last_flags : 0u);
+        uint32_t flags =
+            b->flags | (i == 0 ? b->first_flags : 0u) | (i + 1 == blocks ? b->last_flags : 0u);
 
         NAME(load_block)(b->data + i * BVI_BLAKE3_BLOCK, b->stride, m);
         NAME(compress)(h, m, LOAD(low), LOAD(high), flags);
@@ -79,7 +82,8 @@ TARGET static void NAME(hash)(const bvi_blake3_batch *b, uint8_t *ret_cvs)
         STORE(words[i], h[i]);
     for (size_t lane = 0; lane < LANES; lane++) {
         for (size_t i = 0; i < 8; i++)
-            memcpy(ret_cvs + lane * BVI_BLAKE3_SIZE + 4 * i, &words[i][lane], 4); /* x86 is little endian */
+            memcpy(ret_cvs + lane * BVI_BLAKE3_SIZE + 4 * i, &words[i][lane],
+                   4); /* x86 is little endian */
     }
 }
 

@@ -1,9 +1,9 @@
 /*
  * blake3_simd.c - BLAKE3 of 4, 8 or 16 inputs side by side, with SSE4.1, AVX2 and AVX-512.
  *
- * The code of the variants is one, in blake3_lanes.h; here are the operations it is made of and the transposition that
- * brings word k of every lane's block into vector k. All three are compiled into every x86-64 build, each for its own
- * instruction set, and chosen at run time.
+ * The code of the variants is one, in blake3_lanes.h; here are the operations it is made of and the
+ * transposition that brings word k of every lane's block into vector k. All three are compiled into
+ * every x86-64 build, each for its own instruction set, and chosen at run time.
  */
 #include <string.h>
 
@@ -48,17 +48,20 @@ TARGET_SSE41 INLINE void load_block_sse41(const uint8_t *data, size_t stride, __
 #define SPLAT(x)    _mm_set1_epi32((int)(x))
 #define LOAD(p)     _mm_loadu_si128((const __m128i *)(const void *)(p))
 #define STORE(p, v) _mm_storeu_si128((__m128i *)(void *)(p), v)
-#define ROTATE16(x) _mm_shuffle_epi8(x, _mm_set_epi8(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2))
+#define ROTATE16(x)                                                                                \
+    _mm_shuffle_epi8(x, _mm_set_epi8(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2))
 #define ROTATE12(x) _mm_or_si128(_mm_srli_epi32(x, 12), _mm_slli_epi32(x, 20))
-#define ROTATE8(x)  _mm_shuffle_epi8(x, _mm_set_epi8(12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1))
-#define ROTATE7(x)  _mm_or_si128(_mm_srli_epi32(x, 7), _mm_slli_epi32(x, 25))
+#define ROTATE8(x)                                                                                 \
+    _mm_shuffle_epi8(x, _mm_set_epi8(12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1))
+#define ROTATE7(x) _mm_or_si128(_mm_srli_epi32(x, 7), _mm_slli_epi32(x, 25))
 #include "base/blake3_lanes.h"
 
 /* ---- AVX2: eight lanes ---- */
 
 #define TARGET_AVX2 __attribute__((target("avx2")))
 
-/* Eight words of eight lanes: pairs of words, then of double words, then of halves change places. */
+/* Eight words of eight lanes: pairs of words, then of double words, then of halves change places.
+ */
 TARGET_AVX2 INLINE void load_half_avx2(const uint8_t *data, size_t stride, __m256i m[8])
 {
     __m256i a[8], b[8];
@@ -103,10 +106,12 @@ TARGET_AVX2 INLINE void load_block_avx2(const uint8_t *data, size_t stride, __m2
 #define SPLAT(x)    _mm256_set1_epi32((int)(x))
 #define LOAD(p)     _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define STORE(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
-#define ROTATE16(x) _mm256_shuffle_epi8(x, BYTES_AVX2(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2))
+#define ROTATE16(x)                                                                                \
+    _mm256_shuffle_epi8(x, BYTES_AVX2(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2))
 #define ROTATE12(x) _mm256_or_si256(_mm256_srli_epi32(x, 12), _mm256_slli_epi32(x, 20))
-#define ROTATE8(x)  _mm256_shuffle_epi8(x, BYTES_AVX2(12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1))
-#define ROTATE7(x)  _mm256_or_si256(_mm256_srli_epi32(x, 7), _mm256_slli_epi32(x, 25))
+#define ROTATE8(x)                                                                                 \
+    _mm256_shuffle_epi8(x, BYTES_AVX2(12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1))
+#define ROTATE7(x) _mm256_or_si256(_mm256_srli_epi32(x, 7), _mm256_slli_epi32(x, 25))
 #include "base/blake3_lanes.h"
 
 /* ---- AVX-512: sixteen lanes, and rotation is an instruction ---- */

@@ -39,7 +39,7 @@ int bvi_buf_reserve(bvi_buf *buf, size_t more)
         return BV_E_LIMIT;
     need = buf->len + more;
     if (need >= SIZE_MAX / 2)
-        return BV_E_NOMEM; /* keeps the sums here from wrapping */
+        return BV_E_NOMEM;  /* keeps the sums here from wrapping */
     if (++need <= buf->cap) /* and the zero */
         return 0;
     while (cap < need)

@@ -29,7 +29,8 @@ size_t bvi_digest_size(bvi_digest_kind kind)
 
 static int refused(bvi_digest_kind kind, bv_error **err)
 {
-    return bvi_fail(err, BV_E_UNSUPPORTED, "OpenSSL cannot compute %s here; is it switched off by a policy?",
+    return bvi_fail(err, BV_E_UNSUPPORTED,
+                    "OpenSSL cannot compute %s here; is it switched off by a policy?",
                     bvi_name_of(bvi_digest_names, kind));
 }
 
@@ -86,8 +87,8 @@ void bvi_digest_free(bvi_digest *digest)
     bvi_free(digest);
 }
 
-int bvi_digest_of(bvi_digest_kind kind, const void *bytes, size_t len, uint8_t ret_bytes[BVI_DIGEST_SIZE_MAX],
-                  bv_error **err)
+int bvi_digest_of(bvi_digest_kind kind, const void *bytes, size_t len,
+                  uint8_t ret_bytes[BVI_DIGEST_SIZE_MAX], bv_error **err)
 {
     BVI_AUTO(bvi_digest_freep) bvi_digest *digest = NULL;
     int r = bvi_digest_new(kind, &digest, err);
@@ -97,8 +98,8 @@ int bvi_digest_of(bvi_digest_kind kind, const void *bytes, size_t len, uint8_t r
     return r < 0 ? r : bvi_digest_final(digest, ret_bytes, err);
 }
 
-int bvi_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t len, uint8_t ret_bytes[32],
-                    bv_error **err)
+int bvi_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t len,
+                    uint8_t ret_bytes[32], bv_error **err)
 {
     if (key_len > INT_MAX)
         return bvi_fail(err, BV_E_LIMIT, "the key of an HMAC has %zu bytes", key_len);

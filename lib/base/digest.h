@@ -1,6 +1,6 @@
 /*
- * digest.h - SHA-1, SHA-256 and BLAKE3 behind one streaming interface, and HMAC-SHA-256; the only user of OpenSSL's
- * digests.
+ * digest.h - SHA-1, SHA-256 and BLAKE3 behind one streaming interface, and HMAC-SHA-256; the only
+ * user of OpenSSL's digests.
  *
  * A program that needs BLAKE3 alone uses blake3.h, which brings no library along.
  */
@@ -31,10 +31,10 @@ void bvi_digest_free(bvi_digest *digest);
 BVI_DEFINE_FREEP(bvi_digest, bvi_digest_free)
 
 /* All at once. */
-int bvi_digest_of(bvi_digest_kind kind, const void *bytes, size_t len, uint8_t ret_bytes[BVI_DIGEST_SIZE_MAX],
-                  bv_error **err);
-int bvi_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t len, uint8_t ret_bytes[32],
-                    bv_error **err);
+int bvi_digest_of(bvi_digest_kind kind, const void *bytes, size_t len,
+                  uint8_t ret_bytes[BVI_DIGEST_SIZE_MAX], bv_error **err);
+int bvi_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t len,
+                    uint8_t ret_bytes[32], bv_error **err);
 /* Whether two digests are the same, in a time that does not depend on where they differ. */
 bool bvi_digest_equal(const void *a, const void *b, size_t len);
 

@@ -1,8 +1,8 @@
 /*
  * error.c - error objects: a code, a message, the system's errno, and a cause.
  *
- * Out of memory is one static object, so that reporting it cannot fail; when building any other error runs
- * out of memory, the static object is stored instead but the original code is returned.
+ * Out of memory is one static object, so that reporting it cannot fail; when building any other
+ * error runs out of memory, the static object is stored instead but the original code is returned.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -66,12 +66,12 @@ static const struct {
     int errnum;
     int code;
 } errno_codes[] = {
-    { ENOENT, BV_E_NOT_FOUND },  { ENOTDIR, BV_E_NOT_FOUND }, { EEXIST, BV_E_EXISTS },
-    { EACCES, BV_E_DENIED },     { EPERM, BV_E_DENIED },      { EROFS, BV_E_DENIED },
-    { ENOMEM, BV_E_NOMEM },      { EINVAL, BV_E_INVALID },    { ENAMETOOLONG, BV_E_INVALID },
-    { EBUSY, BV_E_BUSY },        { EAGAIN, BV_E_AGAIN },      { ETIMEDOUT, BV_E_TIMEOUT },
+    { ENOENT, BV_E_NOT_FOUND },    { ENOTDIR, BV_E_NOT_FOUND },  { EEXIST, BV_E_EXISTS },
+    { EACCES, BV_E_DENIED },       { EPERM, BV_E_DENIED },       { EROFS, BV_E_DENIED },
+    { ENOMEM, BV_E_NOMEM },        { EINVAL, BV_E_INVALID },     { ENAMETOOLONG, BV_E_INVALID },
+    { EBUSY, BV_E_BUSY },          { EAGAIN, BV_E_AGAIN },       { ETIMEDOUT, BV_E_TIMEOUT },
     { ECANCELED, BV_E_CANCELLED }, { ENOSYS, BV_E_UNSUPPORTED }, { EOPNOTSUPP, BV_E_UNSUPPORTED },
-    { ESRCH, BV_E_NOT_FOUND },   { ETXTBSY, BV_E_BUSY },      { EINTR, BV_E_AGAIN },
+    { ESRCH, BV_E_NOT_FOUND },     { ETXTBSY, BV_E_BUSY },       { EINTR, BV_E_AGAIN },
 };
 
 int bvi_code_from_errno(int errnum)
@@ -146,8 +146,8 @@ int bvi_fail_sys(bv_error **err, int errnum, const char *fmt, ...)
 
     if (!err)
         return code;
-    /* %m, because which of the two strerror_r() is declared depends on the C library. On the stack, because an
-     * allocation in between might change errno. */
+    /* %m, because which of the two strerror_r() is declared depends on the C library. On the stack,
+     * because an allocation in between might change errno. */
     errno = errnum;
     if (snprintf(reason, sizeof(reason), "%m") < 0)
         reason[0] = '\0';

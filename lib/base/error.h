@@ -7,8 +7,9 @@
  *     if (r < 0)
  *         return bvi_wrap(err, r, "state file '%s'", path);
  *
- * All return the code they store, so they end a function. err may be NULL. Messages: lower case, no full stop,
- * user data in single quotes. bvi_wrap() adds what only this layer knows and never repeats the cause.
+ * All return the code they store, so they end a function. err may be NULL. Messages: lower case, no
+ * full stop, user data in single quotes. bvi_wrap() adds what only this layer knows and never
+ * repeats the cause.
  */
 #ifndef BVI_BASE_ERROR_H
 #define BVI_BASE_ERROR_H
@@ -25,7 +26,8 @@
 #define BVI_ERROR_DEPTH_MAX 32u
 
 int bvi_fail(bv_error **err, int code, const char *fmt, ...) BV_PRINTF(3, 4);
-int bvi_fail_sys(bv_error **err, int errnum, const char *fmt, ...) BV_PRINTF(3, 4); /* code from errno */
+int bvi_fail_sys(bv_error **err, int errnum, const char *fmt, ...)
+    BV_PRINTF(3, 4); /* code from errno */
 int bvi_fail_nomem(bv_error **err);
 int bvi_wrap(bv_error **err, int code, const char *fmt, ...) BV_PRINTF(3, 4);
 
@@ -34,7 +36,8 @@ int bvi_code_from_name(const char *name); /* BV_E_INTERNAL when unknown */
 
 /* The whole chain as one allocated string; NULL when out of memory. */
 char *bvi_error_text(const bv_error *err);
-/* A copy of the chain; falls back to the static out-of-memory error. Never NULL for a non-NULL input. */
+/* A copy of the chain; falls back to the static out-of-memory error. Never NULL for a non-NULL
+ * input. */
 bv_error *bvi_error_copy(const bv_error *err);
 /* Moves an error into *err, freeing it when err is NULL. Returns its code. */
 int bvi_error_move(bv_error **err, bv_error *from);

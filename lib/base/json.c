@@ -1,11 +1,12 @@
 /*
  * json.c - JSON documents over cJSON.
  *
- * cJSON is lenient about what it reads and keeps numbers as doubles, which loses integers beyond 2^53 and the spelling
- * of fractions. So a text is first checked here against the grammar, which also tells where a mistake is; then cJSON
- * builds the tree; then a walk over both turns every number a double might change into a raw node that holds its text.
- * Numbers occur in the tree in the order in which they stand in the text. Printing is ours (json_text.c). cJSON's
- * allocator is process-wide and so is left alone.
+ * cJSON is lenient about what it reads and keeps numbers as doubles, which loses integers beyond
+ * 2^53 and the spelling of fractions. So a text is first checked here against the grammar, which
+ * also tells where a mistake is; then cJSON builds the tree; then a walk over both turns every
+ * number a double might change into a raw node that holds its text. Numbers occur in the tree in
+ * the order in which they stand in the text. Printing is ours (json_text.c). cJSON's allocator is
+ * process-wide and so is left alone.
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -189,7 +190,8 @@ static bool scan_close(scanner *s, bool *ret_more)
             return closer == ']' || scan_key(s);
         }
         if (!scan_char(s, closer))
-            return mistake(s, closer == ']' ? "a ',' or ']' is missing" : "a ',' or '}' is missing");
+            return mistake(s,
+                           closer == ']' ? "a ',' or ']' is missing" : "a ',' or '}' is missing");
         s->depth--;
     }
     return s->at >= s->end || mistake(s, "more text after the document");
@@ -255,7 +257,8 @@ static const char *next_number(scanner *s, size_t *ret_len)
             s->at++;
     }
     *ret_len = 0;
-    while (s->at + *ret_len < s->end && s->at[*ret_len] && strchr("+-.eE0123456789", s->at[*ret_len]))
+    while (s->at + *ret_len < s->end && s->at[*ret_len] &&
+           strchr("+-.eE0123456789", s->at[*ret_len]))
         (*ret_len)++;
     s->at += *ret_len;
     return s->at - *ret_len;
@@ -326,8 +329,7 @@ int bvi_json_check_keys(const bvi_json *object, bv_error **err)
         return check_many_keys(object, count, err);
     if (count < 2)
         return 0;
-    bvi_json_each(it, object)
-    {
+    bvi_json_each(it, object) {
         for (const bvi_json *other = it->next; other; other = other->next) {
             if (strcmp(it->string, other->string) == 0)
                 return repeated_key(it->string, err);
@@ -381,14 +383,16 @@ int bvi_json_parse(const char *text, size_t len, bvi_json **ret_root, bv_error *
 
 /* ---- printing ---- */
 
-/* The shortest text that reads back as the same double; always with a point or an exponent, whatever the locale. */
+/* The shortest text that reads back as the same double; always with a point or an exponent,
+ * whatever the locale. */
 static void format_double(double value, char text[32])
 {
     char digits[32];
     size_t n = 0;
 
     for (int precision = 15; precision <= 17; precision++) {
-        (void)snprintf(digits, sizeof(digits), "%.*g", precision, value); /* at most 24 characters */
+        (void)snprintf(digits, sizeof(digits), "%.*g", precision,
+                       value); /* at most 24 characters */
         if (strtod(digits, NULL) == value)
             break;
     }
@@ -458,7 +462,8 @@ int bvi_json_print(const bvi_json *node, bool pretty, char **ret_text, bv_error 
     print_node(&w, node);
     r = bvi_json_text_end(&w);
     if (r == BV_E_LIMIT)
-        return bvi_fail(err, r, "JSON document is longer than %u bytes or nested deeper than %u levels",
+        return bvi_fail(err, r,
+                        "JSON document is longer than %u bytes or nested deeper than %u levels",
                         BVI_JSON_BYTES_MAX, BVI_JSON_DEPTH_MAX);
     text = r < 0 ? NULL : bvi_buf_take(&buf);
     if (!text)
@@ -567,7 +572,8 @@ int bvi_json_int64(const bvi_json *node, int64_t *ret_value)
         *ret_value = value;
         return 0;
     }
-    if (bvi_json_type_of(node) != BVI_JSON_NUMBER || node->valuedouble != floor(node->valuedouble) ||
+    if (bvi_json_type_of(node) != BVI_JSON_NUMBER ||
+        node->valuedouble != floor(node->valuedouble) ||
         fabs(node->valuedouble) > 9007199254740992.0)
         return BV_E_FORMAT;
     *ret_value = (int64_t)node->valuedouble;
@@ -633,10 +639,12 @@ static int wrong_type(const bvi_json *object, const char *key, const char *wante
 
     if (!node)
         return bvi_fail(err, BV_E_FORMAT, "'%s' is missing", key);
-    return bvi_fail(err, BV_E_FORMAT, "'%s' must be %s, not %s", key, wanted, bvi_json_type_name(node));
+    return bvi_fail(err, BV_E_FORMAT, "'%s' must be %s, not %s", key, wanted,
+                    bvi_json_type_name(node));
 }
 
-int bvi_json_get_string(const bvi_json *object, const char *key, const char **ret_value, bv_error **err)
+int bvi_json_get_string(const bvi_json *object, const char *key, const char **ret_value,
+                        bv_error **err)
 {
     const char *value = bvi_json_string(bvi_json_find(object, key));
 
@@ -653,7 +661,8 @@ int bvi_json_get_int64(const bvi_json *object, const char *key, int64_t *ret_val
     return 0;
 }
 
-int bvi_json_get_uint64(const bvi_json *object, const char *key, uint64_t *ret_value, bv_error **err)
+int bvi_json_get_uint64(const bvi_json *object, const char *key, uint64_t *ret_value,
+                        bv_error **err)
 {
     if (bvi_json_uint64(bvi_json_find(object, key), ret_value) < 0)
         return wrong_type(object, key, "a whole number of zero or more", err);
@@ -670,7 +679,8 @@ int bvi_json_get_bool(const bvi_json *object, const char *key, bool *ret_value, 
     return 0;
 }
 
-int bvi_json_get_array(const bvi_json *object, const char *key, const bvi_json **ret_value, bv_error **err)
+int bvi_json_get_array(const bvi_json *object, const char *key, const bvi_json **ret_value,
+                       bv_error **err)
 {
     const bvi_json *node = bvi_json_find(object, key);
 
@@ -680,7 +690,8 @@ int bvi_json_get_array(const bvi_json *object, const char *key, const bvi_json *
     return 0;
 }
 
-int bvi_json_get_object(const bvi_json *object, const char *key, const bvi_json **ret_value, bv_error **err)
+int bvi_json_get_object(const bvi_json *object, const char *key, const bvi_json **ret_value,
+                        bv_error **err)
 {
     const bvi_json *node = bvi_json_find(object, key);
 

@@ -13,7 +13,8 @@
 
 static int append_char(bvi_buf *buf, unsigned char c)
 {
-    static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: character, letter after the backslash */
+    static const char shorts[] =
+        "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: character, letter after the backslash */
 
     for (size_t i = 0; i + 1 < sizeof(shorts); i += 2) {
         if (c == (unsigned char)shorts[i])

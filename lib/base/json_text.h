@@ -1,8 +1,8 @@
 /*
  * json_text.h - writing JSON as text straight into a buffer, without a tree.
  *
- * For programs that must not carry a JSON library (the job runner), for streams of small records, and for
- * bvi_json_print(). Commas come by themselves:
+ * For programs that must not carry a JSON library (the job runner), for streams of small records,
+ * and for bvi_json_print(). Commas come by themselves:
  *
  *     bvi_json_text w;
  *     bvi_json_text_init(&w, &buf, false);
@@ -12,7 +12,8 @@
  *     bvi_json_text_close(&w, '}');
  *     r = bvi_json_text_end(&w);      // the first failure of all calls: BV_E_NOMEM or BV_E_LIMIT
  *
- * Calls after a failure do nothing. Text that is not UTF-8 gets U+FFFD for each bad byte, so the result always is.
+ * Calls after a failure do nothing. Text that is not UTF-8 gets U+FFFD for each bad byte, so the
+ * result always is.
  */
 #ifndef BVI_BASE_JSON_TEXT_H
 #define BVI_BASE_JSON_TEXT_H

@@ -19,7 +19,8 @@ static void *system_alloc(void *data, void *ptr, size_t size)
     return realloc(ptr, size);
 }
 
-/* Set once before the first context; see memory.h. Nothing else in the library is writable and global. */
+/* Set once before the first context; see memory.h. Nothing else in the library is writable and
+ * global. */
 static struct {
     bv_alloc_fn fn;
     void *data;

@@ -12,7 +12,7 @@ typedef struct bvi_name {
 } bvi_name;
 
 /* Tables end with a NULL name. */
-const char *bvi_name_of(const bvi_name *table, int value);                       /* "unknown" when absent */
+const char *bvi_name_of(const bvi_name *table, int value); /* "unknown" when absent */
 bool bvi_name_find(const bvi_name *table, const char *name, int *ret_value);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * time.c - moments as RFC 3339 text, uptimes, and saturating sums.
  *
- * The calendar counts in eras of 400 years, which all have the same number of days, and in years that begin in March,
- * so that the leap day comes last.
+ * The calendar counts in eras of 400 years, which all have the same number of days, and in years
+ * that begin in March, so that the leap day comes last.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,11 +12,11 @@
 
 #include "base/time.h"
 
-#define DAYS_PER_ERA  INT64_C(146097)
-#define DAYS_TO_1970  INT64_C(719468) /* from 0000-03-01 */
-#define S_PER_DAY     INT64_C(86400)
-#define FIRST_SECOND  (INT64_C(-719528) * S_PER_DAY)       /* 0000-01-01T00:00:00Z */
-#define LAST_SECOND   (INT64_C(2932897) * S_PER_DAY - 1)   /* 9999-12-31T23:59:59Z */
+#define DAYS_PER_ERA INT64_C(146097)
+#define DAYS_TO_1970 INT64_C(719468) /* from 0000-03-01 */
+#define S_PER_DAY    INT64_C(86400)
+#define FIRST_SECOND (INT64_C(-719528) * S_PER_DAY)     /* 0000-01-01T00:00:00Z */
+#define LAST_SECOND  (INT64_C(2932897) * S_PER_DAY - 1) /* 9999-12-31T23:59:59Z */
 
 static int64_t floor_div(int64_t a, int64_t b)
 {
@@ -30,7 +30,8 @@ int64_t bvi_time_days(int64_t year, unsigned month, unsigned day)
     int64_t year_of_era = y - era * 400;
     int64_t day_of_year = (153 * ((int64_t)month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 
-    return era * DAYS_PER_ERA + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - DAYS_TO_1970;
+    return era * DAYS_PER_ERA + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
+           day_of_year - DAYS_TO_1970;
 }
 
 void bvi_time_date(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)
@@ -61,11 +62,12 @@ void bvi_time_format(int64_t wall_us, char text[BVI_TIME_TEXT_SIZE])
     bvi_time_date(floor_div(s, S_PER_DAY), &year, &month, &day);
     s -= floor_div(s, S_PER_DAY) * S_PER_DAY;
     if (us % 1000)
-        (void)snprintf(fraction, sizeof(fraction), ".%06" PRId64, us); /* fits, as the next and the last do */
+        (void)snprintf(fraction, sizeof(fraction), ".%06" PRId64,
+                       us); /* fits, as the next and the last do */
     else if (us)
         (void)snprintf(fraction, sizeof(fraction), ".%03" PRId64, us / 1000);
-    (void)snprintf(text, BVI_TIME_TEXT_SIZE, "%04" PRId64 "-%02u-%02uT%02d:%02d:%02d%sZ", year, month, day,
-                   (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60), fraction);
+    (void)snprintf(text, BVI_TIME_TEXT_SIZE, "%04" PRId64 "-%02u-%02uT%02d:%02d:%02d%sZ", year,
+                   month, day, (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60), fraction);
 }
 
 /* Reads exactly n digits; -1 when there are fewer. */
@@ -168,8 +170,8 @@ void bvi_time_uptime(int64_t seconds, char text[BVI_TIME_TEXT_SIZE])
 
     if (s >= S_PER_DAY)
         (void)snprintf(days, sizeof(days), "%" PRId64 "d ", s / S_PER_DAY); /* fits */
-    (void)snprintf(text, BVI_TIME_TEXT_SIZE, "%s%02d:%02d:%02d", days, day_s / 3600, day_s / 60 % 60,
-                   day_s % 60); /* fits */
+    (void)snprintf(text, BVI_TIME_TEXT_SIZE, "%s%02d:%02d:%02d", days, day_s / 3600,
+                   day_s / 60 % 60, day_s % 60); /* fits */
 }
 
 int64_t bvi_time_add(int64_t a, int64_t b)

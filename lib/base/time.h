@@ -1,8 +1,8 @@
 /*
  * time.h - moments as RFC 3339 text, uptimes, and sums of durations that cannot wrap.
  *
- * Moments are microseconds since 1970-01-01 UTC, as bv_clock.wall_us gives them. Reading the clock is the context's
- * business (io/loop.h).
+ * Moments are microseconds since 1970-01-01 UTC, as bv_clock.wall_us gives them. Reading the clock
+ * is the context's business (io/loop.h).
  */
 #ifndef BVI_BASE_TIME_H
 #define BVI_BASE_TIME_H
@@ -15,7 +15,8 @@
 /* "2024-01-31T10:00:00.250000Z" and its zero, with room to spare. */
 #define BVI_TIME_TEXT_SIZE 40u
 
-/* UTC, with no, three or six digits of fraction as needed. Moments outside the years 0 to 9999 print as their end. */
+/* UTC, with no, three or six digits of fraction as needed. Moments outside the years 0 to 9999
+ * print as their end. */
 void bvi_time_format(int64_t wall_us, char text[BVI_TIME_TEXT_SIZE]);
 /* Any offset; digits beyond microseconds are dropped. BV_E_FORMAT for anything else. */
 int bvi_time_parse(const char *text, int64_t *ret_wall_us);

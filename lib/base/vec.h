@@ -11,30 +11,34 @@
 
 #include "base/mem.h"
 
-#define BVI_VEC(type)    \
-    struct {             \
-        type *items;     \
-        size_t len;      \
-        size_t cap;      \
-        size_t max;      \
+#define BVI_VEC(type)                                                                              \
+    struct {                                                                                       \
+        type *items;                                                                               \
+        size_t len;                                                                                \
+        size_t cap;                                                                                \
+        size_t max;                                                                                \
     }
 
-#define BVI_VEC_INIT(max_count) { .max = (max_count) }
+#define BVI_VEC_INIT(max_count)                                                                    \
+    {                                                                                              \
+        .max = (max_count)                                                                         \
+    }
 
 /* Appends one zeroed item and points to it; NULL when memory or the maximum is exhausted. */
-#define bvi_vec_push(v)                                                                               \
-    (bvi_vec_grow((void **)(void *)&(v)->items, (v)->len, &(v)->cap, (v)->max, sizeof(*(v)->items))   \
-         ? &(v)->items[(v)->len++]                                                                    \
+#define bvi_vec_push(v)                                                                            \
+    (bvi_vec_grow((void **)(void *)&(v)->items, (v)->len, &(v)->cap, (v)->max,                     \
+                  sizeof(*(v)->items))                                                             \
+         ? &(v)->items[(v)->len++]                                                                 \
          : NULL)
 
 /* Removes item i, keeping the order. */
 #define bvi_vec_remove(v, i) bvi_vec_close_gap((v)->items, &(v)->len, (i), sizeof(*(v)->items))
 
-#define bvi_vec_done(v)       \
-    do {                      \
-        bvi_free((v)->items); \
-        (v)->items = NULL;    \
-        (v)->len = (v)->cap = 0; \
+#define bvi_vec_done(v)                                                                            \
+    do {                                                                                           \
+        bvi_free((v)->items);                                                                      \
+        (v)->items = NULL;                                                                         \
+        (v)->len = (v)->cap = 0;                                                                   \
     } while (0)
 
 bool bvi_vec_grow(void **items, size_t len, size_t *cap, size_t max, size_t item_size);
@@ -44,7 +48,7 @@ void bvi_vec_close_gap(void *items, size_t *len, size_t index, size_t item_size)
 typedef BVI_VEC(char *) bvi_strv;
 
 int bvi_strv_add(bvi_strv *v, const char *text); /* copies; 0 or BV_E_NOMEM / BV_E_LIMIT */
-int bvi_strv_take(bvi_strv *v, char *text);      /* owns text, also on failure; NULL is BV_E_NOMEM */
+int bvi_strv_take(bvi_strv *v, char *text); /* owns text, also on failure; NULL is BV_E_NOMEM */
 bool bvi_strv_has(const bvi_strv *v, const char *text);
 void bvi_strv_done(bvi_strv *v);
 

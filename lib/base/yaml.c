@@ -1,10 +1,11 @@
 /*
  * yaml.c - YAML documents as JSON trees, over libyaml's event parser.
  *
- * Events are turned into nodes with an explicit stack of open containers. Each node is attached to its parent the
- * moment it begins, so the tree has one owner throughout. An alias is replaced by a copy of what its anchor named,
- * measured before it is made: this bounds what a small text can grow into. libyaml's own memory does not come from
- * the allocator hook; the limit on the text bounds it.
+ * Events are turned into nodes with an explicit stack of open containers. Each node is attached to
+ * its parent the moment it begins, so the tree has one owner throughout. An alias is replaced by a
+ * copy of what its anchor named, measured before it is made: this bounds what a small text can grow
+ * into. libyaml's own memory does not come from the allocator hook; the limit on the text bounds
+ * it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 #define CORE_TAG "tag:yaml.org,2002:"
 
 typedef struct level {
-    bvi_json *node;    /* what an anchor on this container means: the tag's object or the container */
+    bvi_json *node; /* what an anchor on this container means: the tag's object or the container */
     bvi_json *content; /* the array or object that receives children */
     char *key;         /* of the next value; NULL: the next event is a key */
     size_t line;       /* where it began */
@@ -43,10 +44,12 @@ typedef struct builder {
     bv_error **err;
 } builder;
 
-static int fail_at(const builder *b, const yaml_event_t *event, int code, const char *what, const char *name)
+static int fail_at(const builder *b, const yaml_event_t *event, int code, const char *what,
+                   const char *name)
 {
     return bvi_fail(b->err, code, "line %zu, column %zu: %s%s%s%s", event->start_mark.line + 1,
-                    event->start_mark.column + 1, what, name ? " '" : "", name ? name : "", name ? "'" : "");
+                    event->start_mark.column + 1, what, name ? " '" : "", name ? name : "",
+                    name ? "'" : "");
 }
 
 /* ---- scalars ---- */
@@ -80,7 +83,8 @@ static size_t count_digits(const char *text)
     return strspn(text, "0123456789");
 }
 
-/* A number in decimal with anything JSON allows, and a few forms more that *ret_json is a JSON spelling of. */
+/* A number in decimal with anything JSON allows, and a few forms more that *ret_json is a JSON
+ * spelling of. */
 static bool is_decimal(const char *text, bvi_buf *json)
 {
     const char *at = text + (*text == '-' || *text == '+');
@@ -103,12 +107,14 @@ static bool is_decimal(const char *text, bvi_buf *json)
     } else if (*rest) {
         return false;
     }
-    (void)bvi_buf_printf(json, "%s%.*s%s%.*s%s", *text == '-' ? "-" : "", (int)(whole ? whole : 1), whole ? at : "0",
-                         fraction ? "." : "", (int)fraction, at + whole + 1, rest); /* callers look at its length */
+    (void)bvi_buf_printf(json, "%s%.*s%s%.*s%s", *text == '-' ? "-" : "", (int)(whole ? whole : 1),
+                         whole ? at : "0", fraction ? "." : "", (int)fraction, at + whole + 1,
+                         rest); /* callers look at its length */
     return true;
 }
 
-/* 0x, 0o and 0b; true also when the value does not fit, with a node of NULL for the caller to refuse. */
+/* 0x, 0o and 0b; true also when the value does not fit, with a node of NULL for the caller to
+ * refuse. */
 static bool is_based(const char *text, bvi_json **ret_node)
 {
     static const struct {
@@ -125,7 +131,8 @@ static bool is_based(const char *text, bvi_json **ret_node)
         const char *digits = at + 2;
         unsigned long long value;
 
-        if (strncmp(at, forms[i].prefix, 2) != 0 || !*digits || digits[strspn(digits, forms[i].digits)])
+        if (strncmp(at, forms[i].prefix, 2) != 0 || !*digits ||
+            digits[strspn(digits, forms[i].digits)])
             continue;
         errno = 0;
         value = strtoull(digits, NULL, forms[i].base);
@@ -137,7 +144,8 @@ static bool is_based(const char *text, bvi_json **ret_node)
     return false;
 }
 
-/* What a plain scalar means in YAML's core schema. Not-a-number and infinities stay strings: JSON has none. */
+/* What a plain scalar means in YAML's core schema. Not-a-number and infinities stay strings: JSON
+ * has none. */
 static bvi_json *plain_value(const char *text)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf json = BVI_BUF_INIT(BVI_YAML_BYTES_MAX);
@@ -171,8 +179,9 @@ typedef struct core_tag {
 } core_tag;
 
 static const core_tag core_tags[] = {
-    { "str", TAG_STRING, BVI_JSON_STRING }, { "null", TAG_CORE, BVI_JSON_NULL },  { "bool", TAG_CORE, BVI_JSON_BOOL },
-    { "int", TAG_CORE, BVI_JSON_NUMBER },   { "float", TAG_CORE, BVI_JSON_NUMBER }, { "seq", TAG_CORE, BVI_JSON_ARRAY },
+    { "str", TAG_STRING, BVI_JSON_STRING }, { "null", TAG_CORE, BVI_JSON_NULL },
+    { "bool", TAG_CORE, BVI_JSON_BOOL },    { "int", TAG_CORE, BVI_JSON_NUMBER },
+    { "float", TAG_CORE, BVI_JSON_NUMBER }, { "seq", TAG_CORE, BVI_JSON_ARRAY },
     { "map", TAG_CORE, BVI_JSON_OBJECT },
 };
 
@@ -241,7 +250,8 @@ static int attach_tagged(builder *b, const char *local_tag, bvi_json *value, bvi
     return attach(b, node);
 }
 
-static int remember_anchor(builder *b, const yaml_event_t *event, const yaml_char_t *name, const bvi_json *node)
+static int remember_anchor(builder *b, const yaml_event_t *event, const yaml_char_t *name,
+                           const bvi_json *node)
 {
     anchor *slot;
     char *copy;
@@ -331,7 +341,8 @@ static int on_start(builder *b, const yaml_event_t *event, bvi_json_type type, c
     if (r < 0)
         return r;
     b->depth += deeper;
-    b->levels[b->open++] = (level){ .node = node, .content = content, .line = event->start_mark.line + 1 };
+    b->levels[b->open++] =
+        (level){ .node = node, .content = content, .line = event->start_mark.line + 1 };
     return remember_anchor(b, event, anchor_name, node);
 }
 
@@ -345,14 +356,14 @@ static int on_end(builder *b)
     return r < 0 ? bvi_wrap(b->err, r, "mapping at line %zu", top->line) : 0;
 }
 
-/* Counts the nodes below (and with) a node and its depth; gives up beyond the limits. Depth was bounded on entry. */
+/* Counts the nodes below (and with) a node and its depth; gives up beyond the limits. Depth was
+ * bounded on entry. */
 static void measure(const bvi_json *node, unsigned depth, size_t *nodes, unsigned *deepest)
 {
     (*nodes)++;
     if (bvi_json_type_of(node) >= BVI_JSON_ARRAY && depth > *deepest)
         *deepest = depth;
-    bvi_json_each(child, node)
-    {
+    bvi_json_each(child, node) {
         if (*nodes > BVI_YAML_NODES_MAX)
             return;
         measure(child, depth + 1, nodes, deepest);
@@ -426,9 +437,10 @@ static int explain(const builder *b)
     if (p->error == YAML_READER_ERROR)
         return bvi_fail(b->err, BV_E_FORMAT, "not YAML: byte %zu: %s", p->problem_offset,
                         p->problem ? p->problem : "cannot be read");
-    return bvi_fail(b->err, BV_E_FORMAT, "not YAML: line %zu, column %zu: %s%s%s", p->problem_mark.line + 1,
-                    p->problem_mark.column + 1, p->problem ? p->problem : "cannot be understood",
-                    p->context ? " " : "", p->context ? p->context : "");
+    return bvi_fail(b->err, BV_E_FORMAT, "not YAML: line %zu, column %zu: %s%s%s",
+                    p->problem_mark.line + 1, p->problem_mark.column + 1,
+                    p->problem ? p->problem : "cannot be understood", p->context ? " " : "",
+                    p->context ? p->context : "");
 }
 
 static int build(builder *b)

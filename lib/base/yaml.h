@@ -1,11 +1,12 @@
 /*
  * yaml.h - YAML documents as JSON trees; the only user of libyaml.
  *
- * A node with a local tag becomes an object with one key, the tag: `!text` gives {"!text": null} and
- * `!store_key abc` gives {"!store_key": "abc"}. Plain scalars follow the core schema of YAML 1.2: null, true, false and
- * numbers are typed, everything else (off, on, yes, no, 007 and .inf among them) is a string. Where a text is wanted,
- * bvi_json_scalar_text() gives a number as it was written. Aliases are copied, under a limit. Keys are text; a repeated
- * one is refused.
+ * A node with a local tag becomes an object with one key, the tag: `!text` gives {"!text": null}
+ * and
+ * `!store_key abc` gives {"!store_key": "abc"}. Plain scalars follow the core schema of YAML 1.2:
+ * null, true, false and numbers are typed, everything else (off, on, yes, no, 007 and .inf among
+ * them) is a string. Where a text is wanted, bvi_json_scalar_text() gives a number as it was
+ * written. Aliases are copied, under a limit. Keys are text; a repeated one is refused.
  */
 #ifndef BVI_BASE_YAML_H
 #define BVI_BASE_YAML_H

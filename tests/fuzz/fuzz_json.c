@@ -1,4 +1,5 @@
-/* Any bytes are JSON or refused; what was read prints, and the print reads back as the same print. */
+/* Any bytes are JSON or refused; what was read prints, and the print reads back as the same print.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,9 +1,11 @@
 /*
- * replay.c - the plain main of every fuzz target: runs each file of the corpus, and some damaged copies of it.
+ * replay.c - the plain main of every fuzz target: runs each file of the corpus, and some damaged
+ * copies of it.
  *
  *     fuzz-json [--damage N] FILE-OR-DIRECTORY...
  *
- * The damage comes from a fixed seed, so a failure repeats. Results are TAP, one line for each file.
+ * The damage comes from a fixed seed, so a failure repeats. Results are TAP, one line for each
+ * file.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +45,8 @@ static size_t spoil(uint8_t *data, size_t size)
     if (next_random() % 3 == 0) {
         size_t len = 1 + next_random() % (size < 64 ? size : 64);
 
-        memmove(data + next_random() % (size - len + 1), data + next_random() % (size - len + 1), len);
+        memmove(data + next_random() % (size - len + 1), data + next_random() % (size - len + 1),
+                len);
     }
     return next_random() % 3 == 0 ? next_random() % size : size;
 }

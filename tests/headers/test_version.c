@@ -9,8 +9,8 @@ int main(void)
 {
     char version[32];
 
-    (void)snprintf(version, sizeof(version), "%d.%d.%d", BV_VERSION_NUMBER / 1000000, BV_VERSION_NUMBER / 1000 % 1000,
-                   BV_VERSION_NUMBER % 1000); /* fits */
+    (void)snprintf(version, sizeof(version), "%d.%d.%d", BV_VERSION_NUMBER / 1000000,
+                   BV_VERSION_NUMBER / 1000 % 1000, BV_VERSION_NUMBER % 1000); /* fits */
     if (strcmp(bv_version(), version) != 0) {
         fprintf(stderr, "the library is %s, the headers are %s\n", bv_version(), version);
         return 1;

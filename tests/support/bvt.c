@@ -1,7 +1,8 @@
 /*
  * bvt.c - the tests' main function, temporary directories, failing allocator, clock and log.
  *
- * Tests are programs that end soon, so this file may keep state in globals and give up by failing the test.
+ * Tests are programs that end soon, so this file may keep state in globals and give up by failing
+ * the test.
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -51,7 +52,8 @@ static void drop_kept(void)
     }
 }
 
-__attribute__((nonnull(1))) BV_PRINTF(1, 0) static const char *keep_vformat(const char *fmt, va_list args)
+__attribute__((nonnull(1))) BV_PRINTF(1, 0) static const
+    char *keep_vformat(const char *fmt, va_list args)
 {
     va_list again;
     char *text;
@@ -225,7 +227,8 @@ static void make_root(void)
     const char *tmp = getenv("TMPDIR");
 
     /* Short, because Unix socket paths are. */
-    (void)snprintf(root_dir, sizeof(root_dir), "%s/bvt-XXXXXX", tmp && *tmp && strlen(tmp) < 64 ? tmp : "/tmp");
+    (void)snprintf(root_dir, sizeof(root_dir), "%s/bvt-XXXXXX",
+                   tmp && *tmp && strlen(tmp) < 64 ? tmp : "/tmp");
     if (!mkdtemp(root_dir)) {
         perror(root_dir);
         exit(99);
@@ -348,10 +351,11 @@ void bvt_log_sink(void *data, const bv_log_record *rec)
     int n;
 
     log->counts[rec->level]++;
-    n = snprintf(log->text + log->len, sizeof(log->text) - log->len, "%s %s: %s\n", levels[rec->level],
-                 rec->module, rec->message);
+    n = snprintf(log->text + log->len, sizeof(log->text) - log->len, "%s %s: %s\n",
+                 levels[rec->level], rec->module, rec->message);
     if (n > 0)
-        log->len += (size_t)n < sizeof(log->text) - log->len ? (size_t)n : sizeof(log->text) - log->len - 1;
+        log->len +=
+            (size_t)n < sizeof(log->text) - log->len ? (size_t)n : sizeof(log->text) - log->len - 1;
 }
 
 /* ---- skipping: tests run in children, so the reasons go through shared memory ---- */
@@ -365,7 +369,7 @@ typedef struct skip {
 static struct {
     atomic_uint count;
     skip items[SKIPS_MAX];
-} *skips;
+} * skips;
 
 void bvt_note_skip(const char *function, int i, const char *fmt, ...)
 {

@@ -111,7 +111,8 @@ START_TEST(survives_every_failed_allocation)
         int r = 0;
 
         for (int i = 0; i < 50 && r == 0; i++)
-            r = i % 2 ? bvi_buf_printf(&buf, "%s-%d;", "entry", i) : bvi_buf_append_str(&buf, "more text;");
+            r = i % 2 ? bvi_buf_printf(&buf, "%s-%d;", "entry", i)
+                      : bvi_buf_append_str(&buf, "more text;");
         ck_assert(r == 0 || r == BV_E_NOMEM);
         ck_assert_uint_eq(strlen(bvi_buf_str(&buf)), buf.len);
         text = bvi_buf_take(&buf);

@@ -93,9 +93,10 @@ END_TEST
 static const struct {
     int errnum, code;
 } errnos[] = {
-    { ENOENT, BV_E_NOT_FOUND }, { EEXIST, BV_E_EXISTS },   { EPERM, BV_E_DENIED },   { ENOMEM, BV_E_NOMEM },
-    { EINVAL, BV_E_INVALID },   { EBUSY, BV_E_BUSY },      { EAGAIN, BV_E_AGAIN },   { ETIMEDOUT, BV_E_TIMEOUT },
-    { EIO, BV_E_IO },           { ENOSPC, BV_E_IO },       { ENOSYS, BV_E_UNSUPPORTED },
+    { ENOENT, BV_E_NOT_FOUND }, { EEXIST, BV_E_EXISTS },      { EPERM, BV_E_DENIED },
+    { ENOMEM, BV_E_NOMEM },     { EINVAL, BV_E_INVALID },     { EBUSY, BV_E_BUSY },
+    { EAGAIN, BV_E_AGAIN },     { ETIMEDOUT, BV_E_TIMEOUT },  { EIO, BV_E_IO },
+    { ENOSPC, BV_E_IO },        { ENOSYS, BV_E_UNSUPPORTED },
 };
 
 START_TEST(errnos_become_codes)
@@ -205,8 +206,9 @@ END_TEST
 
 BVT_MAIN("base/error", bvt_test(wrapping_tells_a_story), bvt_test(formatting_is_cut_like_snprintf),
          bvt_test(nobody_has_to_want_the_error), bvt_test(system_errors_keep_their_number),
-         bvt_test(the_reason_survives_an_allocator_that_sets_errno), bvt_loop(errnos_become_codes, errnos),
-         bvt_test(every_code_has_a_name), bvt_test(long_messages_are_cut_between_characters),
+         bvt_test(the_reason_survives_an_allocator_that_sets_errno),
+         bvt_loop(errnos_become_codes, errnos), bvt_test(every_code_has_a_name),
+         bvt_test(long_messages_are_cut_between_characters),
          bvt_test(deep_chains_keep_the_innermost), bvt_test(wrapping_nothing_makes_an_error),
          bvt_test(copies_and_moves), bvt_test(out_of_memory_is_a_cause_like_any_other),
          bvt_test(survives_every_failed_allocation))

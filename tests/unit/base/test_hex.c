@@ -22,7 +22,8 @@ START_TEST(there_and_back)
 }
 END_TEST
 
-static const char *const refused[] = { "", "a", "abc", "abcde", "abcg", "ab c", "/bcd", ":bcd", "@bcd", "`bcd", "0x12" };
+static const char *const refused[] = { "",     "a",    "abc",  "abcde", "abcg", "ab c",
+                                       "/bcd", ":bcd", "@bcd", "`bcd",  "0x12" };
 
 START_TEST(refuses)
 {

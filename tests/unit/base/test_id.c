@@ -21,11 +21,15 @@ static const struct {
     const char *text;
     bool valid;
 } ids[] = {
-    { "fd2d9a2c-3f0e-4b1a-9f5d-0123456789ab", true }, { "00000000-0000-0000-0000-000000000000", true },
+    { "fd2d9a2c-3f0e-4b1a-9f5d-0123456789ab", true },
+    { "00000000-0000-0000-0000-000000000000", true },
     { "", false },
-    { "fd2d9a2c-3f0e-4b1a-9f5d-0123456789a", false },  { "fd2d9a2c-3f0e-4b1a-9f5d-0123456789abc", false },
-    { "fd2d9a2c-3f0e-4b1a-9f5d-0123456789aG", false }, { "fd2d9a2c+3f0e-4b1a-9f5d-0123456789ab", false },
-    { "FD2D9A2C-3F0E-4B1A-9F5D-0123456789AB", false }, { "../../../../../../../../etc/password", false },
+    { "fd2d9a2c-3f0e-4b1a-9f5d-0123456789a", false },
+    { "fd2d9a2c-3f0e-4b1a-9f5d-0123456789abc", false },
+    { "fd2d9a2c-3f0e-4b1a-9f5d-0123456789aG", false },
+    { "fd2d9a2c+3f0e-4b1a-9f5d-0123456789ab", false },
+    { "FD2D9A2C-3F0E-4B1A-9F5D-0123456789AB", false },
+    { "../../../../../../../../etc/password", false },
 };
 
 START_TEST(ids_are_checked)
@@ -38,9 +42,21 @@ static const struct {
     const char *text;
     bool valid;
 } names[] = {
-    { "a", true },    { "node-1", true },  { "v1.2.3_rc", true }, { "0", true },     { "exactly-16-chars", true },
-    { "", false },    { ".hidden", false }, { "-x", false },       { "_x", false },   { "a..b", false },
-    { "a/b", false }, { "a b", false },    { "a\n", false },      { "\xC3\xA4", false }, { "exactly-17-charsX", false },
+    { "a", true },
+    { "node-1", true },
+    { "v1.2.3_rc", true },
+    { "0", true },
+    { "exactly-16-chars", true },
+    { "", false },
+    { ".hidden", false },
+    { "-x", false },
+    { "_x", false },
+    { "a..b", false },
+    { "a/b", false },
+    { "a b", false },
+    { "a\n", false },
+    { "\xC3\xA4", false },
+    { "exactly-17-charsX", false },
 };
 
 START_TEST(names_are_checked)

@@ -1,4 +1,5 @@
-/* JSON documents: what is read, what is refused and why, numbers to the last digit, building and printing. */
+/* JSON documents: what is read, what is refused and why, numbers to the last digit, building and
+ * printing. */
 #include <float.h>
 #include <locale.h>
 #include <math.h>
@@ -26,10 +27,32 @@ static void assert_prints(const bvi_json *node, const char *expected)
 /* ---- parsing ---- */
 
 static const char *const unchanged[] = {
-    "null", "true", "false", "0", "-1", "\"\"", "[]", "{}", "[[],{}]", "{\"a\":[1,2,{\"b\":null}],\"c\":\"d\"}",
-    "\"\xC3\xA4\xF0\x9F\x98\x80\"", "\"a\\\"b\\\\c\\n\"", "9007199254740993", "-9223372036854775808",
-    "9223372036854775807", "18446744073709551615", "123456789012345678901234567890", "1.10", "0.1", "1e3", "1E+400",
-    "-0.0", "1.0", "3.141592653589793238462643383279", "{\"\":1}", "{\"a\":1,\"A\":2}",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-1",
+    "\"\"",
+    "[]",
+    "{}",
+    "[[],{}]",
+    "{\"a\":[1,2,{\"b\":null}],\"c\":\"d\"}",
+    "\"\xC3\xA4\xF0\x9F\x98\x80\"",
+    "\"a\\\"b\\\\c\\n\"",
+    "9007199254740993",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "18446744073709551615",
+    "123456789012345678901234567890",
+    "1.10",
+    "0.1",
+    "1e3",
+    "1E+400",
+    "-0.0",
+    "1.0",
+    "3.141592653589793238462643383279",
+    "{\"\":1}",
+    "{\"a\":1,\"A\":2}",
 };
 
 START_TEST(comes_back_as_it_was)
@@ -115,7 +138,8 @@ START_TEST(refused_with_a_reason)
     bvi_json *root = NULL;
     bvi_auto_error bv_error *err = NULL;
 
-    ck_assert_int_eq(bvi_json_parse(refused[_i].text, strlen(refused[_i].text), &root, &err), refused[_i].code);
+    ck_assert_int_eq(bvi_json_parse(refused[_i].text, strlen(refused[_i].text), &root, &err),
+                     refused[_i].code);
     bvt_assert_error_says(err, refused[_i].code, refused[_i].says);
     ck_assert_ptr_null(root);
 }
@@ -141,7 +165,8 @@ START_TEST(no_byte_behind_the_text_is_read)
         bvi_auto_json bvi_json *root = NULL;
 
         memcpy(exact, text, len);
-        ck_assert_int_eq(bvi_json_parse(exact, len, &root, NULL), len == sizeof(text) - 1 ? 0 : BV_E_FORMAT);
+        ck_assert_int_eq(bvi_json_parse(exact, len, &root, NULL),
+                         len == sizeof(text) - 1 ? 0 : BV_E_FORMAT);
     }
 }
 END_TEST
@@ -217,7 +242,8 @@ static const struct {
     { "-9223372036854775809", false, false, true, 0, 0 },
     { "18446744073709551615", false, true, true, 0, UINT64_MAX },
     { "18446744073709551616", false, false, true, 0, 0 },
-    { "1000000000000000000000000000000000000000000000000000000000000000000000", false, false, true, 0, 0 },
+    { "1000000000000000000000000000000000000000000000000000000000000000000000", false, false, true,
+      0, 0 },
     { "5.0", true, true, false, 5, 5 },
     { "1e3", true, true, false, 1000, 1000 },
     { "5.5", false, false, false, 0, 0 },
@@ -244,8 +270,9 @@ END_TEST
 
 START_TEST(numbers_stay_with_their_places)
 {
-    bvi_auto_json bvi_json *root = parse("{\"1\":\"2\",\"3\":[4,\"5\\\"6\",18446744073709551615,[-7,{\"8\":9.50}]],"
-                                         "\"10\":9007199254740993}");
+    bvi_auto_json bvi_json *root =
+        parse("{\"1\":\"2\",\"3\":[4,\"5\\\"6\",18446744073709551615,[-7,{\"8\":9.50}]],"
+              "\"10\":9007199254740993}");
 
     assert_prints(root, "{\"1\":\"2\",\"3\":[4,\"5\\\"6\",18446744073709551615,[-7,{\"8\":9.50}]],"
                         "\"10\":9007199254740993}");
@@ -256,9 +283,17 @@ static const struct {
     double value;
     const char *text;
 } doubles[] = {
-    { 0.0, "0.0" },   { 5.0, "5.0" },         { -1.5, "-1.5" },    { 0.1, "0.1" },           { 1.0 / 3, "0.3333333333333333" },
-    { 1e15, "1e+15" }, { 123456789.0, "123456789.0" }, { 1e300, "1e+300" }, { DBL_MAX, "1.7976931348623157e+308" },
-    { INFINITY, "null" }, { NAN, "null" },
+    { 0.0, "0.0" },
+    { 5.0, "5.0" },
+    { -1.5, "-1.5" },
+    { 0.1, "0.1" },
+    { 1.0 / 3, "0.3333333333333333" },
+    { 1e15, "1e+15" },
+    { 123456789.0, "123456789.0" },
+    { 1e300, "1e+300" },
+    { DBL_MAX, "1.7976931348623157e+308" },
+    { INFINITY, "null" },
+    { NAN, "null" },
 };
 
 static void check_double(double value, const char *expected)
@@ -314,8 +349,10 @@ END_TEST
 static const struct {
     const char *json, *text;
 } scalars[] = {
-    { "\"abc\"", "abc" }, { "1.10", "1.10" }, { "7", "7" }, { "18446744073709551615", "18446744073709551615" },
-    { "true", "true" },   { "null", NULL },   { "[]", NULL }, { "{}", NULL },
+    { "\"abc\"", "abc" }, { "1.10", "1.10" },
+    { "7", "7" },         { "18446744073709551615", "18446744073709551615" },
+    { "true", "true" },   { "null", NULL },
+    { "[]", NULL },       { "{}", NULL },
 };
 
 START_TEST(scalars_as_text)
@@ -336,7 +373,8 @@ END_TEST
 
 START_TEST(getters_name_the_key)
 {
-    bvi_auto_json bvi_json *root = parse("{\"s\":\"x\",\"n\":7,\"b\":true,\"a\":[1],\"o\":{},\"z\":null}");
+    bvi_auto_json bvi_json *root =
+        parse("{\"s\":\"x\",\"n\":7,\"b\":true,\"a\":[1],\"o\":{},\"z\":null}");
     const char *s = NULL;
     int64_t i = 0;
     uint64_t u = 0;
@@ -449,8 +487,10 @@ START_TEST(building)
     ck_assert_int_eq(bvi_json_add(list, bvi_json_new_string_n("abcdef", 3)), 0);
     ck_assert_int_eq(bvi_json_add(list, bvi_json_new_number("1.50")), 0);
     ck_assert_int_eq(bvi_json_add(list, bvi_json_new_null()), 0);
-    assert_prints(root, "{\"name\":\"second\",\"list\":[-5,\"abc\",1.50,null],\"NAME\":\"other\",\"null\":null,"
-                        "\"min\":-9223372036854775808,\"max\":18446744073709551615,\"flag\":false}");
+    assert_prints(
+        root,
+        "{\"name\":\"second\",\"list\":[-5,\"abc\",1.50,null],\"NAME\":\"other\",\"null\":null,"
+        "\"min\":-9223372036854775808,\"max\":18446744073709551615,\"flag\":false}");
     bvi_json_remove(root, "list");
     bvi_json_remove(root, "absent");
     ck_assert_ptr_null(bvi_json_find(root, "list"));
@@ -519,9 +559,10 @@ END_TEST
 
 START_TEST(parsing_survives_every_failed_allocation)
 {
-    static const char text[] = "{\"a\":[1,9007199254740993,\"x\",{\"b\":1.50}],\"k0\":0,\"k1\":0,\"k2\":0,\"k3\":0,"
-                               "\"k4\":0,\"k5\":0,\"k6\":0,\"k7\":0,\"k8\":0,\"k9\":0,\"ka\":0,\"kb\":0,\"kc\":0,"
-                               "\"kd\":0,\"ke\":0,\"kf\":0}";
+    static const char text[] =
+        "{\"a\":[1,9007199254740993,\"x\",{\"b\":1.50}],\"k0\":0,\"k1\":0,\"k2\":0,\"k3\":0,"
+        "\"k4\":0,\"k5\":0,\"k6\":0,\"k7\":0,\"k8\":0,\"k9\":0,\"ka\":0,\"kb\":0,\"kc\":0,"
+        "\"kd\":0,\"ke\":0,\"kf\":0}";
 
     bvt_for_each_failed_allocation(n) {
         bvi_auto_json bvi_json *root = NULL;
@@ -563,11 +604,14 @@ END_TEST
 
 BVT_MAIN("base/json", bvt_loop(comes_back_as_it_was, unchanged), bvt_test(space_and_escapes),
          bvt_loop(refused_with_a_reason, refused), bvt_test(a_zero_byte_is_refused),
-         bvt_test(no_byte_behind_the_text_is_read), bvt_test(depth_is_limited), bvt_test(repeated_keys_among_many),
-         bvt_loop(integers_survive, integers), bvt_test(numbers_stay_with_their_places),
-         bvt_loop(doubles_print_shortest, doubles), bvt_test(the_locale_does_not_matter),
-         bvt_test(doubles_are_read), bvt_loop(scalars_as_text, scalars), bvt_test(getters_name_the_key),
-         bvt_test(getters_explain), bvt_test(optional_keys), bvt_test(looking_around), bvt_test(building),
-         bvt_test(replacing_first_middle_last_and_only), bvt_test(values_that_could_not_be_made),
-         bvt_test(bad_bytes_are_repaired), bvt_test(copies_are_deep), bvt_test(pretty_printing),
-         bvt_test(parsing_survives_every_failed_allocation), bvt_test(building_survives_every_failed_allocation))
+         bvt_test(no_byte_behind_the_text_is_read), bvt_test(depth_is_limited),
+         bvt_test(repeated_keys_among_many), bvt_loop(integers_survive, integers),
+         bvt_test(numbers_stay_with_their_places), bvt_loop(doubles_print_shortest, doubles),
+         bvt_test(the_locale_does_not_matter), bvt_test(doubles_are_read),
+         bvt_loop(scalars_as_text, scalars), bvt_test(getters_name_the_key),
+         bvt_test(getters_explain), bvt_test(optional_keys), bvt_test(looking_around),
+         bvt_test(building), bvt_test(replacing_first_middle_last_and_only),
+         bvt_test(values_that_could_not_be_made), bvt_test(bad_bytes_are_repaired),
+         bvt_test(copies_are_deep), bvt_test(pretty_printing),
+         bvt_test(parsing_survives_every_failed_allocation),
+         bvt_test(building_survives_every_failed_allocation))

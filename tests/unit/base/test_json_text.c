@@ -28,8 +28,9 @@ static void write_sample(bvi_json_text *w)
     bvi_json_text_close(w, '}');
 }
 
-static const char compact[] = "{\"name\":\"a\\\"b\",\"list\":[-9223372036854775808,18446744073709551615,true,null,{}],"
-                              "\"empty\":[],\"none\":null,\"raw\":1.50}";
+static const char compact[] =
+    "{\"name\":\"a\\\"b\",\"list\":[-9223372036854775808,18446744073709551615,true,null,{}],"
+    "\"empty\":[],\"none\":null,\"raw\":1.50}";
 static const char pretty[] = "{\n"
                              "  \"name\": \"a\\\"b\",\n"
                              "  \"list\": [\n"

@@ -36,7 +36,7 @@ static const struct {
     { "\xC3(", 2, false },
     { "\xE2\x82", 2, false },
     { "\xF0\x9F\x98", 3, false },
-    { "\xC0\x80", 2, false },         /* zero, too long */
+    { "\xC0\x80", 2, false }, /* zero, too long */
     { "\xC1\xBF", 2, false },
     { "\xE0\x80\xAF", 3, false },
     { "\xF0\x80\x80\xAF", 4, false },

@@ -100,6 +100,7 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("base/vec", bvt_test(push_zeroes_and_stops_at_the_maximum), bvt_test(a_reused_slot_is_zeroed),
-         bvt_loop(remove_keeps_the_order, removals), bvt_test(a_maximum_of_zero_takes_nothing),
-         bvt_test(huge_items_do_not_wrap), bvt_test(strings), bvt_test(survives_every_failed_allocation))
+BVT_MAIN("base/vec", bvt_test(push_zeroes_and_stops_at_the_maximum),
+         bvt_test(a_reused_slot_is_zeroed), bvt_loop(remove_keeps_the_order, removals),
+         bvt_test(a_maximum_of_zero_takes_nothing), bvt_test(huge_items_do_not_wrap),
+         bvt_test(strings), bvt_test(survives_every_failed_allocation))

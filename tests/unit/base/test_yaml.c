@@ -7,14 +7,16 @@ static const struct {
     const char *yaml, *json;
 } cases[] = {
     /* collections */
-    { "a: 1\nb: [x, y]\nc:\n  - d: e\n    f: g\n", "{\"a\":1,\"b\":[\"x\",\"y\"],\"c\":[{\"d\":\"e\",\"f\":\"g\"}]}" },
+    { "a: 1\nb: [x, y]\nc:\n  - d: e\n    f: g\n",
+      "{\"a\":1,\"b\":[\"x\",\"y\"],\"c\":[{\"d\":\"e\",\"f\":\"g\"}]}" },
     { "[]", "[]" },
     { "{}", "{}" },
     { "---\nplain\n...\n", "\"plain\"" },
     { "---\n", "null" },
     { "# only\nkey: # comment\n  value\n", "{\"key\":\"value\"}" },
     { "a:\nb: ~\n", "{\"a\":null,\"b\":null}" },
-    { "text: |\n  one\n  two\nfold: >-\n  one\n  two\n", "{\"text\":\"one\\ntwo\\n\",\"fold\":\"one two\"}" },
+    { "text: |\n  one\n  two\nfold: >-\n  one\n  two\n",
+      "{\"text\":\"one\\ntwo\\n\",\"fold\":\"one two\"}" },
     { "%YAML 1.2\n---\na: b\n", "{\"a\":\"b\"}" },
     /* scalars of the core schema */
     { "[null, Null, NULL, ~, true, True, TRUE, false, False, FALSE]",
@@ -24,10 +26,12 @@ static const struct {
     { "[0, -1, +5, 12345, 18446744073709551615, -9223372036854775808, 9007199254740993]",
       "[0,-1,5,12345,18446744073709551615,-9223372036854775808,9007199254740993]" },
     { "[0x1F, 0o17, 0b101, -0x10, 0xffffffffffffffff]", "[31,15,5,-16,18446744073709551615]" },
-    { "[0x, 0xg, 0o8, 0b2, 0x10000000000000000]", "[\"0x\",\"0xg\",\"0o8\",\"0b2\",\"0x10000000000000000\"]" },
+    { "[0x, 0xg, 0o8, 0b2, 0x10000000000000000]",
+      "[\"0x\",\"0xg\",\"0o8\",\"0b2\",\"0x10000000000000000\"]" },
     { "[1.10, 1., .5, -.5, +1.5, 1e3, 1.5E-3, 0.0]", "[1.10,1,0.5,-0.5,1.5,1e3,1.5E-3,0.0]" },
     { "[., -, +, 1e, 1e+, 1.2.3, 1_000, 007, -01, .inf, -.inf, .nan, 1x, e5, 12:30:45]",
-      "[\".\",\"-\",\"+\",\"1e\",\"1e+\",\"1.2.3\",\"1_000\",\"007\",\"-01\",\".inf\",\"-.inf\",\".nan\",\"1x\",\"e5\","
+      "[\".\",\"-\",\"+\",\"1e\",\"1e+\",\"1.2.3\",\"1_000\",\"007\",\"-01\",\".inf\",\"-.inf\",\"."
+      "nan\",\"1x\",\"e5\","
       "\"12:30:45\"]" },
     { "['1', \"true\", 'null', '']", "[\"1\",\"true\",\"null\",\"\"]" },
     { "\"\\u20ac \\x41 \\n\"", "\"\xE2\x82\xAC A \\n\"" },
@@ -40,12 +44,14 @@ static const struct {
     { "p: !store_key '12'\n", "{\"p\":{\"!store_key\":\"12\"}}" },
     { "ui: !switch {on: {add_cpu: -1}, off: null}\n",
       "{\"ui\":{\"!switch\":{\"on\":{\"add_cpu\":-1},\"off\":null}}}" },
-    { "ui: !enum\n  - value: a\n    name: A\n", "{\"ui\":{\"!enum\":[{\"value\":\"a\",\"name\":\"A\"}]}}" },
+    { "ui: !enum\n  - value: a\n    name: A\n",
+      "{\"ui\":{\"!enum\":[{\"value\":\"a\",\"name\":\"A\"}]}}" },
     { "[!!str 5, !!int 5, !!float 1.5, !!bool true, !!null '', !!seq [], !!map {}, ! 5]",
       "[\"5\",5,1.5,true,null,[],{},\"5\"]" },
     { "!outer {a: !inner [1]}", "{\"!outer\":{\"a\":{\"!inner\":[1]}}}" },
     /* aliases */
-    { "a: &x {k: [1, 2]}\nb: *x\nc: [*x]\n", "{\"a\":{\"k\":[1,2]},\"b\":{\"k\":[1,2]},\"c\":[{\"k\":[1,2]}]}" },
+    { "a: &x {k: [1, 2]}\nb: *x\nc: [*x]\n",
+      "{\"a\":{\"k\":[1,2]},\"b\":{\"k\":[1,2]},\"c\":[{\"k\":[1,2]}]}" },
     { "a: &x !t {k: 1}\nb: *x\n", "{\"a\":{\"!t\":{\"k\":1}},\"b\":{\"!t\":{\"k\":1}}}" },
     { "a: &x 1\nb: &x 2\nc: *x\n", "{\"a\":1,\"b\":2,\"c\":2}" },
     { "a: &x\nb: *x\n", "{\"a\":null,\"b\":null}" },
@@ -87,8 +93,10 @@ static const struct {
     { "a: *nowhere\n", BV_E_FORMAT, "line 1, column 4: no anchor of the name 'nowhere'" },
     { "a: &x [*x]\n", BV_E_FORMAT, "an alias inside its own anchor 'x'" },
     { "a: &x !t {b: {c: *x}}\n", BV_E_FORMAT, "an alias inside its own anchor 'x'" },
-    { "a: !!binary aGk=\n", BV_E_UNSUPPORTED, "line 1, column 4: unknown tag 'tag:yaml.org,2002:binary'" },
-    { "a: !<tag:example.com,2024:x> 1\n", BV_E_UNSUPPORTED, "unknown tag 'tag:example.com,2024:x'" },
+    { "a: !!binary aGk=\n", BV_E_UNSUPPORTED,
+      "line 1, column 4: unknown tag 'tag:yaml.org,2002:binary'" },
+    { "a: !<tag:example.com,2024:x> 1\n", BV_E_UNSUPPORTED,
+      "unknown tag 'tag:example.com,2024:x'" },
     { "a: !!int abc\n", BV_E_FORMAT, "the value does not fit its tag" },
     { "a: !!bool 1\n", BV_E_FORMAT, "the value does not fit its tag" },
     { "a: !!map []\n", BV_E_FORMAT, "the value does not fit its tag" },
@@ -101,7 +109,8 @@ START_TEST(refused_with_a_place)
     bvi_json *root = NULL;
     bvi_auto_error bv_error *err = NULL;
 
-    ck_assert_int_eq(bvi_yaml_parse(refused[_i].yaml, strlen(refused[_i].yaml), &root, &err), refused[_i].code);
+    ck_assert_int_eq(bvi_yaml_parse(refused[_i].yaml, strlen(refused[_i].yaml), &root, &err),
+                     refused[_i].code);
     bvt_assert_error_says(err, refused[_i].code, refused[_i].says);
     ck_assert_ptr_null(root);
 }
@@ -203,7 +212,8 @@ END_TEST
 /* libyaml's own memory is not ours to fail, everything else is. */
 START_TEST(survives_every_failed_allocation)
 {
-    static const char text[] = "a: &x !t {k: [1.5, 0x10, text, null]}\nb: *x\nc: &y [true, *x]\n'd e': *y\n";
+    static const char text[] =
+        "a: &x !t {k: [1.5, 0x10, text, null]}\nb: *x\nc: &y [true, *x]\n'd e': *y\n";
 
     bvt_for_each_failed_allocation(n) {
         bvi_auto_json bvi_json *root = NULL;
@@ -216,6 +226,6 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("base/yaml", bvt_loop(becomes_json, cases), bvt_loop(refused_with_a_place, refused),
-         bvt_test(depth_is_limited), bvt_test(aliases_cannot_dig_deeper), bvt_test(an_alias_bomb_stays_small),
-         bvt_test(size_and_numbers_are_limited), bvt_test(many_keys_are_quick),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(depth_is_limited), bvt_test(aliases_cannot_dig_deeper),
+         bvt_test(an_alias_bomb_stays_small), bvt_test(size_and_numbers_are_limited),
+         bvt_test(many_keys_are_quick), bvt_test(survives_every_failed_allocation))
