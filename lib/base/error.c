@@ -276,6 +276,31 @@ bv_error *bvi_error_copy(const bv_error *err)
     return first;
 }
 
+bv_error *bvi_error_rebuild(int code, int errnum, const char *const *messages, size_t count)
+{
+    const char *name = bv_code_name(code);
+    bv_error *err = NULL;
+
+    if (count == 0) {
+        messages = &name;
+        count = 1;
+    }
+    if (count > BVI_ERROR_DEPTH_MAX)
+        count = BVI_ERROR_DEPTH_MAX;
+    while (count-- > 0) {
+        char *text = bvi_strndup(messages[count], strnlen(messages[count], BVI_ERROR_MESSAGE_MAX));
+        bv_error *outer = make(code, errnum, err, text);
+
+        if (!outer) {
+            bv_error_free(err);
+            store_nomem(&err);
+            return err;
+        }
+        err = outer;
+    }
+    return err;
+}
+
 int bvi_error_move(bv_error **err, bv_error *from)
 {
     int code = bv_error_code(from);
