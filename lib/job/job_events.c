@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "job/runner_files.h"
 #include "sys/fs.h"
 
@@ -23,14 +24,20 @@ void bvi_events_append(int dir_fd, int64_t wall_ms, const char *text)
     bvi_auto_close int fd = openat(dir_fd, BVI_JOB_EVENTS_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     char line[BVI_EVENT_TEXT_MAX + 64];
     struct stat st;
+    bool valid;
     int n;
 
     if (fd < 0)
         return;
     n = snprintf(line, sizeof(line) - 1, "%lld %.*s", (long long)wall_ms, (int)BVI_EVENT_TEXT_MAX, text);
+    if (n < 0)
+        return;
+    valid = bvi_utf8_valid(line, (size_t)n);
     for (int i = 0; i < n; i++) {
         if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
             line[i] = ' ';
+        if ((unsigned char)line[i] > 0x7f && !valid)
+            line[i] = '?'; /* the lines become JSON strings */
     }
     line[n++] = '\n';
     (void)bvi_fs_write_all(fd, line, (size_t)n); /* best effort: a full disk must not stop the job */

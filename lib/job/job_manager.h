@@ -50,7 +50,8 @@ typedef struct bvi_job_manager_opts {
     int (*archive_cleanup)(const char *name, const bvi_job_config *config, void *data, bv_error **err);
     /* A job changed its state. From dispatch. Optional. */
     void (*on_change)(const char *name, const bvi_job_status *status, void *data);
-    /* Something a person should look at (upstream: bv_error). One line. Optional. */
+    /* Something a person should look at (upstream: bv_error). One line. Optional. From anywhere, so it may not call
+     * the manager. */
     void (*on_trouble)(const char *text, void *data);
     void *data;
 } bvi_job_manager_opts;

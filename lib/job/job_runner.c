@@ -504,10 +504,12 @@ static int run(bvi_job_runner *rn, bool clean_only)
 
 int bvi_job_runner_main(bvi_job_runner *runner, int argc, char **argv)
 {
-    static const char usage[] = "Usage: babel_job_runner JOB_DIRECTORY [--clean]\n";
-    bool clean_only = argc == 3 && strcmp(argv[2], "--clean") == 0;
+    static const char usage[] = "Usage: babel_job_runner JOB_DIRECTORY [--clean | --kill]\n";
+    bool kill_only = argc == 3 && strcmp(argv[2], "--kill") == 0;
+    bool clean_only = kill_only || (argc == 3 && strcmp(argv[2], "--clean") == 0);
     int r;
 
+    runner->force = kill_only;
     runner->lock_fd = runner->signal_fd = -1;
     runner->conf = (bvi_runner_conf)BVI_RUNNER_CONF_INIT;
     runner->payload = (bvi_payload)BVI_PAYLOAD_INIT;

@@ -3,6 +3,7 @@
  *
  *     babel_job_runner <job directory>            runs the job of its runner.conf until it is final or stopped
  *     babel_job_runner <job directory> --clean    only ends what an earlier runner left behind
+ *     babel_job_runner <job directory> --kill     the same without giving it time
  *
  * One per active job, detached, statically linked and small, because there are many. All it knows comes from files and
  * all it knows goes into files (runner_files.h), so manager and agent may be replaced or killed at any moment.

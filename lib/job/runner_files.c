@@ -249,13 +249,17 @@ void bvi_runner_conf_done(bvi_runner_conf *conf)
 
 /* ---- runner.state: "key value..." lines ---- */
 
-void bvi_boot_id(char text[BVI_INSTANCE_SIZE])
+void bvi_boot_id(char text[BVI_BOOT_SIZE])
 {
     bvi_auto_close int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, BVI_INSTANCE_SIZE - 1) : 0;
+    char boot[BVI_INSTANCE_SIZE];
+    ssize_t n = fd >= 0 ? read(fd, boot, sizeof(boot) - 1) : 0;
+    struct stat ns = { 0 };
 
-    text[n > 0 ? n : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
+    boot[n > 0 ? n : 0] = '\0';
+    boot[strcspn(boot, "\n")] = '\0';
+    (void)stat("/proc/self/ns/pid", &ns); /* 0 when there are no namespaces */
+    (void)snprintf(text, BVI_BOOT_SIZE, "%s/%llu", boot, (unsigned long long)ns.st_ino); /* fits */
 }
 
 /* Up to max numbers of a line; returns how many there were. */

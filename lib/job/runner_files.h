@@ -40,6 +40,7 @@
 #define BVI_RUNNER_ARGS_MAX  1024u
 #define BVI_RUNNER_ENV_MAX   4096u
 #define BVI_INSTANCE_SIZE    37u /* a uuid */
+#define BVI_BOOT_SIZE        64u
 #define BVI_EVENTS_FILE_MAX  (128u * 1024u)
 #define BVI_EVENT_TEXT_MAX   1024u
 #define BVI_EVENTS_MAX       1024u
@@ -88,7 +89,7 @@ void bvi_runner_conf_done(bvi_runner_conf *conf);
 /* ---- runner.state ---- */
 
 typedef struct bvi_runner_state {
-    char boot[BVI_INSTANCE_SIZE]; /* process ids of another boot mean nothing */
+    char boot[BVI_BOOT_SIZE];     /* process ids of another boot or container mean nothing */
     bvi_proc_id runner;
     bvi_proc_id payload;          /* pid 0: none */
     bool clean;                   /* the runner ended in order and left no process behind */
@@ -100,7 +101,8 @@ int bvi_runner_state_parse(char *text, bvi_runner_state *ret_state, bv_error **e
 int bvi_runner_state_load(int dir_fd, bvi_runner_state *ret_state, bv_error **err);
 /* Whole or not at all for whoever reads it later. sync: also after a loss of power, which takes a moment. */
 int bvi_runner_state_save(int dir_fd, const bvi_runner_state *state, bool sync, bv_error **err);
-void bvi_boot_id(char text[BVI_INSTANCE_SIZE]); /* "" when unknown */
+/* This boot of the kernel and this pid namespace: "<boot id>/<inode>". */
+void bvi_boot_id(char text[BVI_BOOT_SIZE]);
 
 /* ---- lock ---- */
 

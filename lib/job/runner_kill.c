@@ -199,7 +199,7 @@ static bool has_mark(pid_t pid, const char *mark, size_t mark_len)
 /* Session and pid of the recorded payload mean something only while nobody else can have got that pid. */
 static bool payload_is_known(table *t, const bvi_runner_state *state)
 {
-    char boot[BVI_INSTANCE_SIZE];
+    char boot[BVI_BOOT_SIZE];
     const entry *e;
 
     bvi_boot_id(boot);
