@@ -1,0 +1,201 @@
+/*
+ * call.c - starting a call and waiting for its end: progress on stderr, Ctrl-C, exit codes.
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* Without a terminal a line of progress at most so often. */
+#define PLAIN_PROGRESS_MS 5000
+#define BAR_WIDTH         24
+
+int64_t cli_now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static const struct {
+    int code;
+    int exit_code;
+} exit_codes[] = {
+    { BV_E_NOT_FOUND, EXIT_NOT_FOUND },     { BV_E_EXISTS, EXIT_CONFLICT },       { BV_E_STATE, EXIT_CONFLICT },
+    { BV_E_BUSY, EXIT_CONFLICT },           { BV_E_DENIED, EXIT_DENIED },         { BV_E_TIMEOUT, EXIT_TIMEOUT },
+    { BV_E_REMOTE, EXIT_UNREACHABLE },      { BV_E_AGAIN, EXIT_UNREACHABLE },     { BV_E_FORMAT, EXIT_DAMAGED },
+    { BV_E_CHECKSUM, EXIT_DAMAGED },        { BV_E_UNSUPPORTED, EXIT_UNSUPPORTED }, { BV_E_NOMEM, EXIT_LIMIT },
+    { BV_E_LIMIT, EXIT_LIMIT },             { BV_E_CANCELLED, EXIT_INTERRUPTED },
+};
+
+int cli_exit_code(int code)
+{
+    for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++) {
+        if (exit_codes[i].code == code)
+            return exit_codes[i].exit_code;
+    }
+    return code == BV_OK ? EXIT_OK : EXIT_FAILED;
+}
+
+int cli_report(const bv_error *err)
+{
+    const bv_error *cause = bv_error_cause(err);
+
+    (void)fprintf(stderr, "Error: %s\n", bv_error_message(err));
+    if (cause)
+        (void)fputs("Caused by:\n", stderr);
+    for (int i = 0; cause; cause = bv_error_cause(cause), i++)
+        (void)fprintf(stderr, "    %d: %s\n", i, bv_error_message(cause));
+    return cli_exit_code(bv_error_code(err));
+}
+
+bool cli_interrupted(cli *c)
+{
+    struct signalfd_siginfo info;
+
+    return c->signal_fd >= 0 && read(c->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+}
+
+/* ---- progress ---- */
+
+static void amount_text(const bv_progress *p, uint64_t value, char *text, size_t size)
+{
+    if (strcmp(p->unit, "bytes") == 0)
+        (void)cli_size_text(value, text, size);
+    else
+        (void)snprintf(text, size, "%llu", (unsigned long long)value);
+}
+
+static void draw_bar(const bv_progress *p, char *bar)
+{
+    size_t filled = p->total ? (size_t)((double)p->done / (double)p->total * BAR_WIDTH) : 0;
+
+    for (size_t i = 0; i < BAR_WIDTH; i++)
+        bar[i] = i < filled ? '=' : ' ';
+    bar[BAR_WIDTH] = '\0';
+}
+
+static void describe(const bv_progress *p, char *text, size_t size)
+{
+    char done[32], total[32], rate[32] = "", eta[32] = "";
+    size_t at = 0;
+
+    amount_text(p, p->done, done, sizeof(done));
+    amount_text(p, p->total, total, sizeof(total));
+    if (p->bytes_per_s)
+        (void)cli_size_text(p->bytes_per_s, rate, sizeof(rate));
+    if (p->eta_ms >= 0)
+        (void)cli_duration_text(p->eta_ms, eta, sizeof(eta));
+    at = (size_t)snprintf(text, size, "%s %s", p->phase, done);
+    if (p->total && at < size)
+        at += (size_t)snprintf(text + at, size - at, " of %s %s(%u%%)", total, strcmp(p->unit, "bytes") ? p->unit : "",
+                               (unsigned)((double)p->done * 100 / (double)p->total));
+    if (*rate && at < size)
+        at += (size_t)snprintf(text + at, size - at, ", %s/s", rate);
+    if (*eta && at < size)
+        (void)snprintf(text + at, size - at, ", %s left", eta);
+}
+
+static void on_progress(bv_op *op, const bv_progress *progress, void *data)
+{
+    cli_call *call = data;
+    bool terminal = isatty(STDERR_FILENO);
+    int64_t now = cli_now_ms();
+    char text[256], bar[BAR_WIDTH + 1];
+
+    (void)op;
+    if (!terminal && now - call->shown_ms < PLAIN_PROGRESS_MS)
+        return;
+    describe(progress, text, sizeof(text));
+    if (terminal) {
+        draw_bar(progress, bar);
+        (void)fprintf(stderr, "\r\033[K%s [%s] %s", call->what, bar, text);
+    } else {
+        (void)fprintf(stderr, "%s: %s\n", call->what, text);
+    }
+    call->drawn = terminal;
+    call->shown_ms = now;
+}
+
+/* ---- waiting ---- */
+
+void cli_call_begin(cli_call *call, cli *c, const char *what)
+{
+    memset(call, 0, sizeof(*call));
+    call->c = c;
+    call->what = what;
+    call->exit_code = EXIT_FAILED;
+    call->shown_ms = cli_now_ms();
+}
+
+static void clear_line(cli_call *call)
+{
+    if (call->drawn)
+        (void)fputs("\r\033[K", stderr);
+    call->drawn = false;
+}
+
+void cli_call_done(bv_op *op, const bv_doc *reply, const bv_error *err, void *data)
+{
+    cli_call *call = data;
+
+    (void)op;
+    call->done = true;
+    clear_line(call);
+    if (err) {
+        call->exit_code = cli_report(err);
+        return;
+    }
+    /* A reply lives for the length of the callback; ours is a copy. */
+    call->exit_code = bv_doc_print(reply, 0, &call->reply_text, NULL) == 0 &&
+                              bv_doc_parse(call->reply_text, strlen(call->reply_text), &call->reply, NULL) == 0
+                          ? EXIT_OK
+                          : EXIT_LIMIT;
+}
+
+static void wait_once(cli *c)
+{
+    struct pollfd fds[2] = { { .fd = bv_ctx_fd(c->ctx), .events = POLLIN }, { .fd = c->signal_fd, .events = POLLIN } };
+
+    (void)poll(fds, c->signal_fd >= 0 ? 2 : 1, -1);
+}
+
+int cli_call_wait(cli_call *call, int r)
+{
+    bool asked = false;
+
+    if (r < 0) {
+        call->exit_code = call->err ? cli_report(call->err) : cli_exit_code(r);
+        return call->exit_code;
+    }
+    if (!call->c->quiet && call->op)
+        bv_op_on_progress(call->op, on_progress, call);
+    while (!call->done) {
+        (void)bv_ctx_dispatch(call->c->ctx, 0);
+        if (call->done)
+            break;
+        if (cli_interrupted(call->c)) {
+            if (asked)
+                return EXIT_INTERRUPTED;
+            asked = true;
+            if (call->op)
+                bv_op_cancel(call->op);
+            continue;
+        }
+        wait_once(call->c);
+    }
+    return call->exit_code;
+}
+
+void cli_call_end(cli_call *call)
+{
+    bv_op_unref(call->op);
+    bv_free(call->reply_text);
+    bv_doc_free(call->reply);
+    bv_error_free(call->err);
+}

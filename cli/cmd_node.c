@@ -1,0 +1,500 @@
+/*
+ * cmd_node.c - bv node ...
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define PARAM_FILE_MAX (1024 * 1024)
+#define ARGV_MAX       256
+
+static const char *str(const bv_doc *doc, const char *key)
+{
+    return bv_doc_string(bv_doc_get(doc, key), "-");
+}
+
+/* A number, or "-" when there is none. */
+static const char *num(const bv_doc *doc, const char *key, char *text, size_t size)
+{
+    const bv_doc *value = bv_doc_get(doc, key);
+
+    if (bv_doc_type_of(value) != BV_DOC_NUMBER)
+        return "-";
+    (void)snprintf(text, size, "%lld", (long long)bv_doc_int64(value, 0));
+    return text;
+}
+
+/* ---- ls ---- */
+
+static bool has_tag(const bv_doc *node, const cli_args *args)
+{
+    int count = 0;
+    const char *const *tags = cli_list(args, "tag", &count);
+
+    for (int i = 0; i < count; i++) {
+        for (const bv_doc *t = bv_doc_first(bv_doc_get(node, "tags")); t; t = bv_doc_next(t)) {
+            if (strcmp(bv_doc_string(t, ""), tags[i]) == 0)
+                return true;
+        }
+    }
+    return count == 0;
+}
+
+static bool is_wanted(const bv_doc *node, const cli_args *args)
+{
+    return has_tag(node, args) && (!cli_flag(args, "running") || strcmp(str(node, "status"), "running") == 0);
+}
+
+static void add_node_row(cli_table *table, const bv_doc *node)
+{
+    const char *status = str(node, "status");
+    const char *problem = bv_doc_string(bv_doc_get(node, "problem"), "");
+    const char *ip = str(node, "ip");
+    char uptime[32];
+    const char *const cells[] = { str(node, "id"),
+                                  str(node, "name"),
+                                  str(bv_doc_get(node, "image"), "name"),
+                                  status,
+                                  *ip ? ip : "-",
+                                  cli_uptime_text(bv_doc_int64(bv_doc_get(node, "uptime_s"), -1), uptime, sizeof(uptime)),
+                                  problem };
+    const char *const colours[] = { NULL, "\033[36m", "\033[34m", cli_status_colour(status), "\033[33m", NULL, "\033[31m" };
+
+    cli_table_row(table, cells, colours);
+}
+
+static void print_nodes(cli *c, const cli_args *args, const bv_doc *reply)
+{
+    static const char *const titles[] = { "ID", "Name", "Image", "State", "IP Address", ">Uptime", "Problem" };
+    cli_table *table = cli_table_new(titles, 7);
+    int shown = 0;
+
+    for (const bv_doc *n = bv_doc_first(bv_doc_get(reply, "nodes")); n; n = bv_doc_next(n)) {
+        if (is_wanted(n, args)) {
+            add_node_row(table, n);
+            shown++;
+        }
+    }
+    if (shown)
+        cli_table_print(table, c);
+    else
+        (void)puts("No nodes found.");
+    cli_table_free(table);
+}
+
+static void print_nodes_json(const cli_args *args, const bv_doc *reply)
+{
+    bool first = true;
+
+    (void)fputs("{\"nodes\":[", stdout);
+    for (const bv_doc *n = bv_doc_first(bv_doc_get(reply, "nodes")); n; n = bv_doc_next(n)) {
+        char *text = NULL;
+
+        if (is_wanted(n, args) && bv_doc_print(n, 0, &text, NULL) == 0) {
+            (void)printf("%s\n%s", first ? "" : ",", text);
+            first = false;
+        }
+        bv_free(text);
+    }
+    (void)fputs("]}\n", stdout);
+}
+
+int cmd_node_ls(cli *c, const cli_args *args)
+{
+    cli_call call;
+    int code;
+
+    cli_call_begin(&call, c, "listing nodes");
+    code = cli_call_wait(&call, bv_node_list(c->host, cli_call_done, &call, &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        print_nodes_json(args, call.reply);
+    else if (code == EXIT_OK)
+        print_nodes(c, args, call.reply);
+    cli_call_end(&call);
+    return code;
+}
+
+/* ---- create ---- */
+
+static bv_doc *properties_doc(const cli_args *args, bool *ret_bad)
+{
+    int count = 0;
+    const char *const *pairs = cli_list(args, "prop", &count);
+    cli_json j = { 0 };
+
+    for (int i = 0; i < count; i++) {
+        const char *equals = strchr(pairs[i], '=');
+        char key[256];
+
+        if (!equals || equals == pairs[i] || (size_t)(equals - pairs[i]) >= sizeof(key)) {
+            (void)cli_usage_error(args->command, "--prop: '%s' is not KEY=VALUE", pairs[i]);
+            *ret_bad = true;
+            free(j.text);
+            return NULL;
+        }
+        memcpy(key, pairs[i], (size_t)(equals - pairs[i]));
+        key[equals - pairs[i]] = '\0';
+        cli_json_raw(&j, i ? "," : "{");
+        cli_json_string(&j, key);
+        cli_json_raw(&j, ":");
+        cli_json_string(&j, equals + 1);
+    }
+    if (count == 0)
+        return NULL;
+    cli_json_raw(&j, "}");
+    return cli_json_doc(&j);
+}
+
+static bv_doc *tags_doc(const cli_args *args)
+{
+    int count = 0;
+    const char *const *tags = cli_list(args, "tag", &count);
+    cli_json j = { 0 };
+
+    for (int i = 0; i < count; i++) {
+        cli_json_raw(&j, i ? "," : "[");
+        cli_json_string(&j, tags[i]);
+    }
+    if (count == 0)
+        return NULL;
+    cli_json_raw(&j, "]");
+    return cli_json_doc(&j);
+}
+
+static int parse_cpus(const cli_args *args, double *ret_cpus)
+{
+    const char *text = cli_text(args, "cpus");
+    char *end = NULL;
+
+    if (!text)
+        return EXIT_OK;
+    *ret_cpus = strtod(text, &end);
+    if (end == text || *end || !(*ret_cpus > 0) || *ret_cpus > 4096)
+        return cli_usage_error(args->command, "--cpus: '%s' is not a number above zero", text);
+    return EXIT_OK;
+}
+
+int cmd_node_create(cli *c, const cli_args *args)
+{
+    bv_node_create_opts opts = BV_NODE_CREATE_OPTS_INIT;
+    bool bad = false;
+    bv_doc *properties = properties_doc(args, &bad);
+    bv_doc *tags = tags_doc(args);
+    cli_call call;
+    int code = bad ? EXIT_USAGE : parse_cpus(args, &opts.cpus);
+
+    if (code == EXIT_OK) {
+        opts.image = args->items[0];
+        opts.name = cli_text(args, "name");
+        opts.variant = cli_text(args, "variant");
+        opts.network = cli_text(args, "network");
+        opts.store_key = cli_text(args, "store-key");
+        opts.snapshot_version = (int64_t)cli_number(args, "snapshot-version", 0);
+        opts.memory_mb = cli_number(args, "memory-mb", 0);
+        opts.properties = properties;
+        opts.tags = tags;
+        cli_call_begin(&call, c, "creating node");
+        code = cli_call_wait(&call, bv_node_create(c->host, &opts, cli_call_done, &call, &call.op, &call.err));
+        if (code == EXIT_OK && c->json)
+            cli_print_json(call.reply);
+        else if (code == EXIT_OK)
+            (void)printf("Created node `%s` with ID `%s`\n", str(call.reply, "name"), str(call.reply, "id"));
+        cli_call_end(&call);
+    }
+    bv_doc_free(properties);
+    bv_doc_free(tags);
+    return code;
+}
+
+/* ---- start, stop, restart, rm: one call for each node, all tried, the first failure is the exit code ---- */
+
+typedef int (*node_call_fn)(cli *c, const cli_args *args, const char *node, cli_call *call);
+
+static int for_each_node(cli *c, const cli_args *args, const char *what, const char *done, node_call_fn start)
+{
+    int first_failure = EXIT_OK;
+
+    for (int i = 0; i < args->count; i++) {
+        cli_call call;
+        int code;
+
+        cli_call_begin(&call, c, what);
+        code = cli_call_wait(&call, start(c, args, args->items[i], &call));
+        if (code == EXIT_OK && c->json)
+            cli_print_json(call.reply);
+        else if (code == EXIT_OK)
+            (void)printf("%s node `%s`\n", done, args->items[i]);
+        else if (first_failure == EXIT_OK)
+            first_failure = code;
+        cli_call_end(&call);
+        if (code == EXIT_INTERRUPTED)
+            break;
+    }
+    return first_failure;
+}
+
+static int start_one(cli *c, const cli_args *args, const char *node, cli_call *call)
+{
+    (void)args;
+    return bv_node_start(c->host, node, cli_call_done, call, &call->op, &call->err);
+}
+
+static int stop_one(cli *c, const cli_args *args, const char *node, cli_call *call)
+{
+    return bv_node_stop(c->host, node, cli_flag(args, "force"), cli_call_done, call, &call->op, &call->err);
+}
+
+static int restart_one(cli *c, const cli_args *args, const char *node, cli_call *call)
+{
+    return bv_node_restart(c->host, node, cli_flag(args, "force"), cli_call_done, call, &call->op, &call->err);
+}
+
+static int delete_one(cli *c, const cli_args *args, const char *node, cli_call *call)
+{
+    (void)args;
+    return bv_node_delete(c->host, node, cli_call_done, call, &call->op, &call->err);
+}
+
+int cmd_node_start(cli *c, const cli_args *args)
+{
+    return for_each_node(c, args, "starting node", "Started", start_one);
+}
+
+int cmd_node_stop(cli *c, const cli_args *args)
+{
+    return for_each_node(c, args, "stopping node", "Stopped", stop_one);
+}
+
+int cmd_node_restart(cli *c, const cli_args *args)
+{
+    return for_each_node(c, args, "restarting node", "Restarted", restart_one);
+}
+
+int cmd_node_rm(cli *c, const cli_args *args)
+{
+    if (!cli_flag(args, "yes")) {
+        (void)fputs("These nodes and their data will be deleted:\n", stderr);
+        for (int i = 0; i < args->count; i++)
+            (void)fprintf(stderr, "  %s\n", args->items[i]);
+        if (!cli_confirm("Are you sure?"))
+            return EXIT_OK;
+    }
+    return for_each_node(c, args, "deleting node", "Deleted", delete_one);
+}
+
+/* ---- show, status ---- */
+
+static void line(const char *label, const char *value)
+{
+    (void)printf("%-16s %s\n", label, value && *value ? value : "-");
+}
+
+static void print_jobs(const bv_doc *jobs)
+{
+    if (!bv_doc_count(jobs))
+        return;
+    (void)puts("Jobs:");
+    for (const bv_doc *j = bv_doc_first(jobs); j; j = bv_doc_next(j)) {
+        const char *progress = bv_doc_string(bv_doc_get(j, "progress_text"), NULL);
+
+        (void)printf("  %-18s %s", str(j, "name"), str(j, "status_text"));
+        if (progress)
+            (void)printf(", %s", progress);
+        (void)printf(", %lld restarts\n", (long long)bv_doc_int64(bv_doc_get(j, "restart_count"), 0));
+    }
+}
+
+static void print_properties(const bv_doc *properties)
+{
+    for (const bv_doc *p = bv_doc_first(properties); p; p = bv_doc_next(p))
+        (void)printf("%-16s %s = %s\n", p == bv_doc_first(properties) ? "Properties:" : "", bv_doc_key(p),
+                     bv_doc_string(p, ""));
+}
+
+static void print_node(const bv_doc *n)
+{
+    const bv_doc *status = bv_doc_get(n, "protocol_status");
+    char text[64], state[160];
+
+    line("Name:", str(n, "name"));
+    line("Id:", str(n, "id"));
+    line("Image:", str(bv_doc_get(n, "image"), "name"));
+    line("Status:", str(n, "status"));
+    line("Expected:", str(n, "expected_status"));
+    line("Problem:", bv_doc_string(bv_doc_get(n, "problem"), NULL));
+    line("Network:", str(n, "network"));
+    line("Ip:", str(n, "ip"));
+    line("Pid:", num(n, "pid", text, sizeof(text)));
+    line("Uptime:", cli_uptime_text(bv_doc_int64(bv_doc_get(n, "uptime_s"), -1), text, sizeof(text)));
+    line("Block height:", num(n, "height", text, sizeof(text)));
+    line("Block age:", num(n, "block_age", text, sizeof(text)));
+    (void)snprintf(state, sizeof(state), "%s (%s)", str(status, "state"), str(status, "health"));
+    line("Protocol:", bv_doc_type_of(status) == BV_DOC_OBJECT ? state : NULL);
+    line("Reported name:", bv_doc_string(bv_doc_get(n, "reported_name"), NULL));
+    line("Store key:", bv_doc_string(bv_doc_get(n, "store_key"), NULL));
+    print_properties(bv_doc_get(n, "properties"));
+    print_jobs(bv_doc_get(n, "jobs"));
+}
+
+int cmd_node_show(cli *c, const cli_args *args)
+{
+    cli_call call;
+    int code;
+
+    cli_call_begin(&call, c, "asking node");
+    code = cli_call_wait(&call, bv_node_show(c->host, args->items[0], cli_call_done, &call, &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    else if (code == EXIT_OK)
+        print_node(call.reply);
+    cli_call_end(&call);
+    return code;
+}
+
+static const bv_doc *find_node(const bv_doc *reply, const char *name)
+{
+    for (const bv_doc *n = bv_doc_first(bv_doc_get(reply, "nodes")); n; n = bv_doc_next(n)) {
+        if (strcmp(str(n, "name"), name) == 0 || strcmp(str(n, "id"), name) == 0)
+            return n;
+    }
+    return NULL;
+}
+
+int cmd_node_status(cli *c, const cli_args *args)
+{
+    cli_call call;
+    int code;
+
+    cli_call_begin(&call, c, "listing nodes");
+    code = cli_call_wait(&call, bv_node_list(c->host, cli_call_done, &call, &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        (void)fputs("{", stdout);
+    for (int i = 0; call.reply && i < args->count; i++) {
+        const bv_doc *n = find_node(call.reply, args->items[i]);
+
+        if (!n) {
+            (void)fprintf(stderr, "Error: there is no node '%s'\n", args->items[i]);
+            code = EXIT_NOT_FOUND;
+        } else if (c->json) {
+            (void)printf("%s\"%s\":\"%s\"", i ? "," : "", str(n, "name"), str(n, "status"));
+        } else {
+            (void)puts(str(n, "status"));
+        }
+    }
+    if (call.reply && c->json)
+        (void)fputs("}\n", stdout);
+    cli_call_end(&call);
+    return code;
+}
+
+/* ---- plugin ---- */
+
+static char *read_param(const cli_args *args, int *ret_code)
+{
+    const char *path = cli_text(args, "param-file");
+    FILE *file = path ? fopen(path, "rb") : NULL;
+    char *text = NULL;
+    size_t len = 0;
+
+    if (!path || cli_text(args, "param"))
+        return cli_text(args, "param") ? strdup(cli_text(args, "param")) : NULL;
+    if (!file) {
+        (void)fprintf(stderr, "Error: cannot read '%s': %s\n", path, strerror(errno));
+        *ret_code = EXIT_NOT_FOUND;
+        return NULL;
+    }
+    text = calloc(1, PARAM_FILE_MAX + 1);
+    if (text)
+        len = fread(text, 1, PARAM_FILE_MAX + 1, file);
+    (void)fclose(file);
+    if (!text || len > PARAM_FILE_MAX) {
+        (void)fprintf(stderr, "Error: '%s' is larger than %d bytes\n", path, PARAM_FILE_MAX);
+        *ret_code = EXIT_LIMIT;
+        free(text);
+        return NULL;
+    }
+    text[len] = '\0';
+    return text;
+}
+
+int cmd_node_run(cli *c, const cli_args *args)
+{
+    int code = EXIT_OK;
+    char *param = read_param(args, &code);
+    cli_call call;
+
+    if (code != EXIT_OK)
+        return code;
+    cli_call_begin(&call, c, "running method");
+    code = cli_call_wait(&call, bv_node_run(c->host, args->items[1], args->items[0], param, cli_call_done, &call,
+                                            &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    else if (code == EXIT_OK)
+        (void)puts(bv_doc_string(bv_doc_get(call.reply, "result"), ""));
+    cli_call_end(&call);
+    free(param);
+    return code;
+}
+
+int cmd_node_caps(cli *c, const cli_args *args)
+{
+    cli_call call;
+    int code;
+
+    cli_call_begin(&call, c, "asking node");
+    code = cli_call_wait(&call,
+                         bv_node_capabilities(c->host, args->items[0], cli_call_done, &call, &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    for (const bv_doc *name = c->json ? NULL : bv_doc_first(bv_doc_get(call.reply, "capabilities")); name;
+         name = bv_doc_next(name))
+        (void)puts(bv_doc_string(name, ""));
+    cli_call_end(&call);
+    return code;
+}
+
+/* ---- shell: the runtime's own exec, with our terminal ---- */
+
+static int exec_in(const bv_doc *argv, const cli_args *args)
+{
+    const char *words[ARGV_MAX];
+    size_t count = 0;
+
+    for (const bv_doc *word = bv_doc_first(argv); word && count < ARGV_MAX - 4; word = bv_doc_next(word))
+        words[count++] = bv_doc_string(word, "");
+    for (int i = 1; i < args->count && count < ARGV_MAX - 2; i++)
+        words[count++] = args->items[i];
+    if (args->count < 2)
+        words[count++] = "/bin/sh";
+    words[count] = NULL;
+    (void)fflush(stdout);
+    (void)execvp(words[0], (char *const *)words);
+    (void)fprintf(stderr, "Error: cannot run '%s': %s\n", words[0], strerror(errno));
+    return EXIT_FAILED;
+}
+
+int cmd_node_shell(cli *c, const cli_args *args)
+{
+    cli_json j = { 0 };
+    bv_doc *call_args;
+    cli_call call;
+    int code;
+
+    cli_json_raw(&j, "{\"node\":");
+    cli_json_string(&j, args->items[0]);
+    cli_json_raw(&j, "}");
+    call_args = cli_json_doc(&j);
+    cli_call_begin(&call, c, "asking node");
+    code = cli_call_wait(&call, bv_host_call(c->host, "node.exec", call_args, cli_call_done, &call, &call.op, &call.err));
+    bv_doc_free(call_args);
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    else if (code == EXIT_OK)
+        code = exec_in(bv_doc_get(call.reply, "argv"), args);
+    cli_call_end(&call);
+    return code;
+}
