@@ -17,5 +17,6 @@
 #include <blockvisor/op.h>
 #include <blockvisor/server.h>
 #include <blockvisor/snapshot.h>
+#include <blockvisor/transfer.h>
 
 #endif
