@@ -1,0 +1,449 @@
+/*
+ * download_run.c - the chunks of a download that are under way.
+ *
+ * A fixed number of runners, as many as fit the memory budget, take chunks in ascending order. Each needs a fresh URL
+ * and a free connection, fetches, and hands the verified chunk on to be made durable. URLs are asked for in batches,
+ * ahead of need. Everything here happens on the loop.
+ */
+#include "transfer/download_impl.h"
+#include "transfer/url.h"
+
+static bool stopping(const bvi_download *d)
+{
+    return atomic_load(&d->stopping);
+}
+
+static bvi_chunk *chunk_of(const bvi_runner *r)
+{
+    return &r->d->manifest.chunks.items[r->index];
+}
+
+/* ---- durability ---- */
+
+static void sync_run(void *data)
+{
+    bvi_download *d = data;
+
+    (void)bvi_download_sync_written(d, &d->sync_err); /* the error says it all */
+}
+
+static void sync_done(void *data, bool cancelled)
+{
+    bvi_download *d = data;
+
+    d->sync_pending = false;
+    if (cancelled && !d->sync_err)
+        (void)bvi_fail(&d->sync_err, BV_E_CANCELLED, "download interrupted");
+    for (size_t i = 0; !d->sync_err && i < d->syncing.len; i++) {
+        d->states[d->syncing.items[i]] = BVI_CHUNK_DONE;
+        d->open_chunks--;
+        d->report.now.chunks_done++;
+    }
+    d->syncing.len = 0;
+    if (d->sync_err)
+        bvi_download_fail(d, bvi_take(d->sync_err));
+    else
+        bvi_report_send(&d->report);
+    bvi_download_settle(d);
+}
+
+static void on_sync_timer(bvi_timer *timer, void *data)
+{
+    (void)timer;
+    bvi_download_settle(data);
+}
+
+static bool more_to_come(const bvi_download *d)
+{
+    return !stopping(d) && d->open_chunks > d->written.len + d->syncing.len;
+}
+
+/* Starts a sync when enough waits for one, or when nothing else is left to wait for. */
+static void maybe_sync(bvi_download *d)
+{
+    bvi_index_list list = d->written;
+
+    if (d->written.len == 0 || d->sync_pending)
+        return;
+    if (more_to_come(d) && d->written_bytes < BVI_SYNC_BYTES &&
+        bvi_ctx_now_us(d->ctx) - d->written_us < BVI_SYNC_US) {
+        if (!bvi_timer_is_set(d->sync_timer))
+            (void)bvi_timer_set(d->sync_timer, BVI_SYNC_US, NULL); /* without it the next chunk's end does it */
+        return;
+    }
+    d->written = d->syncing;
+    d->syncing = list;
+    d->written_bytes = 0;
+    d->sync_pending = true;
+    bvi_work_submit(&d->sync);
+}
+
+static int note_written(bvi_download *d, uint32_t index, bv_error **err)
+{
+    uint32_t *slot;
+
+    d->states[index] = BVI_CHUNK_WRITTEN;
+    if (d->mode != BVI_UNPACK_WRITE) { /* nothing to make durable */
+        d->states[index] = BVI_CHUNK_DONE;
+        d->open_chunks--;
+        d->report.now.chunks_done++;
+        return 0;
+    }
+    slot = bvi_vec_push(&d->written);
+    if (!slot)
+        return bvi_fail_nomem(err);
+    *slot = index;
+    if (d->written.len == 1)
+        d->written_us = bvi_ctx_now_us(d->ctx);
+    d->written_bytes += bvi_chunk_plain_bytes(&d->manifest.chunks.items[index]);
+    return 0;
+}
+
+/* ---- runners ---- */
+
+static void count(bvi_runner *r, uint64_t plain, uint64_t stored)
+{
+    bv_transfer_status *now = &r->d->report.now;
+
+    now->bytes_done += plain - r->counted_plain; /* wraps back when less */
+    now->stored_done += stored - r->counted_stored;
+    r->counted_plain = plain;
+    r->counted_stored = stored;
+}
+
+static void drop_unpack(bvi_runner *r)
+{
+    count(r, 0, 0);
+    bvi_unpack_free(bvi_take(r->unpack));
+}
+
+/* Gives the chunk back and rests. */
+static void rest(bvi_runner *r, bvi_chunk_state state)
+{
+    if (r->d->states[r->index] == BVI_CHUNK_BUSY)
+        r->d->states[r->index] = (uint8_t)state;
+    r->state = BVI_RUNNER_IDLE;
+}
+
+static void on_moved(void *data)
+{
+    bvi_runner *r = data;
+
+    count(r, bvi_unpack_plain(r->unpack), bvi_unpack_stored(r->unpack));
+    bvi_report_send(&r->d->report);
+}
+
+static void succeed(bvi_runner *r)
+{
+    bvi_download *d = r->d;
+    bv_error *err = NULL;
+
+    count(r, bvi_unpack_plain(r->unpack), bvi_unpack_stored(r->unpack));
+    r->counted_plain = r->counted_stored = 0; /* they stay in the report */
+    bvi_unpack_free(bvi_take(r->unpack));
+    (void)bvi_chunk_set_url(chunk_of(r), NULL, NULL); /* clearing cannot fail */
+    r->state = BVI_RUNNER_IDLE;
+    if (note_written(d, r->index, &err) < 0)
+        bvi_download_fail(d, err);
+}
+
+static void wait_for(bvi_runner *r, int64_t delay_ms)
+{
+    r->d->report.now.retries++;
+    r->state = BVI_RUNNER_WAITING;
+    if (bvi_timer_set(r->timer, delay_ms * 1000, NULL) < 0)
+        r->state = BVI_RUNNER_WANTS_URL; /* at once, then */
+}
+
+/* Prepares another attempt; false when there is no use in one, or when there were enough of them. */
+static bool try_again(bvi_runner *r, bvi_attempt attempt)
+{
+    bvi_download *d = r->d;
+    int64_t delay_ms = 0;
+
+    if (attempt.verdict == BVI_VERDICT_FAIL)
+        return false;
+    if (attempt.verdict == BVI_VERDICT_NEW_URL) {
+        d->url_us[r->index] = 0;
+        if (r->renewals++ == BVI_URL_RENEWALS_MAX)
+            return false;
+        wait_for(r, 0); /* an expired URL is nothing to be cautious about */
+        return true;
+    }
+    r->renewals = 0;
+    if (bvi_unpack_stored(r->unpack) > r->attempt_from)
+        bvi_retry_reset(&r->retry); /* it got somewhere: the failures are not in a row */
+    if (!bvi_retry_next(&r->retry, d->ctx, attempt.retry_after_ms, &delay_ms))
+        return false;
+    if (attempt.verdict == BVI_VERDICT_RESTART)
+        drop_unpack(r);
+    wait_for(r, delay_ms);
+    return true;
+}
+
+static void on_fetched(const bv_error *err, bvi_attempt attempt, void *data)
+{
+    bvi_runner *r = data;
+    bvi_download *d = r->d;
+    bv_error *why;
+
+    r->fetch = NULL;
+    d->connections--;
+    if (!err) {
+        succeed(r);
+        bvi_download_settle(d);
+        return;
+    }
+    on_moved(r);
+    if (!stopping(d) && try_again(r, attempt)) {
+        bvi_log_debug(d->ctx, "transfer", "chunk %u: another attempt after: %s", r->index, bv_error_message(err));
+        bvi_download_settle(d);
+        return;
+    }
+    why = bvi_error_copy(err);
+    (void)bvi_wrap(&why, bv_error_code(err), "chunk '%s' (%u) download failed",
+                   chunk_of(r)->key ? chunk_of(r)->key : "", r->index);
+    drop_unpack(r);
+    rest(r, BVI_CHUNK_TODO);
+    bvi_download_fail(d, why);
+    bvi_download_settle(d);
+}
+
+static void on_timer(bvi_timer *timer, void *data)
+{
+    bvi_runner *r = data;
+
+    (void)timer;
+    r->state = BVI_RUNNER_WANTS_URL;
+    bvi_download_settle(r->d);
+}
+
+static int start_fetch(bvi_runner *r, bv_error **err)
+{
+    bvi_download *d = r->d;
+    const bvi_chunk *chunk = chunk_of(r);
+    int code = 0;
+
+    if (!r->unpack)
+        code = bvi_unpack_new(
+            &(bvi_unpack_opts){
+                .manifest = &d->manifest,
+                .chunk = chunk,
+                .mode = d->mode,
+                .dir_fd = d->dest_fd,
+                .times_ns = d->times_ns,
+            },
+            &r->unpack, err);
+    if (code == 0)
+        code = bvi_fetch_start(
+            &(bvi_fetch_opts){
+                .ctx = d->ctx,
+                .http = d->http,
+                .url = chunk->url ? chunk->url : "",
+                .size = chunk->size,
+                .unpack = r->unpack,
+                .bytes_per_s = d->opts.bytes_per_s / d->opts.max_connections,
+                .moved = on_moved,
+                .done = on_fetched,
+                .data = r,
+            },
+            &r->fetch, err);
+    if (code < 0)
+        return bvi_wrap(err, code, "chunk '%s' (%u) download failed", chunk->key ? chunk->key : "", r->index);
+    r->attempt_from = bvi_unpack_stored(r->unpack);
+    r->state = BVI_RUNNER_FETCHING;
+    d->connections++;
+    return 0;
+}
+
+/* ---- URLs ---- */
+
+static bool has_fresh_url(const bvi_download *d, uint32_t index)
+{
+    const bvi_chunk *chunk = &d->manifest.chunks.items[index];
+
+    if (chunk->size == 0)
+        return true; /* needs none */
+    return chunk->url && d->url_us[index] && bvi_ctx_now_us(d->ctx) - d->url_us[index] < BVI_URL_FRESH_US;
+}
+
+static void take_url(bvi_download *d, bvi_chunk *from)
+{
+    bvi_chunk *chunk;
+
+    if (from->index >= d->manifest.chunks.len || !from->url)
+        return;
+    chunk = &d->manifest.chunks.items[from->index];
+    bvi_free(chunk->url);
+    chunk->url = bvi_take(from->url);
+    d->url_us[from->index] = bvi_ctx_now_us(d->ctx);
+}
+
+static void on_urls(const bv_error *err, bvi_chunk *chunks, size_t count, void *data)
+{
+    bvi_download *d = data;
+    bv_error *why = bvi_error_copy(err);
+
+    d->source_busy = false;
+    for (size_t i = 0; i < count; i++)
+        take_url(d, &chunks[i]);
+    for (size_t i = 0; !why && i < d->n_asked; i++) {
+        if (!has_fresh_url(d, d->asked[i]))
+            (void)bvi_fail(&why, BV_E_REMOTE, "missing chunk %u url: the answer does not have it", d->asked[i]);
+    }
+    if (why)
+        bvi_download_fail(d, why);
+    bvi_download_settle(d);
+}
+
+/* Adds an index to the batch being put together, which is kept in ascending order. */
+static void ask_for(bvi_download *d, uint32_t index)
+{
+    size_t at = d->n_asked;
+
+    if (d->n_asked == BVI_SOURCE_BATCH_MAX || has_fresh_url(d, index))
+        return;
+    while (at > 0 && d->asked[at - 1] > index) {
+        d->asked[at] = d->asked[at - 1];
+        at--;
+    }
+    d->asked[at] = index;
+    d->n_asked++;
+}
+
+/* Asks for URLs when a runner lacks one, and then for those of the next chunks too. */
+static void ask_for_urls(bvi_download *d)
+{
+    size_t ahead = 2 * (size_t)d->n_runners;
+    bv_error *err = NULL;
+
+    if (d->source_busy)
+        return;
+    d->n_asked = 0;
+    for (uint32_t i = 0; i < d->n_runners; i++) {
+        if (d->runners[i].state == BVI_RUNNER_WANTS_URL)
+            ask_for(d, d->runners[i].index);
+    }
+    if (d->n_asked == 0)
+        return;
+    for (uint32_t i = d->cursor; i < d->manifest.chunks.len && d->n_asked < ahead; i++) {
+        if (d->states[i] == BVI_CHUNK_TODO)
+            ask_for(d, i);
+    }
+    d->source_busy = true;
+    if (d->opts.source->vtable->chunks(d->opts.source, d->metadata.data_version, d->asked, d->n_asked, on_urls, d, &err) <
+        0) {
+        d->source_busy = false;
+        bvi_download_fail(d, err);
+    }
+}
+
+/* ---- the pump ---- */
+
+static void assign(bvi_runner *r)
+{
+    bvi_download *d = r->d;
+
+    while (d->cursor < d->manifest.chunks.len && d->states[d->cursor] != BVI_CHUNK_TODO)
+        d->cursor++;
+    if (d->cursor == d->manifest.chunks.len)
+        return;
+    r->index = d->cursor;
+    d->states[r->index] = BVI_CHUNK_BUSY;
+    bvi_retry_init(&r->retry, &bvi_chunk_retry);
+    r->renewals = 0;
+    r->state = BVI_RUNNER_WANTS_URL;
+}
+
+void bvi_download_pump(bvi_download *d)
+{
+    for (uint32_t i = 0; i < d->n_runners && !stopping(d); i++) {
+        bvi_runner *r = &d->runners[i];
+        bv_error *err = NULL;
+
+        if (r->state == BVI_RUNNER_IDLE)
+            assign(r);
+        if (r->state != BVI_RUNNER_WANTS_URL || !has_fresh_url(d, r->index) ||
+            d->connections >= d->opts.max_connections)
+            continue;
+        if (start_fetch(r, &err) < 0) {
+            drop_unpack(r);
+            rest(r, BVI_CHUNK_TODO);
+            bvi_download_fail(d, err);
+        }
+    }
+    if (!stopping(d))
+        ask_for_urls(d);
+    maybe_sync(d);
+}
+
+bool bvi_download_run_idle(const bvi_download *d)
+{
+    for (uint32_t i = 0; i < d->n_runners; i++) {
+        if (d->runners[i].state != BVI_RUNNER_IDLE)
+            return false;
+    }
+    return !d->sync_pending && d->written.len == 0;
+}
+
+void bvi_download_run_stop(bvi_download *d)
+{
+    for (uint32_t i = 0; i < d->n_runners; i++) {
+        bvi_runner *r = &d->runners[i];
+
+        bvi_timer_clear(r->timer);
+        if (r->fetch) {
+            bvi_fetch_cancel(r->fetch);
+        } else if (r->state != BVI_RUNNER_IDLE) {
+            drop_unpack(r);
+            rest(r, BVI_CHUNK_TODO);
+        }
+    }
+}
+
+static int make_runners(bvi_download *d, bv_error **err)
+{
+    uint64_t each = bvi_unpack_memory(&d->manifest.compression) + BVI_FETCH_MEMORY;
+    int r;
+
+    r = bvi_admit(d->opts.max_runners, d->opts.memory_mib, each, "unpacking one chunk", &d->n_runners, err);
+    if (r < 0)
+        return r;
+    if (d->n_runners > d->manifest.chunks.len)
+        d->n_runners = (uint32_t)d->manifest.chunks.len;
+    if (d->n_runners == 0)
+        return 0;
+    d->runners = bvi_new_array(bvi_runner, d->n_runners);
+    if (!d->runners)
+        return bvi_fail_nomem(err);
+    for (uint32_t i = 0; r == 0 && i < d->n_runners; i++) {
+        d->runners[i].d = d;
+        r = bvi_timer_new(d->ctx, on_timer, &d->runners[i], &d->runners[i].timer, err);
+    }
+    return r;
+}
+
+int bvi_download_run_start(bvi_download *d, bv_error **err)
+{
+    int r;
+
+    bvi_work_init(&d->sync, d->ctx, sync_run, sync_done, d);
+    d->written.max = d->syncing.max = BVI_CHUNKS_MAX;
+    r = bvi_timer_new(d->ctx, on_sync_timer, d, &d->sync_timer, err);
+    if (r == 0)
+        r = bvi_http_new(d->ctx, &(bvi_http_opts){ .connections_per_host = d->opts.max_connections }, &d->http, err);
+    return r < 0 ? r : make_runners(d, err);
+}
+
+void bvi_download_run_free(bvi_download *d)
+{
+    for (uint32_t i = 0; d->runners && i < d->n_runners; i++) {
+        bvi_unpack_free(d->runners[i].unpack);
+        bvi_timer_free(d->runners[i].timer);
+    }
+    bvi_free(d->runners);
+    bvi_timer_free(d->sync_timer);
+    bvi_http_free(d->http);
+    bvi_vec_done(&d->written);
+    bvi_vec_done(&d->syncing);
+}

@@ -1,0 +1,54 @@
+/*
+ * report.c - see report.h.
+ */
+#include "transfer/report.h"
+
+#define INTERVAL_US 100000
+
+void bvi_report_init(bvi_report *report, bv_ctx *ctx, bv_op *op, bv_transfer_status_fn status, void *data)
+{
+    *report = (bvi_report){ .ctx = ctx, .op = op, .status = status, .data = data };
+    report->now.size = sizeof(report->now);
+    report->now.phase = "open";
+    report->now.eta_ms = -1;
+    bvi_meter_start(&report->meter, bvi_ctx_now_us(ctx), 0);
+}
+
+static void send(bvi_report *report, int64_t now_us)
+{
+    bv_transfer_status *now = &report->now;
+    bv_progress progress;
+
+    bvi_meter_update(&report->meter, now_us, now->bytes_done);
+    now->bytes_per_s = bvi_meter_rate(&report->meter);
+    now->eta_ms = bvi_meter_eta_ms(&report->meter, now->bytes_total);
+    report->at_us = now_us;
+    progress = (bv_progress){
+        .phase = now->phase,
+        .done = now->bytes_done,
+        .total = now->bytes_total,
+        .unit = "bytes",
+        .bytes_per_s = now->bytes_per_s,
+        .eta_ms = now->eta_ms,
+    };
+    bvi_op_report(report->op, &progress);
+    if (report->status)
+        report->status(report->op, now, report->data);
+}
+
+void bvi_report_phase(bvi_report *report, const char *phase)
+{
+    int64_t now_us = bvi_ctx_now_us(report->ctx);
+
+    report->now.phase = phase;
+    bvi_meter_start(&report->meter, now_us, report->now.bytes_done);
+    send(report, now_us);
+}
+
+void bvi_report_send(bvi_report *report)
+{
+    int64_t now_us = bvi_ctx_now_us(report->ctx);
+
+    if (now_us - report->at_us >= INTERVAL_US)
+        send(report, now_us);
+}
