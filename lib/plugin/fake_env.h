@@ -36,7 +36,10 @@ size_t bvi_fake_env_cancelled(const bvi_fake_env *fake); /* replies the plugin g
 /* What the node is like. Take over their documents. */
 void bvi_fake_env_set_params(bvi_fake_env *fake, bvi_json *params);
 void bvi_fake_env_set_env(bvi_fake_env *fake, bvi_json *env);
+/* Reading what was never stored gives "secret value", an empty file, empty data, a pending job instead of an error. */
+void bvi_fake_env_set_lenient(bvi_fake_env *fake);
 void bvi_fake_env_set_data(bvi_fake_env *fake, bool has_data, bool has_archive);
+int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *text);
 int bvi_fake_env_set_job(bvi_fake_env *fake, const char *name, const char *status_json);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "io/op.h"
 #include "plugin/plugin.h"
+#include "plugin/secrets.h"
 #include "plugin/sources.h"
 #include "script/script.h"
 
@@ -88,6 +89,7 @@ struct bvi_plugin {
     bvi_sources sources;
     bvi_json *config; /* converted; NULL: none */
     bvi_strv capabilities;
+    bvi_secrets secrets;
     bvi_lane lanes[BVI_LANES];
     unsigned entered; /* inside step(): freeing waits */
     bool freed;
@@ -114,6 +116,7 @@ struct bvi_run {
 
     size_t phase;
     bvi_script_call *script;
+    char *secret_key;      /* of the get_secret() under way */
     bvi_value_fn to_value; /* what the waiting host function makes of its answer */
     bvi_sequence *sequence;
     bvi_plugin_reply *reply;

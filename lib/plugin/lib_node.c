@@ -30,29 +30,43 @@ static int node_params(bvi_script_call *call, bvi_value *args, size_t argc, bvi_
 /* ---- secrets and data ---- */
 
 /* Plugins compare what they catch with exactly "not_found". Otherwise the text of any failure. */
+static int secret_failed(bvi_run *run, const bv_error *failure, bv_error **err)
+{
+    bvi_auto_free char *text = bvi_error_text(failure);
+    bvi_auto_free char *full = NULL;
+
+    if (bv_error_code(failure) == BV_E_NOT_FOUND)
+        return bvi_script_resume_error(run->script, "not_found");
+    full = text ? bvi_asprintf("get_secret failed: %s", text) : NULL;
+    return full ? bvi_script_resume_error(run->script, full) : bvi_fail_nomem(err);
+}
+
 static int secret_answer(bvi_run *run, bvi_answer *answer, bv_error **err)
 {
     bvi_auto_error bv_error *failure = NULL;
-    bvi_auto_free char *text = NULL;
     bvi_value value = BVI_VALUE_UNIT;
 
-    if (bv_error_code(answer->err) == BV_E_NOT_FOUND)
-        return bvi_script_resume_error(run->script, "not_found");
-    if (!answer->err && bvi_to_blob(run, answer, &value, &failure) >= 0)
-        return bvi_script_resume(run->script, value);
-    text = bvi_error_text(answer->err ? answer->err : failure);
-    if (!text)
-        return bvi_fail_nomem(err);
-    {
-        bvi_auto_free char *full = bvi_asprintf("get_secret failed: %s", text);
+    if (answer->err)
+        return secret_failed(run, answer->err, err);
+    bvi_secrets_keep(&run->plugin->secrets, run->secret_key, answer->bytes, answer->len,
+                     bvi_ctx_now_us(run->plugin->ctx));
+    if (bvi_to_blob(run, answer, &value, &failure) < 0)
+        return secret_failed(run, failure, err);
+    return bvi_script_resume(run->script, value);
+}
 
-        return full ? bvi_script_resume_error(run->script, full) : bvi_fail_nomem(err);
-    }
+static int kept_secret(bvi_script_call *call, const bvi_secret *secret, bvi_value *ret)
+{
+    int r = bvi_value_blob(bvi_script_engine_of(call), secret->bytes, secret->len, ret);
+
+    return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
 static int get_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
     const bvi_plugin_env *env = bvi_lib_env(call);
+    bvi_run *run = bvi_lib_run(call);
+    const bvi_secret *kept = NULL;
     bvi_plugin_reply *reply;
     const char *key = NULL;
     int r;
@@ -60,7 +74,13 @@ static int get_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
     r = bvi_lib_text(call, &args[0], &key);
     if (r < 0)
         return r;
-    reply = bvi_run_ask(bvi_lib_run(call), bvi_lib_request_ms(call), secret_answer);
+    if (run->entry->lane == BVI_LANE_QUERY)
+        kept = bvi_secrets_find(&run->plugin->secrets, key, bvi_ctx_now_us(run->plugin->ctx));
+    if (kept)
+        return kept_secret(call, kept, ret);
+    bvi_free(run->secret_key);
+    run->secret_key = bvi_strdup(key);
+    reply = run->secret_key ? bvi_run_ask(run, bvi_lib_request_ms(call), secret_answer) : NULL;
     if (!reply)
         return bvi_script_throw_nomem(call);
     env->get_secret(env->data, key, reply);
@@ -79,6 +99,7 @@ static int put_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
     r = bvi_lib_text(call, &args[0], &key);
     if (r < 0)
         return r;
+    bvi_secrets_forget(&bvi_lib_run(call)->plugin->secrets, key);
     r = bvi_lib_ask(call, bvi_lib_request_ms(call), bvi_to_unit, &reply);
     if (r == BVI_SCRIPT_PENDING)
         env->put_secret(env->data, key, bytes ? bytes : (const uint8_t *)"", len, reply);

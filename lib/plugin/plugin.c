@@ -174,6 +174,7 @@ static void destroy(bvi_plugin *plugin)
     }
     bvi_sources_done(&plugin->sources);
     bvi_strv_done(&plugin->capabilities);
+    bvi_secrets_done(&plugin->secrets);
     bvi_json_free(plugin->config);
     bvi_free(plugin->config_path);
     bvi_free(plugin);
@@ -250,6 +251,7 @@ int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_p
         return bvi_fail_nomem(err);
     plugin->ctx = ctx;
     plugin->env = *opts->env;
+    plugin->secrets = (bvi_secrets)BVI_SECRETS_INIT;
     plugin->limits = opts->limits ? *opts->limits : (bvi_plugin_limits)BVI_PLUGIN_LIMITS_INIT;
     r = load(plugin, opts, err);
     if (r < 0)

@@ -268,6 +268,7 @@ static void run_free(bvi_run *run)
     bvi_timer_free(run->timer);
     bvi_free(run->name);
     bvi_free(run->param);
+    bvi_free(run->secret_key);
     bvi_free(run->text);
     bvi_free(run->state);
     bvi_free(run);

@@ -1,5 +1,5 @@
 /* Plugins as a whole, on a node that is not there: loading, calling, waiting, limits, and ending in the middle. */
-#include <stdlib.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -211,7 +211,8 @@ START_TEST(reads_its_configuration_back)
     start_with(&f, CONFIG);
     (void)call(&f, "init", NULL);
     ck_assert_int_eq(f.code, 0);
-    bvi_plugin_free(bvt_exists(f.config_path) ? f.plugin : NULL);
+    ck_assert(bvt_exists(f.config_path));
+    bvi_plugin_free(f.plugin);
     f.plugin = NULL;
     bvt_assert_ok(load(&f, &err), err);
     ck_assert(bvi_plugin_config(f.plugin) != NULL);
@@ -489,6 +490,32 @@ START_TEST(bad_configurations_are_explained)
     ck_assert_str_eq(f.last, "Invalid Rhai script - failed to deserialize plugin_config: services: item 0: "
                              "Syntax error: missing field `run_sh`");
     ck_assert(!bvt_exists(f.config_path));
+    stop(&f);
+}
+END_TEST
+
+/* A script's top level runs before each call; a secret fetched there must not cost a request each time. */
+START_TEST(queries_share_secrets_for_a_while)
+{
+    static const char line[] = "get_secret k\n";
+    fixture f;
+
+    start_with(&f, "const K = get_secret(\"k\").as_string(); fn name() { global::K } fn f() { global::K }\n"
+                   "fn set() { put_secret(\"k\", \"w\".to_blob()); \"\" }");
+    ck_assert_int_eq(bvi_fake_env_set_secret(f.fake, "k", "v"), 0);
+    ck_assert_str_eq(query(&f, "name"), "v");
+    ck_assert_str_eq(query(&f, "name"), "v");
+    ck_assert_str_eq(bvi_fake_env_journal(f.fake), line);
+    ck_assert_str_eq(call(&f, "f", ""), "v"); /* work asks again */
+    ck_assert_str_eq(query(&f, "name"), "v");
+    ck_assert_uint_eq(strlen(bvi_fake_env_journal(f.fake)), 2 * strlen(line));
+    (void)call(&f, "set", ""); /* a change is seen at once */
+    ck_assert_int_eq(f.code, 0);
+    ck_assert_str_eq(query(&f, "name"), "w");
+    bvi_fake_env_clear_journal(f.fake);
+    bvt_clock_advance(&f.clock, 31 * 1000 * 1000);
+    ck_assert_str_eq(query(&f, "name"), "w");
+    ck_assert_str_eq(bvi_fake_env_journal(f.fake), line);
     stop(&f);
 }
 END_TEST
@@ -854,7 +881,8 @@ BVT_MAIN("plugin/plugin", bvt_test(runs_the_skeleton), bvt_test(reads_its_config
          bvt_loop(serves_scripts, functions), bvt_loop(checks_types, typed), bvt_test(finds_custom_functions),
          bvt_test(derives_status_from_jobs), bvt_test(a_custom_init_can_use_the_built_in_one),
          bvt_test(a_failing_init_says_which_step), bvt_test(a_failing_upload_starts_services_again),
-         bvt_test(bad_configurations_are_explained), bvt_test(reload_evaluates_again),
+         bvt_test(bad_configurations_are_explained), bvt_test(queries_share_secrets_for_a_while),
+         bvt_test(reload_evaluates_again),
          bvt_loop(ends_hostile_plugins, hostile), bvt_test(a_loop_does_not_hold_the_loop_up),
          bvt_test(the_deadline_covers_waiting), bvt_test(a_silent_node_is_an_error_scripts_can_catch),
          bvt_test(answers_may_come_later), bvt_test(calls_wait_for_each_other_and_can_be_cancelled),
