@@ -9,22 +9,22 @@
 /* A script that asks for more means for ever; the call's own deadline ends it. */
 #define SECONDS_MAX (7 * 24 * 3600)
 
-bvi_run *bvi_lib_run(const bvi_script_call *call)
+bvi_run *bvi_hostlib_run(const bvi_script_call *call)
 {
     return bvi_script_call_data(call);
 }
 
-const bvi_plugin_env *bvi_lib_env(const bvi_script_call *call)
+const bvi_plugin_env *bvi_hostlib_env(const bvi_script_call *call)
 {
-    return &bvi_lib_run(call)->plugin->env;
+    return &bvi_hostlib_run(call)->plugin->env;
 }
 
-int64_t bvi_lib_request_ms(const bvi_script_call *call)
+int64_t bvi_hostlib_request_ms(const bvi_script_call *call)
 {
-    return bvi_lib_run(call)->plugin->limits.request_timeout_ms;
+    return bvi_hostlib_run(call)->plugin->limits.request_timeout_ms;
 }
 
-int bvi_lib_throw(bvi_script_call *call, bv_error *err)
+int bvi_hostlib_throw(bvi_script_call *call, bv_error *err)
 {
     int r = bv_error_code(err) == BV_E_NOMEM ? bvi_script_throw_nomem(call)
                                              : bvi_script_throw_error(call, err);
@@ -33,7 +33,7 @@ int bvi_lib_throw(bvi_script_call *call, bv_error *err)
     return r;
 }
 
-int bvi_lib_text(bvi_script_call *call, const bvi_value *arg, const char **ret_text)
+int bvi_hostlib_text(bvi_script_call *call, const bvi_value *arg, const char **ret_text)
 {
     size_t len = 0;
     const char *text = bvi_value_text(arg, &len);
@@ -46,7 +46,7 @@ int bvi_lib_text(bvi_script_call *call, const bvi_value *arg, const char **ret_t
     return 0;
 }
 
-int bvi_lib_seconds(bvi_script_call *call, const bvi_value *arg, int64_t *ret_ms)
+int bvi_hostlib_seconds(bvi_script_call *call, const bvi_value *arg, int64_t *ret_ms)
 {
     int64_t seconds = arg->as.i;
 
@@ -60,11 +60,11 @@ int bvi_lib_seconds(bvi_script_call *call, const bvi_value *arg, int64_t *ret_ms
     return 0;
 }
 
-int bvi_lib_json(bvi_script_call *call, const bvi_value *arg, bvi_json **ret_json)
+int bvi_hostlib_json(bvi_script_call *call, const bvi_value *arg, bvi_json **ret_json)
 {
     bv_error *err = NULL;
 
-    return bvi_value_to_json(arg, ret_json, &err) < 0 ? bvi_lib_throw(call, err) : 0;
+    return bvi_value_to_json(arg, ret_json, &err) < 0 ? bvi_hostlib_throw(call, err) : 0;
 }
 
 /* ---- answers ---- */
@@ -122,10 +122,10 @@ static int on_answer(bvi_run *run, bvi_answer *answer, bv_error **err)
     return bvi_script_resume(run->script, value);
 }
 
-int bvi_lib_ask(bvi_script_call *call, int64_t timeout_ms, bvi_value_fn to_value,
+int bvi_hostlib_ask(bvi_script_call *call, int64_t timeout_ms, bvi_value_fn to_value,
                 bvi_plugin_reply **ret_reply)
 {
-    bvi_run *run = bvi_lib_run(call);
+    bvi_run *run = bvi_hostlib_run(call);
 
     *ret_reply = bvi_run_ask(run, timeout_ms, on_answer);
     if (!*ret_reply)

@@ -324,7 +324,7 @@ typedef void (*send_fn)(void *data, const bvi_json *request, bvi_plugin_reply *r
 static int request(bvi_script_call *call, const bvi_value *args, size_t argc, build_fn build,
                    send_fn send)
 {
-    int64_t timeout_ms = bvi_lib_request_ms(call);
+    int64_t timeout_ms = bvi_hostlib_request_ms(call);
     bvi_auto_json bvi_json *made = bvi_json_new_object();
     bvi_auto_json bvi_json *map = NULL;
     bvi_plugin_reply *reply = NULL;
@@ -333,36 +333,36 @@ static int request(bvi_script_call *call, const bvi_value *args, size_t argc, bu
 
     if (!made)
         return bvi_script_throw_nomem(call);
-    r = bvi_lib_json(call, &args[0], &map);
+    r = bvi_hostlib_json(call, &args[0], &map);
     if (r < 0)
         return r;
-    r = argc > 1 ? bvi_lib_seconds(call, &args[1], &timeout_ms) : 0;
+    r = argc > 1 ? bvi_hostlib_seconds(call, &args[1], &timeout_ms) : 0;
     if (r < 0)
         return r;
     if (build(map, made, &err) < 0)
-        return bvi_lib_throw(call, err);
-    r = bvi_lib_ask(call, timeout_ms, to_response, &reply);
+        return bvi_hostlib_throw(call, err);
+    r = bvi_hostlib_ask(call, timeout_ms, to_response, &reply);
     if (r == BVI_SCRIPT_PENDING)
-        send(bvi_lib_env(call)->data, made, reply);
+        send(bvi_hostlib_env(call)->data, made, reply);
     return r;
 }
 
 static int run_jrpc(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    return request(call, args, argc, build_jrpc, bvi_lib_env(call)->run_jrpc);
+    return request(call, args, argc, build_jrpc, bvi_hostlib_env(call)->run_jrpc);
 }
 
 static int run_rest(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    return request(call, args, argc, build_rest, bvi_lib_env(call)->run_rest);
+    return request(call, args, argc, build_rest, bvi_hostlib_env(call)->run_rest);
 }
 
 static int run_graphql(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    return request(call, args, argc, build_graphql, bvi_lib_env(call)->run_rest);
+    return request(call, args, argc, build_graphql, bvi_hostlib_env(call)->run_rest);
 }
 
-const bvi_script_function bvi_lib_http[] = {
+const bvi_script_function bvi_hostlib_http[] = {
     { "run_jrpc", "m", run_jrpc },       { "run_jrpc", "mi", run_jrpc },
     { "run_rest", "m", run_rest },       { "run_rest", "mi", run_rest },
     { "run_graphql", "m", run_graphql }, { "run_graphql", "mi", run_graphql },

@@ -15,7 +15,7 @@ static int job_name(bvi_script_call *call, const bvi_value *arg, char **ret_name
     size_t len;
     int r;
 
-    r = bvi_lib_text(call, arg, &text);
+    r = bvi_hostlib_text(call, arg, &text);
     if (r < 0)
         return r;
     text += strspn(text, " \t\r\n");
@@ -34,15 +34,15 @@ static int job_config(bvi_script_call *call, const bvi_value *arg, bvi_json **re
     bv_error *err = NULL;
     int r;
 
-    r = bvi_lib_json(call, arg, &map);
+    r = bvi_hostlib_json(call, arg, &map);
     if (r < 0)
         return r;
-    return bvi_plugin_job_convert(map, ret_config, &err) < 0 ? bvi_lib_throw(call, err) : 0;
+    return bvi_plugin_job_convert(map, ret_config, &err) < 0 ? bvi_hostlib_throw(call, err) : 0;
 }
 
 static int ask_create(bvi_script_call *call, bvi_value *args, bvi_value_fn to_value)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
     bvi_auto_free char *name = NULL;
     bvi_auto_json bvi_json *config = NULL;
     bvi_plugin_reply *reply = NULL;
@@ -54,7 +54,7 @@ static int ask_create(bvi_script_call *call, bvi_value *args, bvi_value_fn to_va
     r = job_config(call, &args[1], &config);
     if (r < 0)
         return r;
-    r = bvi_lib_ask(call, bvi_lib_request_ms(call), to_value, &reply);
+    r = bvi_hostlib_ask(call, bvi_hostlib_request_ms(call), to_value, &reply);
     if (r == BVI_SCRIPT_PENDING)
         env->create_job(env->data, name, config, reply);
     return r;
@@ -77,27 +77,27 @@ static int ask_about(bvi_script_call *call, const bvi_value *arg, int64_t timeou
     r = job_name(call, arg, &name);
     if (r < 0)
         return r;
-    r = bvi_lib_ask(call, timeout_ms, to_value, &reply);
+    r = bvi_hostlib_ask(call, timeout_ms, to_value, &reply);
     if (r == BVI_SCRIPT_PENDING)
-        fn(bvi_lib_env(call)->data, name, reply);
+        fn(bvi_hostlib_env(call)->data, name, reply);
     return r;
 }
 
 static int start_job(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    return ask_about(call, &args[0], bvi_lib_request_ms(call), bvi_to_unit,
-                     bvi_lib_env(call)->start_job);
+    return ask_about(call, &args[0], bvi_hostlib_request_ms(call), bvi_to_unit,
+                     bvi_hostlib_env(call)->start_job);
 }
 
 static int stop_job(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    return ask_about(call, &args[0], 0, bvi_to_unit, bvi_lib_env(call)->stop_job);
+    return ask_about(call, &args[0], 0, bvi_to_unit, bvi_hostlib_env(call)->stop_job);
 }
 
 static int job_info(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    return ask_about(call, &args[0], bvi_lib_request_ms(call), bvi_to_json,
-                     bvi_lib_env(call)->job_info);
+    return ask_about(call, &args[0], bvi_hostlib_request_ms(call), bvi_to_json,
+                     bvi_hostlib_env(call)->job_info);
 }
 
 /* The status as text, for plugins of before job_info(). */
@@ -113,15 +113,15 @@ static int to_status(bvi_run *run, const bvi_answer *answer, bvi_value *ret_valu
 
 static int job_status(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    return ask_about(call, &args[0], bvi_lib_request_ms(call), to_status,
-                     bvi_lib_env(call)->job_info);
+    return ask_about(call, &args[0], bvi_hostlib_request_ms(call), to_status,
+                     bvi_hostlib_env(call)->job_info);
 }
 
 static int get_jobs(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
     bvi_plugin_reply *reply = NULL;
-    int r = bvi_lib_ask(call, bvi_lib_request_ms(call), bvi_to_json, &reply);
+    int r = bvi_hostlib_ask(call, bvi_hostlib_request_ms(call), bvi_to_json, &reply);
 
     if (r == BVI_SCRIPT_PENDING)
         env->get_jobs(env->data, reply);
@@ -132,11 +132,11 @@ static int get_jobs(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
 
 static int start_sequence(bvi_script_call *call, bvi_plan_fn plan)
 {
-    bvi_run *run = bvi_lib_run(call);
+    bvi_run *run = bvi_hostlib_run(call);
     bv_error *err = NULL;
 
     if (bvi_sequence_new(run->plugin->config, plan, &run->sequence, &err) < 0)
-        return bvi_lib_throw(call, err);
+        return bvi_hostlib_throw(call, err);
     return BVI_SCRIPT_PENDING;
 }
 
@@ -144,7 +144,7 @@ static int start_sequence(bvi_script_call *call, bvi_plan_fn plan)
 static int create_and_start(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
                             void *data)
 {
-    bvi_run *run = bvi_lib_run(call);
+    bvi_run *run = bvi_hostlib_run(call);
     bvi_auto_free char *name = NULL;
     bvi_auto_json bvi_json *config = NULL;
     BVI_AUTO(bvi_sequence_freep) bvi_sequence *seq = NULL;
@@ -159,7 +159,7 @@ static int create_and_start(bvi_script_call *call, bvi_value *args, size_t argc,
         return r;
     if (bvi_sequence_new(config, NULL, &seq, &err) < 0 ||
         bvi_sequence_add_job(seq, name, bvi_take(config), &err) < 0)
-        return bvi_lib_throw(call, err);
+        return bvi_hostlib_throw(call, err);
     run->sequence = bvi_take(seq);
     return BVI_SCRIPT_PENDING;
 }
@@ -179,7 +179,7 @@ static int default_upload(bvi_script_call *call, bvi_value *args, size_t argc, b
 
 static int add_task(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
     const char *text[4] = { "", "", "", "" };
     bvi_plugin_reply *reply = NULL;
     bv_error *err = NULL;
@@ -187,13 +187,13 @@ static int add_task(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
     int r;
 
     for (size_t i = 0; i < argc; i++) {
-        r = bvi_lib_text(call, &args[i], &text[i]);
+        r = bvi_hostlib_text(call, &args[i], &text[i]);
         if (r < 0)
             return r;
     }
     if (bvi_schedule_parse(text[1], &schedule, &err) < 0)
-        return bvi_lib_throw(call, err);
-    r = bvi_lib_ask(call, bvi_lib_request_ms(call), bvi_to_unit, &reply);
+        return bvi_hostlib_throw(call, err);
+    r = bvi_hostlib_ask(call, bvi_hostlib_request_ms(call), bvi_to_unit, &reply);
     if (r == BVI_SCRIPT_PENDING)
         env->add_task(env->data, text[0], text[1], text[2], text[3], reply);
     return r;
@@ -201,21 +201,21 @@ static int add_task(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
 
 static int delete_task(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
     const char *name = NULL;
     bvi_plugin_reply *reply = NULL;
     int r;
 
-    r = bvi_lib_text(call, &args[0], &name);
+    r = bvi_hostlib_text(call, &args[0], &name);
     if (r < 0)
         return r;
-    r = bvi_lib_ask(call, bvi_lib_request_ms(call), bvi_to_unit, &reply);
+    r = bvi_hostlib_ask(call, bvi_hostlib_request_ms(call), bvi_to_unit, &reply);
     if (r == BVI_SCRIPT_PENDING)
         env->delete_task(env->data, name, reply);
     return r;
 }
 
-const bvi_script_function bvi_lib_jobs[] = {
+const bvi_script_function bvi_hostlib_jobs[] = {
     { "create_job", "sm", create_job },
     { "start_job", "s", start_job },
     { "start_job", "sm", create_and_start },

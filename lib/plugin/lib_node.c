@@ -15,14 +15,14 @@ static int copy_document(bvi_script_call *call, const bvi_json *document, bvi_va
 
 static int node_env(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
 
     return copy_document(call, env->node_env(env->data), ret);
 }
 
 static int node_params(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
 
     return copy_document(call, env->node_params(env->data), ret);
 }
@@ -64,14 +64,14 @@ static int kept_secret(bvi_script_call *call, const bvi_secret *secret, bvi_valu
 
 static int get_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
-    bvi_run *run = bvi_lib_run(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
+    bvi_run *run = bvi_hostlib_run(call);
     const bvi_secret *kept = NULL;
     bvi_plugin_reply *reply;
     const char *key = NULL;
     int r;
 
-    r = bvi_lib_text(call, &args[0], &key);
+    r = bvi_hostlib_text(call, &args[0], &key);
     if (r < 0)
         return r;
     if (run->entry->lane == BVI_LANE_QUERY)
@@ -80,7 +80,7 @@ static int get_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
         return kept_secret(call, kept, ret);
     bvi_free(run->secret_key);
     run->secret_key = bvi_strdup(key);
-    reply = run->secret_key ? bvi_run_ask(run, bvi_lib_request_ms(call), secret_answer) : NULL;
+    reply = run->secret_key ? bvi_run_ask(run, bvi_hostlib_request_ms(call), secret_answer) : NULL;
     if (!reply)
         return bvi_script_throw_nomem(call);
     env->get_secret(env->data, key, reply);
@@ -89,18 +89,18 @@ static int get_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
 
 static int put_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
     size_t len = 0;
     const uint8_t *bytes = bvi_value_bytes(&args[1], &len);
     bvi_plugin_reply *reply = NULL;
     const char *key = NULL;
     int r;
 
-    r = bvi_lib_text(call, &args[0], &key);
+    r = bvi_hostlib_text(call, &args[0], &key);
     if (r < 0)
         return r;
-    bvi_secrets_forget(&bvi_lib_run(call)->plugin->secrets, key);
-    r = bvi_lib_ask(call, bvi_lib_request_ms(call), bvi_to_unit, &reply);
+    bvi_secrets_forget(&bvi_hostlib_run(call)->plugin->secrets, key);
+    r = bvi_hostlib_ask(call, bvi_hostlib_request_ms(call), bvi_to_unit, &reply);
     if (r == BVI_SCRIPT_PENDING)
         env->put_secret(env->data, key, bytes ? bytes : (const uint8_t *)"", len, reply);
     return r;
@@ -108,9 +108,9 @@ static int put_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
 
 static int load_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
     bvi_plugin_reply *reply = NULL;
-    int r = bvi_lib_ask(call, bvi_lib_request_ms(call), bvi_to_text, &reply);
+    int r = bvi_hostlib_ask(call, bvi_hostlib_request_ms(call), bvi_to_text, &reply);
 
     if (r == BVI_SCRIPT_PENDING)
         env->load_data(env->data, reply);
@@ -119,15 +119,15 @@ static int load_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_va
 
 static int save_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
     bvi_plugin_reply *reply = NULL;
     const char *text = NULL;
     int r;
 
-    r = bvi_lib_text(call, &args[0], &text);
+    r = bvi_hostlib_text(call, &args[0], &text);
     if (r < 0)
         return r;
-    r = bvi_lib_ask(call, bvi_lib_request_ms(call), bvi_to_unit, &reply);
+    r = bvi_hostlib_ask(call, bvi_hostlib_request_ms(call), bvi_to_unit, &reply);
     if (r == BVI_SCRIPT_PENDING)
         env->save_data(env->data, text, reply);
     return r;
@@ -137,7 +137,7 @@ static int save_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_va
 
 static int log_text(bvi_script_call *call, const bvi_value *arg, int level)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
     size_t len = 0;
     const char *text = bvi_value_text(arg, &len);
     bvi_auto_free char *cut = bvi_strndup(text, len < BVI_PLUGIN_LOG_MAX ? len : BVI_PLUGIN_LOG_MAX);
@@ -163,7 +163,7 @@ static int log_error(bvi_script_call *call, bvi_value *args, size_t argc, bvi_va
     return log_text(call, &args[0], BV_LOG_ERROR);
 }
 
-const bvi_script_function bvi_lib_node[] = {
+const bvi_script_function bvi_hostlib_node[] = {
     { "node_env", "", node_env },     { "node_params", "", node_params },
     { "get_secret", "s", get_secret }, { "put_secret", "sb", put_secret },
     { "load_data", "", load_data },   { "save_data", "s", save_data },

@@ -98,19 +98,19 @@ static int to_response(bvi_run *run, const bvi_answer *answer, bvi_value *ret_va
 
 static int run_sh(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    const bvi_plugin_env *env = bvi_lib_env(call);
-    int64_t timeout_ms = bvi_lib_request_ms(call);
+    const bvi_plugin_env *env = bvi_hostlib_env(call);
+    int64_t timeout_ms = bvi_hostlib_request_ms(call);
     const char *body = NULL;
     bvi_plugin_reply *reply = NULL;
     int r;
 
-    r = bvi_lib_text(call, &args[0], &body);
+    r = bvi_hostlib_text(call, &args[0], &body);
     if (r < 0)
         return r;
-    r = argc > 1 ? bvi_lib_seconds(call, &args[1], &timeout_ms) : 0;
+    r = argc > 1 ? bvi_hostlib_seconds(call, &args[1], &timeout_ms) : 0;
     if (r < 0)
         return r;
-    r = bvi_lib_ask(call, timeout_ms, to_response, &reply);
+    r = bvi_hostlib_ask(call, timeout_ms, to_response, &reply);
     if (r == BVI_SCRIPT_PENDING)
         env->run_sh(env->data, body, reply);
     return r;
@@ -125,11 +125,11 @@ static int sanitize_sh_param(bvi_script_call *call, bvi_value *args, size_t argc
     const char *text = bvi_value_text(&args[0], &len);
 
     if (bvi_sanitize_sh_param(text, len, &quoted, &err) < 0)
-        return bvi_lib_throw(call, err);
+        return bvi_hostlib_throw(call, err);
     return text_value(call, quoted, ret);
 }
 
-const bvi_script_function bvi_lib_sh[] = {
+const bvi_script_function bvi_hostlib_sh[] = {
     { "run_sh", "s", run_sh },
     { "run_sh", "si", run_sh },
     { "sanitize_sh_param", "s", sanitize_sh_param },

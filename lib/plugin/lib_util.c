@@ -13,14 +13,14 @@ static int parse_hex(bvi_script_call *call, bvi_value *args, size_t argc, bvi_va
     int64_t value = 0;
 
     if (bvi_parse_hex(text, len, &value, &err) < 0)
-        return bvi_lib_throw(call, err);
+        return bvi_hostlib_throw(call, err);
     *ret = bvi_value_int(value);
     return 0;
 }
 
 static int system_time(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
-    *ret = bvi_value_int(bvi_ctx_wall_us(bvi_lib_run(call)->plugin->ctx) / 1000000);
+    *ret = bvi_value_int(bvi_ctx_wall_us(bvi_hostlib_run(call)->plugin->ctx) / 1000000);
     return 0;
 }
 
@@ -33,11 +33,11 @@ static int parse_date(bvi_script_call *call, const bvi_value *arg, parse_fn pars
     int64_t seconds = 0;
     int r;
 
-    r = bvi_lib_text(call, arg, &text);
+    r = bvi_hostlib_text(call, arg, &text);
     if (r < 0)
         return r;
     if (parse(text, &seconds, &err) < 0)
-        return bvi_lib_throw(call, err);
+        return bvi_hostlib_throw(call, err);
     *ret = bvi_value_int(seconds);
     return 0;
 }
@@ -60,18 +60,18 @@ static int parse_time(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
     int64_t seconds = 0;
     int r;
 
-    r = bvi_lib_text(call, &args[0], &text);
+    r = bvi_hostlib_text(call, &args[0], &text);
     if (r >= 0)
-        r = bvi_lib_text(call, &args[1], &format);
+        r = bvi_hostlib_text(call, &args[1], &format);
     if (r < 0)
         return r;
     if (bvi_time_parse_format(text, format, &seconds, &err) < 0)
-        return bvi_lib_throw(call, err);
+        return bvi_hostlib_throw(call, err);
     *ret = bvi_value_int(seconds);
     return 0;
 }
 
-const bvi_script_function bvi_lib_util[] = {
+const bvi_script_function bvi_hostlib_util[] = {
     { "parse_hex", "s", parse_hex },         { "system_time", "", system_time },
     { "parse_rfc3339", "s", parse_rfc3339 }, { "parse_rfc2822", "s", parse_rfc2822 },
     { "parse_time", "ss", parse_time },      { NULL },

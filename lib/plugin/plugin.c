@@ -91,8 +91,8 @@ static int64_t now_ns(void *data)
     return bvi_ctx_now_us(((const bvi_lane *)data)->plugin->ctx) * 1000;
 }
 
-static const bvi_script_function *const tables[] = { bvi_lib_jobs,  bvi_lib_sh,   bvi_lib_http,
-                                                     bvi_lib_files, bvi_lib_node, bvi_lib_util };
+static const bvi_script_function *const tables[] = { bvi_hostlib_jobs,  bvi_hostlib_sh,   bvi_hostlib_http,
+                                                     bvi_hostlib_files, bvi_hostlib_node, bvi_hostlib_util };
 
 static int make_engine(bvi_lane *lane, bv_error **err)
 {
