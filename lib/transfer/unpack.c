@@ -288,6 +288,8 @@ static int decode(bvi_unpack *u, const uint8_t *bytes, size_t len, bv_error **er
     do {
         io.out_made = 0;
         r = u->decoder->vtable->step(u->decoder, &io, err);
+        if (r == BV_E_FORMAT)
+            r = bvi_wrap(err, BV_E_CHECKSUM, "the stored bytes are damaged");
         if (r == 0)
             r = scatter(u, u->out, io.out_made, err);
         if (r < 0)
