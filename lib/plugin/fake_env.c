@@ -152,6 +152,11 @@ int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *tex
     return bvi_json_put_string(fake->secrets, key, text);
 }
 
+int bvi_fake_env_set_file(bvi_fake_env *fake, const char *path, const char *text)
+{
+    return bvi_json_put_string(fake->files, path, text);
+}
+
 static void set_and_answer(bvi_fake_env *fake, const char *name, const char *status, bvi_plugin_reply *reply)
 {
     if (bvi_fake_env_set_job(fake, name, status) < 0)

@@ -40,6 +40,7 @@ void bvi_fake_env_set_env(bvi_fake_env *fake, bvi_json *env);
 void bvi_fake_env_set_lenient(bvi_fake_env *fake);
 void bvi_fake_env_set_data(bvi_fake_env *fake, bool has_data, bool has_archive);
 int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *text);
+int bvi_fake_env_set_file(bvi_fake_env *fake, const char *path, const char *text);
 int bvi_fake_env_set_job(bvi_fake_env *fake, const char *name, const char *status_json);
 
 #endif
