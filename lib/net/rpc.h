@@ -70,7 +70,8 @@ int bvi_rpc_client_new(bv_ctx *ctx, const bvi_rpc_client_opts *opts, bvi_rpc_cli
 /* Requests under way complete with BV_E_CANCELLED, from here. Also fine inside a callback. */
 void bvi_rpc_client_free(bvi_rpc_client *client);
 BVI_DEFINE_FREEP(bvi_rpc_client, bvi_rpc_client_free)
-void bvi_rpc_client_connect(bvi_rpc_client *client); /* connect now, without a call; on_state tells how it went */
+/* Connect now, without a call, and again after losses, until bvi_rpc_client_close(); on_state tells how it goes. */
+void bvi_rpc_client_connect(bvi_rpc_client *client);
 /* Disconnects; requests under way complete with BV_E_CANCELLED from dispatch. A later one connects again. */
 void bvi_rpc_client_close(bvi_rpc_client *client);
 bvi_rpc_state bvi_rpc_client_state(const bvi_rpc_client *client);
@@ -133,7 +134,7 @@ typedef struct bvi_rpc_server_opts {
     void *data;               /* of handle and allow */
     uint32_t calls_max;       /* on one connection; 0: BVI_RPC_CALLS_MAX; more are answered with BV_E_BUSY */
     uint32_t connections_max; /* 0: BVI_RPC_CONNECTIONS_MAX; more are closed at once */
-    size_t unsent_max;        /* of one connection; 0: BVI_RPC_UNSENT_MAX; a peer that lets more pile up is dropped */
+    size_t unsent_max;        /* of one connection; 0: BVI_RPC_UNSENT_MAX; answers beyond it become failures */
 } bvi_rpc_server_opts;
 
 int bvi_rpc_server_new(bv_ctx *ctx, const bvi_rpc_server_opts *opts, bvi_rpc_server **ret_server, bv_error **err);
