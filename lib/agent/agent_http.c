@@ -8,8 +8,11 @@
 
 #include "agent/agent_impl.h"
 #include "base/utf8.h"
+#include "sys/fs.h"
 
 #define REDIRECTS_MAX 10u
+/* Where our libcurl looks by itself. */
+#define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
 
 typedef struct http_run {
     bvi_service_call *call;
@@ -118,6 +121,12 @@ static void on_cancel(void *data)
     bvi_http_cancel(run->http);
 }
 
+/* Whom to trust: the node's own certificates, else those of the bundle. */
+static const char *ca_file(const bvi_agent_server *agent)
+{
+    return !bvi_fs_exists(SYSTEM_CA_FILE) && bvi_fs_exists(agent->paths.ca_file) ? agent->paths.ca_file : NULL;
+}
+
 static int start(bvi_agent_server *agent, http_run *run, wanted *w, bv_error **err)
 {
     bvi_http_request request = BVI_HTTP_REQUEST_INIT;
@@ -133,6 +142,7 @@ static int start(bvi_agent_server *agent, http_run *run, wanted *w, bv_error **e
         r = bvi_http_new(agent->ctx, NULL, &agent->http, err);
     if (r < 0)
         return r;
+    request.ca_file = ca_file(agent);
     request.url = w->url;
     request.method = w->body.len ? "POST" : "GET";
     request.body = w->body.len ? w->body.data : NULL;

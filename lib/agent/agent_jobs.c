@@ -91,6 +91,7 @@ static int add_arguments(const bvi_agent_server *agent, const char *verb, const 
         { "--engine-socket", agent->paths.engine_socket },
         { "--data-dir", data_dir },
         { "--meta-dir", agent->archive_dir },
+        { "--data-lock", agent->data_lock },
         { "--options", NULL },
     };
     int r = options_text(&config->archive, &options, err);

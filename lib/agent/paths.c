@@ -29,6 +29,7 @@ static const place programs[] = {
     { offsetof(bvi_agent_paths, libraries), BVI_BUNDLE_LIBRARIES },
     { offsetof(bvi_agent_paths, runner), BVI_BUNDLE_RUNNER },
     { offsetof(bvi_agent_paths, transfer), BVI_BUNDLE_TRANSFER },
+    { offsetof(bvi_agent_paths, ca_file), BVI_BUNDLE_CA_FILE },
 };
 
 static char **field_of(bvi_agent_paths *paths, const place *p)

@@ -23,6 +23,7 @@
 #define BVI_BUNDLE_INIT      "bin/babel_init"        /* static; the first process of the container */
 #define BVI_BUNDLE_LOADER    "lib/ld.so"
 #define BVI_BUNDLE_LIBRARIES "lib"
+#define BVI_BUNDLE_CA_FILE   "etc/ca-certificates.crt" /* for nodes that have none of their own */
 
 /* Names inside BVI_NODE_RUN_DIR, thus also inside <node_dir>/run. */
 #define BVI_AGENT_SOCKET_NAME  "babel.socket"
@@ -35,6 +36,7 @@ typedef struct bvi_agent_paths {
     char *libraries;
     char *runner;
     char *transfer;
+    char *ca_file;
     char *run_dir;
     char *agent_socket;
     char *engine_socket;

@@ -1,0 +1,387 @@
+/*
+ * transfer_main.c - bv_guest_transfer_main(): one archive job as a program.
+ *
+ * The job runner starts it like any payload and knows it by its exit status and two files in the job's directory:
+ * progress.json, which the agent shows, and message, which says why it failed. Interrupted or killed, it goes on where
+ * it was when it is started again: what is done is in the transfer's own journal.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <blockvisor/guest.h>
+
+#include "agent/engine_source.h"
+#include "agent/guest_run.h"
+#include "base/time.h"
+#include "sys/fs.h"
+#include "transfer/download.h"
+#include "transfer/upload.h"
+
+/* Compression and digests; upstream gave its runner two threads as well. */
+#define WORKERS 2u
+#define PROGRESS_US    (1 * BVI_US_PER_S)
+#define PROGRESS_FILE  "progress.json"
+#define MESSAGE_FILE   "message"
+#define OPTIONS_MAX    (1024u * 1024u)
+#define EXCLUDES_MAX   4096u
+#define META_ENTRIES_MAX 65536u
+
+typedef struct transfer_args {
+    const char *verb;
+    const char *job_dir;
+    const char *engine_socket;
+    const char *data_dir;
+    const char *meta_dir;
+    const char *data_lock; /* NULL: not looked at */
+    const char *options;   /* JSON, the names of a job's configuration (babel.md 6.2) */
+} transfer_args;
+
+typedef struct transfer_options {
+    bvi_json *root;
+    const char *store_key; /* NULL: the node's own archive */
+    uint64_t max_connections;
+    uint64_t max_runners;
+    uint64_t number_of_chunks;
+    uint64_t url_expires_secs;
+    uint64_t data_version;
+    bool compress;
+    int64_t zstd_level;
+    const char **exclude;  /* up to a NULL; borrowed strings */
+} transfer_options;
+
+typedef struct transfer_run {
+    bvi_guest_run guest;
+    transfer_args args;
+    transfer_options options;
+    bvi_chunk_source *source;
+    bv_op *op;
+    char *progress_path;
+    char *message_path;
+    int64_t written_us;    /* when progress was written last; 0: never */
+    bv_error *err;         /* how the transfer ended */
+    bool stopped;
+} transfer_run;
+
+/* ---- options ---- */
+
+static int read_count(const bvi_json *root, const char *key, uint64_t max, uint64_t *value, bv_error **err)
+{
+    int r = bvi_json_opt_uint64(root, key, value, err);
+
+    if (r >= 0 && *value > max)
+        return bvi_fail(err, BV_E_INVALID, "option '%s' is %llu, more than %llu", key, (unsigned long long)*value,
+                        (unsigned long long)max);
+    return r;
+}
+
+static int read_exclude(transfer_options *options, bv_error **err)
+{
+    const bvi_json *list = bvi_json_find(options->root, "exclude");
+    size_t count = bvi_json_count(list);
+    size_t i = 0;
+
+    if (bvi_json_type_of(list) == BVI_JSON_NULL)
+        return 0;
+    if (bvi_json_type_of(list) != BVI_JSON_ARRAY || count > EXCLUDES_MAX)
+        return bvi_fail(err, BV_E_INVALID, "option 'exclude' is not a list of at most %u patterns", EXCLUDES_MAX);
+    options->exclude = bvi_new_array(const char *, count + 1);
+    if (!options->exclude)
+        return bvi_fail_nomem(err);
+    bvi_json_each(item, list) {
+        options->exclude[i] = bvi_json_string(item);
+        if (!options->exclude[i++])
+            return bvi_fail(err, BV_E_INVALID, "option 'exclude' holds a %s", bvi_json_type_name(item));
+    }
+    return 0;
+}
+
+static int read_compression(transfer_options *options, bv_error **err)
+{
+    const bvi_json *compression = bvi_json_find(options->root, "compression");
+
+    if (bvi_json_type_of(compression) == BVI_JSON_NULL)
+        return 0;
+    options->compress = true;
+    return bvi_json_get_int64(compression, "ZSTD", &options->zstd_level, err);
+}
+
+static int read_options(const char *text, transfer_options *options, bv_error **err)
+{
+    struct {
+        const char *key;
+        uint64_t max;
+        uint64_t *value;
+    } counts[] = {
+        { "max_connections", BV_TRANSFER_RUNNERS_MAX, &options->max_connections },
+        { "max_runners", BV_TRANSFER_RUNNERS_MAX, &options->max_runners },
+        { "number_of_chunks", BVI_CHUNKS_MAX, &options->number_of_chunks },
+        { "url_expires_secs", UINT32_MAX, &options->url_expires_secs },
+        { "data_version", UINT64_MAX, &options->data_version },
+    };
+    int r;
+
+    if (strlen(text) > OPTIONS_MAX)
+        return bvi_fail(err, BV_E_LIMIT, "options of more than %u bytes", OPTIONS_MAX);
+    r = bvi_json_parse(text, strlen(text), &options->root, err);
+    for (size_t i = 0; r >= 0 && i < BVI_COUNT(counts); i++)
+        r = read_count(options->root, counts[i].key, counts[i].max, counts[i].value, err);
+    if (r >= 0)
+        r = bvi_json_opt_string(options->root, "store_key", &options->store_key, err);
+    if (r >= 0)
+        r = read_exclude(options, err);
+    return r < 0 ? r : read_compression(options, err);
+}
+
+/* ---- the two files ---- */
+
+static void write_progress(transfer_run *run, const bv_transfer_status *status)
+{
+    char text[128];
+    int len = snprintf(text, sizeof(text), "{\"total\":%u,\"current\":%u,\"message\":\"chunks\"}", status->chunks_total,
+                       status->chunks_done); /* fits */
+
+    run->written_us = bvi_ctx_now_us(run->guest.ctx);
+    /* Best effort: a full disk is reported by the transfer itself. */
+    (void)bvi_fs_replace(run->progress_path, text, (size_t)len, 0644, NULL);
+}
+
+static void on_status(bv_op *op, const bv_transfer_status *status, void *data)
+{
+    transfer_run *run = data;
+    int64_t now = bvi_ctx_now_us(run->guest.ctx);
+
+    if (status->chunks_total && (!run->written_us || now - run->written_us >= PROGRESS_US))
+        write_progress(run, status);
+}
+
+static void write_message(const transfer_run *run, const char *text)
+{
+    (void)bvi_fs_replace(run->message_path, text, strlen(text), 0644, NULL); /* best effort: it is logged as well */
+}
+
+static void write_failure(const transfer_run *run, const bv_error *err)
+{
+    bvi_auto_free char *text = bvi_error_text(err);
+
+    write_message(run, text ? text : "out of memory");
+}
+
+/* ---- the transfer ---- */
+
+static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *status, void *data)
+{
+    transfer_run *run = data;
+
+    if (status && status->chunks_total)
+        write_progress(run, status);
+    run->err = err ? bvi_error_copy(err) : NULL;
+    bv_ctx_stop(run->guest.ctx);
+}
+
+static void on_stop(void *data)
+{
+    transfer_run *run = data;
+
+    run->stopped = true;
+    if (run->op)
+        bv_op_cancel(run->op);
+    else
+        bv_ctx_stop(run->guest.ctx);
+}
+
+static int start_download(transfer_run *run, bv_error **err)
+{
+    const transfer_options *o = &run->options;
+    bvi_download_opts opts = {
+        .source = run->source,
+        .archive = o->store_key ? o->store_key : "",
+        .dest_dir = run->args.data_dir,
+        .meta_dir = run->args.meta_dir,
+        .data_version = o->data_version,
+        .max_connections = (uint32_t)o->max_connections,
+        .max_runners = (uint32_t)o->max_runners,
+        .status = on_status,
+    };
+
+    return bvi_download_start(run->guest.ctx, &opts, on_done, run, &run->op, err);
+}
+
+/* What an upload may only be resumed with: the data as it was when the upload began. */
+static char *data_stamp(const transfer_args *args)
+{
+    int64_t us = 0;
+
+    if (!args->data_lock || bvi_fs_mtime_us(args->data_lock, &us, NULL) < 0)
+        return bvi_strdup("none");
+    return bvi_asprintf("%lld", (long long)us);
+}
+
+static int start_upload(transfer_run *run, bv_error **err)
+{
+    const transfer_options *o = &run->options;
+    bvi_auto_free char *stamp = data_stamp(&run->args);
+    bvi_upload_opts opts = {
+        .source = run->source,
+        .archive = o->store_key ? o->store_key : "",
+        .source_dir = run->args.data_dir,
+        .meta_dir = run->args.meta_dir,
+        .data_stamp = stamp,
+        .exclude = o->exclude,
+        .data_version = o->data_version,
+        .number_of_chunks = (uint32_t)o->number_of_chunks,
+        .url_expires_secs = (uint32_t)o->url_expires_secs,
+        .compression = { o->compress ? BVI_CODEC_ZSTD : BVI_CODEC_STORED, (int32_t)o->zstd_level },
+        .max_connections = (uint32_t)o->max_connections,
+        .max_runners = (uint32_t)o->max_runners,
+        .status = on_status,
+    };
+
+    if (!stamp)
+        return bvi_fail_nomem(err);
+    return bvi_upload_start(run->guest.ctx, &opts, on_done, run, &run->op, err);
+}
+
+static int run_transfer(transfer_run *run, int (*start)(transfer_run *run, bv_error **err), bv_error **err)
+{
+    bvi_engine_source_opts source = { .socket_path = run->args.engine_socket, .store_key = run->options.store_key };
+    int r = bvi_engine_source_new(run->guest.ctx, &source, &run->source, err);
+
+    if (r < 0)
+        return r;
+    r = start(run, err);
+    if (r < 0)
+        return r;
+    r = bv_ctx_run(run->guest.ctx);
+    if (r < 0)
+        return bvi_fail(err, r, "the loop failed");
+    return bvi_error_move(err, bvi_take(run->err));
+}
+
+/* ---- the three verbs ---- */
+
+/* Data that has been used must never be overwritten by a download. */
+static int do_download(transfer_run *run, bv_error **err)
+{
+    const char *name = strrchr(run->args.job_dir, '/');
+    bvi_auto_free char *text = NULL;
+
+    if (!run->args.data_lock || !bvi_fs_exists(run->args.data_lock))
+        return run_transfer(run, start_download, err);
+    text = bvi_asprintf("job '%s' finished", name ? name + 1 : run->args.job_dir);
+    if (!text)
+        return bvi_fail_nomem(err);
+    write_message(run, text);
+    return 0;
+}
+
+static int do_upload(transfer_run *run, bv_error **err)
+{
+    return run_transfer(run, start_upload, err);
+}
+
+/* Only the transfer's own files go: journals, their locks and what an upload prepared. Data stays. */
+static int do_cleanup(transfer_run *run, bv_error **err)
+{
+    BVI_AUTO(bvi_strv_done) bvi_strv names = BVI_VEC_INIT(META_ENTRIES_MAX);
+    int r = bvi_fs_exists(run->args.meta_dir) ? bvi_fs_list(run->args.meta_dir, &names, err) : 0;
+
+    for (size_t i = 0; r >= 0 && i < names.len; i++) {
+        bvi_auto_free char *path = bvi_path_join(run->args.meta_dir, names.items[i], NULL);
+
+        if (strncmp(names.items[i], "download.", 9) != 0 && strncmp(names.items[i], "upload.", 7) != 0)
+            continue;
+        r = path ? bvi_fs_remove_tree(path, err) : bvi_fail_nomem(err);
+    }
+    if (r >= 0)
+        r = bvi_fs_remove(run->progress_path, err);
+    return r;
+}
+
+static const struct {
+    const char *verb;
+    int (*run)(transfer_run *run, bv_error **err);
+} verbs[] = {
+    { "download", do_download },
+    { "upload", do_upload },
+    { "cleanup", do_cleanup },
+};
+
+static int parse(int argc, char **argv, transfer_args *args, bv_error **err)
+{
+    const bvi_guest_arg table[] = {
+        { "--job-dir", &args->job_dir },   { "--engine-socket", &args->engine_socket },
+        { "--data-dir", &args->data_dir }, { "--meta-dir", &args->meta_dir },
+        { "--options", &args->options },   { "--data-lock", &args->data_lock },
+    };
+    int r;
+
+    if (argc < 2)
+        return bvi_fail(err, BV_E_INVALID, "say download, upload or cleanup");
+    args->verb = argv[1];
+    r = bvi_guest_parse(argc, argv, 2, table, BVI_COUNT(table), err);
+    if (r < 0)
+        return r;
+    if (!args->job_dir || !args->engine_socket || !args->data_dir || !args->meta_dir)
+        return bvi_fail(err, BV_E_INVALID, "--job-dir, --engine-socket, --data-dir and --meta-dir are needed");
+    return 0;
+}
+
+static int run_verb(transfer_run *run, bv_error **err)
+{
+    int r = read_options(run->args.options ? run->args.options : "{}", &run->options, err);
+
+    if (r < 0)
+        return bvi_wrap(err, r, "options of the archive job");
+    for (size_t i = 0; i < BVI_COUNT(verbs); i++) {
+        if (strcmp(verbs[i].verb, run->args.verb) == 0)
+            return verbs[i].run(run, err);
+    }
+    return bvi_fail(err, BV_E_INVALID, "'%s' is not download, upload or cleanup", run->args.verb);
+}
+
+static int prepare(transfer_run *run, const bv_guest_opts *opts, bv_error **err)
+{
+    run->progress_path = bvi_path_join(run->args.job_dir, PROGRESS_FILE, NULL);
+    run->message_path = bvi_path_join(run->args.job_dir, MESSAGE_FILE, NULL);
+    if (!run->progress_path || !run->message_path)
+        return bvi_fail_nomem(err);
+    run->guest.on_stop = on_stop;
+    run->guest.data = run;
+    return bvi_guest_run_init(&run->guest, opts, WORKERS, err);
+}
+
+static void run_done(transfer_run *run)
+{
+    bv_op_unref(run->op);
+    bvi_chunk_source_free(run->source);
+    bvi_guest_run_done(&run->guest);
+    bvi_json_free(run->options.root);
+    bvi_free(run->options.exclude);
+    bvi_free(run->progress_path);
+    bvi_free(run->message_path);
+    bv_error_free(run->err);
+}
+
+int bv_guest_transfer_main(int argc, char **argv, const bv_guest_opts *opts)
+{
+    transfer_run run = { 0 };
+    bvi_auto_error bv_error *err = NULL;
+    int r = parse(argc, argv, &run.args, &err);
+
+    if (r < 0) {
+        bvi_guest_log_error(opts, "transfer", err);
+        return BV_GUEST_EXIT_USAGE;
+    }
+    r = prepare(&run, opts, &err);
+    if (r >= 0)
+        r = run_verb(&run, &err);
+    if (r < 0) {
+        bvi_guest_log_error(opts, "transfer", err);
+        if (run.message_path)
+            write_failure(&run, err);
+    }
+    run_done(&run);
+    if (r >= 0)
+        return BV_GUEST_EXIT_OK;
+    return run.stopped ? BV_GUEST_EXIT_STOPPED : BV_GUEST_EXIT_FAILED;
+}
