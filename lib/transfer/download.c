@@ -101,6 +101,11 @@ static void step_done(void *data, bool cancelled)
     d->step_pending = false;
     if (cancelled && !d->step_err)
         (void)bvi_fail(&d->step_err, BV_E_CANCELLED, "download interrupted");
+    if (!d->step_err && d->step_run == bvi_download_step_finish) {
+        bv_error_free(bvi_take(d->err)); /* complete, also when somebody asked to stop meanwhile */
+        complete(d);
+        return;
+    }
     if (d->step_err)
         bvi_download_fail(d, bvi_take(d->step_err));
     else if (!atomic_load(&d->stopping))
@@ -118,11 +123,6 @@ static void start_step(bvi_download *d, int (*run)(bvi_download *d, bv_error **e
 
 /* ---- phases ---- */
 
-static void all_finished(bvi_download *d)
-{
-    complete(d);
-}
-
 void bvi_download_settle(bvi_download *d)
 {
     if (d->completed)
@@ -136,7 +136,7 @@ void bvi_download_settle(bvi_download *d)
     } else if (d->running && d->open_chunks == 0) {
         d->running = false;
         bvi_report_phase(&d->report, "verify");
-        start_step(d, bvi_download_step_finish, all_finished);
+        start_step(d, bvi_download_step_finish, NULL);
     }
 }
 

@@ -110,6 +110,11 @@ static void step_done(void *data, bool cancelled)
     u->step_pending = false;
     if (cancelled && !u->step_err)
         (void)bvi_fail(&u->step_err, BV_E_CANCELLED, "upload interrupted");
+    if (!u->step_err && u->step_run == bvi_upload_step_finish) {
+        bv_error_free(bvi_take(u->err)); /* complete, also when somebody asked to stop meanwhile */
+        complete(u);
+        return;
+    }
     if (u->step_err)
         bvi_upload_fail(u, bvi_take(u->step_err));
     else if (u->step_next && !atomic_load(&u->stopping))
@@ -127,14 +132,9 @@ static void start_step(bvi_upload *u, int (*run)(bvi_upload *u, bv_error **err),
 
 /* ---- phases, last first ---- */
 
-static void all_finished(bvi_upload *u)
-{
-    complete(u);
-}
-
 static void remove_journal(bvi_upload *u)
 {
-    start_step(u, bvi_upload_step_finish, all_finished);
+    start_step(u, bvi_upload_step_finish, NULL);
 }
 
 static void on_published(const bv_error *err, void *data)
@@ -144,9 +144,6 @@ static void on_published(const bv_error *err, void *data)
 
     u->source_busy = false;
     if (!why) {
-        /* Complete, also when somebody asked to stop meanwhile. */
-        atomic_store(&u->stopping, false);
-        bv_error_free(bvi_take(u->err));
         remove_journal(u);
         return;
     }
