@@ -265,6 +265,8 @@ int bvi_run_script(bvi_run *run, const char *fn, const char *param, bv_error **e
 
 static void run_free(bvi_run *run)
 {
+    if (!run)
+        return;
     bvi_timer_free(run->timer);
     bvi_free(run->name);
     bvi_free(run->param);
