@@ -252,5 +252,6 @@ void bv_ctx_free(bv_ctx *ctx)
             break;
     }
     bvi_op_finish_all(ctx);
+    bvi_tasks_drop_all(ctx);
     close_parts(ctx);
 }

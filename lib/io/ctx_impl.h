@@ -120,6 +120,7 @@ void bvi_timer_orphan_all(bv_ctx *ctx);
 
 /* task.c */
 int bvi_tasks_run(bv_ctx *ctx);
+void bvi_tasks_drop_all(bv_ctx *ctx);
 
 /* mailbox.c */
 int bvi_mailbox_new(bvi_mailbox **ret_mail, bv_error **err);

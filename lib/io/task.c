@@ -63,3 +63,11 @@ int bvi_tasks_run(bv_ctx *ctx)
     }
     return ran;
 }
+
+void bvi_tasks_drop_all(bv_ctx *ctx)
+{
+    for (bvi_task *task = ctx->task_head; task; task = task->next)
+        task->posted = false; /* bvi_task_done() of a late owner finds nothing to do */
+    ctx->task_head = ctx->task_tail = NULL;
+    ctx->task_count = 0;
+}
