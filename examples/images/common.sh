@@ -1,5 +1,8 @@
-# Shared by the build scripts of the example images. Needs the package busybox-static.
+# shellcheck shell=sh
+# Shared by the build scripts of the example images, which set $here. Needs the package busybox-static.
 
+# shellcheck disable=SC2154
+image=${here##*/} # the caller's directory
 say() { printf '%s: %s\n' "$image" "$*"; }
 die() { printf '%s: %s\n' "$image" "$*" >&2; exit 1; }
 

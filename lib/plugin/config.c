@@ -81,20 +81,12 @@ static const bvi_field download_fields[] = {
 };
 
 static const bvi_field alternative_download_fields[] = {
-    REQ_STRING("run_sh"),
-    OPT_RESTART,
-    OPT_STRING("run_as"),
-    OPT_LOGS,
-    END_FIELDS,
+    REQ_STRING("run_sh"), OPT_RESTART, OPT_STRING("run_as"), OPT_LOGS, END_FIELDS,
 };
 
 static const bvi_field cold_init_fields[] = {
-    REQ_STRING("run_sh"),
-    OPT_RESTART,
-    OPT_STRING("run_as"),
-    OPT_LOGS,
-    OPT_BOOL("one_time", NULL),
-    END_FIELDS,
+    REQ_STRING("run_sh"),       OPT_RESTART, OPT_STRING("run_as"), OPT_LOGS,
+    OPT_BOOL("one_time", NULL), END_FIELDS,
 };
 
 static const bvi_variant compression_variants[] = {
@@ -115,15 +107,14 @@ static const bvi_field upload_fields[] = {
 };
 
 static const bvi_field task_fields[] = {
-    REQ_STRING("name"),
-    REQ_STRING("schedule"),
-    REQ_STRING("function"),
-    OPT_STRING("param"),
+    REQ_STRING("name"), REQ_STRING("schedule"), REQ_STRING("function"), OPT_STRING("param"),
     END_FIELDS,
 };
 
-static const bvi_field config_file_item = { .kind = BVI_FIELD_OBJECT, .fields = config_file_fields };
-static const bvi_field aux_service_item = { .kind = BVI_FIELD_OBJECT, .fields = aux_service_fields };
+static const bvi_field config_file_item = { .kind = BVI_FIELD_OBJECT,
+                                            .fields = config_file_fields };
+static const bvi_field aux_service_item = { .kind = BVI_FIELD_OBJECT,
+                                            .fields = aux_service_fields };
 static const bvi_field service_item = { .kind = BVI_FIELD_OBJECT, .fields = service_fields };
 static const bvi_field task_item = { .kind = BVI_FIELD_OBJECT, .fields = task_fields };
 

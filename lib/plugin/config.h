@@ -1,8 +1,9 @@
 /*
- * config.h - what plugin_config() returns (spec plugin.md 6), checked and with every key present; and its file.
+ * config.h - what plugin_config() returns (spec plugin.md 6), checked and with every key present;
+ * and its file.
  *
- * The document is the persisted form as well: absent optionals are null, enumerations are externally tagged. Pure
- * apart from the file functions, which block; any thread.
+ * The document is the persisted form as well: absent optionals are null, enumerations are
+ * externally tagged. Pure apart from the file functions, which block; any thread.
  */
 #ifndef BVI_PLUGIN_CONFIG_H
 #define BVI_PLUGIN_CONFIG_H
@@ -13,9 +14,10 @@
 /* A plugin_config.json beyond this is not ours. */
 #define BVI_PLUGIN_CONFIG_MAX (4u * 1024u * 1024u)
 
-/* Converts and checks. BV_E_FORMAT for the shape, BV_E_INVALID for clashing names. unknown: NULL, or receives the
- * paths of keys that mean nothing. */
-int bvi_plugin_config_convert(const bvi_json *value, bvi_json **ret_config, bvi_strv *unknown, bv_error **err);
+/* Converts and checks. BV_E_FORMAT for the shape, BV_E_INVALID for clashing names. unknown: NULL,
+ * or receives the paths of keys that mean nothing. */
+int bvi_plugin_config_convert(const bvi_json *value, bvi_json **ret_config, bvi_strv *unknown,
+                              bv_error **err);
 
 int bvi_plugin_config_load(const char *path, bvi_json **ret_config, bv_error **err);
 int bvi_plugin_config_save(const char *path, const bvi_json *config, bv_error **err); /* durable */

@@ -1,5 +1,6 @@
 /*
- * config_check.c - unique names in a plugin configuration, schedules that mean something. See config_check.h.
+ * config_check.c - unique names in a plugin configuration, schedules that mean something. See
+ * config_check.h.
  */
 #include <string.h>
 
@@ -11,18 +12,16 @@
 /* Jobs of one plugin, all stages together. */
 #define JOBS_MAX 4096u
 
-/* In the order in which names are claimed: the group being added when a clash appears is the one reported. */
+/* In the order in which names are claimed: the group being added when a clash appears is the one
+ * reported. */
 static const struct group {
     const char *key;
     const char *inner; /* the list is an inner key of an object */
     const char *title;
 } groups[] = {
-    { "aux_services", NULL, "Auxiliary services" },
-    { "init", "jobs", "Init jobs" },
-    { "post_download", NULL, "Post-download jobs" },
-    { "services", NULL, "Services" },
-    { "pre_upload", "jobs", "Pre-upload jobs" },
-    { "post_upload", NULL, "Post-upload jobs" },
+    { "aux_services", NULL, "Auxiliary services" },  { "init", "jobs", "Init jobs" },
+    { "post_download", NULL, "Post-download jobs" }, { "services", NULL, "Services" },
+    { "pre_upload", "jobs", "Pre-upload jobs" },     { "post_upload", NULL, "Post-upload jobs" },
 };
 
 static const bvi_json *list_of(const bvi_json *config, const struct group *group)

@@ -1,7 +1,9 @@
 /*
- * config_eval.c - two phases of init and reload: evaluate plugin_config(), and keep the result on disk.
+ * config_eval.c - two phases of init and reload: evaluate plugin_config(), and keep the result on
+ * disk.
  *
- * The write is durable, so it runs on a worker; it owns what it needs and may outlive the run that wanted it.
+ * The write is durable, so it runs on a worker; it owns what it needs and may outlive the run that
+ * wanted it.
  */
 #include <string.h>
 
@@ -18,14 +20,16 @@
 static void warn_unknown(const bvi_plugin *plugin, const bvi_strv *unknown)
 {
     for (size_t i = 0; i < unknown->len; i++) {
-        bvi_auto_free char *text = bvi_asprintf("plugin_config: unknown key '%s' is ignored", unknown->items[i]);
+        bvi_auto_free char *text =
+            bvi_asprintf("plugin_config: unknown key '%s' is ignored", unknown->items[i]);
 
         if (text)
             plugin->env.log(plugin->env.data, BV_LOG_WARN, text);
     }
 }
 
-static int convert(bvi_plugin *plugin, const bvi_value *result, bvi_json **ret_config, bv_error **err)
+static int convert(bvi_plugin *plugin, const bvi_value *result, bvi_json **ret_config,
+                   bv_error **err)
 {
     BVI_AUTO(bvi_strv_done) bvi_strv unknown = BVI_VEC_INIT(BVI_SCHEMA_UNKNOWN_MAX);
     bvi_auto_json bvi_json *map = NULL;
@@ -91,8 +95,9 @@ static void write_file(void *data)
 {
     bvi_save *save = data;
 
-    save->code = save->text ? bvi_fs_replace(save->path, save->text, strlen(save->text), 0640, &save->err)
-                            : bvi_fs_remove(save->path, &save->err);
+    save->code = save->text
+                     ? bvi_fs_replace(save->path, save->text, strlen(save->text), 0640, &save->err)
+                     : bvi_fs_remove(save->path, &save->err);
 }
 
 static void on_written(void *data, bool cancelled)

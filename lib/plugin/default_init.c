@@ -58,7 +58,7 @@ static int plan_services(bvi_sequence *seq, bv_error **err)
         int r;
 
         r = bvi_plugin_job_from_service(service, uses_data ? &seq->stage : NULL,
-                                 uses_data ? &nothing : NULL, &config, err);
+                                        uses_data ? &nothing : NULL, &config, err);
         if (r < 0)
             return r;
         r = bvi_sequence_add_job(seq, name_of(service), config, err);

@@ -1,8 +1,9 @@
 /*
- * default_upload.c - planning the built-in upload (spec plugin.md 5.2) from a plugin's configuration.
+ * default_upload.c - planning the built-in upload (spec plugin.md 5.2) from a plugin's
+ * configuration.
  *
- * It only starts the sequence of jobs. Whatever fails, the services that were stopped come back: behind the upload when
- * that was started already, else at once.
+ * It only starts the sequence of jobs. Whatever fails, the services that were stopped come back:
+ * behind the upload when that was started already, else at once.
  */
 #include <string.h>
 

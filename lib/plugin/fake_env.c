@@ -83,7 +83,8 @@ static void answer_text(bvi_plugin_reply *reply, const char *text)
 {
     bvi_json *value = NULL;
 
-    (void)bvi_json_parse(text, strlen(text), &value, NULL); /* NULL then means no memory, or a bad rule */
+    (void)bvi_json_parse(text, strlen(text), &value,
+                         NULL); /* NULL then means no memory, or a bad rule */
     answer(reply, value);
 }
 
@@ -131,10 +132,10 @@ static char *print(const bvi_json *json)
 
 static bvi_json *job_info(const char *status_json)
 {
-    bvi_auto_free char *text =
-        bvi_asprintf("{\"status\":%s,\"timestamp\":{\"secs_since_epoch\":1,\"nanos_since_epoch\":0},"
-                     "\"progress\":null,\"restart_count\":0,\"logs\":[],\"upgrade_blocking\":false}",
-                     status_json);
+    bvi_auto_free char *text = bvi_asprintf(
+        "{\"status\":%s,\"timestamp\":{\"secs_since_epoch\":1,\"nanos_since_epoch\":0},"
+        "\"progress\":null,\"restart_count\":0,\"logs\":[],\"upgrade_blocking\":false}",
+        status_json);
     bvi_json *info = NULL;
 
     if (text)
@@ -157,7 +158,8 @@ int bvi_fake_env_set_file(bvi_fake_env *fake, const char *path, const char *text
     return bvi_json_put_string(fake->files, path, text);
 }
 
-static void set_and_answer(bvi_fake_env *fake, const char *name, const char *status, bvi_plugin_reply *reply)
+static void set_and_answer(bvi_fake_env *fake, const char *name, const char *status,
+                           bvi_plugin_reply *reply)
 {
     if (bvi_fake_env_set_job(fake, name, status) < 0)
         bvi_plugin_reply_error(reply, NULL);
@@ -165,7 +167,8 @@ static void set_and_answer(bvi_fake_env *fake, const char *name, const char *sta
         bvi_plugin_reply_json(reply, NULL);
 }
 
-static void create_job(void *data, const char *name, const bvi_json *config, bvi_plugin_reply *reply)
+static void create_job(void *data, const char *name, const bvi_json *config,
+                       bvi_plugin_reply *reply)
 {
     bvi_auto_free char *text = print(config);
 
@@ -177,7 +180,8 @@ static bool knows_job(bvi_fake_env *fake, const char *name, bvi_plugin_reply *re
 {
     if (bvi_json_find(fake->jobs, name))
         return true;
-    if (fake->lenient && bvi_fake_env_set_job(fake, name, "{\"pending\":{\"waiting_for\":[]}}") == 0)
+    if (fake->lenient &&
+        bvi_fake_env_set_job(fake, name, "{\"pending\":{\"waiting_for\":[]}}") == 0)
         return true;
     fail(reply, BV_E_NOT_FOUND, "unknown job");
     return false;
@@ -225,7 +229,8 @@ static void run_sh(void *data, const char *body, bvi_plugin_reply *reply)
         answer_text(reply, "{\"exit_code\":0,\"stdout\":\"\",\"stderr\":\"\"}");
 }
 
-static void run_request(void *data, const char *function, const bvi_json *request, bvi_plugin_reply *reply)
+static void run_request(void *data, const char *function, const bvi_json *request,
+                        bvi_plugin_reply *reply)
 {
     bvi_auto_free char *text = print(request);
 
@@ -245,8 +250,8 @@ static void run_rest(void *data, const bvi_json *request, bvi_plugin_reply *repl
 
 /* ---- files, secrets, data: texts; a test has no use for more ---- */
 
-static void answer_stored(const bvi_fake_env *fake, const bvi_json *stored, const char *key, const char *otherwise,
-                          bvi_plugin_reply *reply)
+static void answer_stored(const bvi_fake_env *fake, const bvi_json *stored, const char *key,
+                          const char *otherwise, bvi_plugin_reply *reply)
 {
     const char *text = bvi_json_string(bvi_json_find(stored, key));
 
@@ -258,7 +263,8 @@ static void answer_stored(const bvi_fake_env *fake, const bvi_json *stored, cons
         fail(reply, BV_E_NOT_FOUND, "there is no such thing");
 }
 
-static void store(bvi_json *into, const char *key, const void *bytes, size_t len, bvi_plugin_reply *reply)
+static void store(bvi_json *into, const char *key, const void *bytes, size_t len,
+                  bvi_plugin_reply *reply)
 {
     if (bvi_json_put(into, key, bvi_json_new_string_n(bytes, len)) < 0)
         bvi_plugin_reply_error(reply, NULL);
@@ -274,7 +280,8 @@ static void file_read(void *data, const char *path, bvi_plugin_reply *reply)
         answer_stored(fake, fake->files, path, "", reply);
 }
 
-static void file_write(void *data, const char *path, const void *bytes, size_t len, bvi_plugin_reply *reply)
+static void file_write(void *data, const char *path, const void *bytes, size_t len,
+                       bvi_plugin_reply *reply)
 {
     if (!note(data, reply, "file_write %s %.*s", path, (int)len, (const char *)bytes))
         store(((bvi_fake_env *)data)->files, path, bytes, len, reply);
@@ -285,14 +292,16 @@ static void render_template(void *data, const char *template_path, const char *d
 {
     bvi_auto_free char *text = print(params);
 
-    if (!note(data, reply, "render_template %s %s %s", template_path, destination, text ? text : ""))
+    if (!note(data, reply, "render_template %s %s %s", template_path, destination,
+              text ? text : ""))
         bvi_plugin_reply_json(reply, NULL);
 }
 
 static void protocol_data_stamp(void *data, bvi_plugin_reply *reply)
 {
     if (!note(data, reply, "protocol_data_stamp"))
-        answer(reply, ((bvi_fake_env *)data)->has_data ? bvi_json_new_int64(1) : bvi_json_new_null());
+        answer(reply,
+               ((bvi_fake_env *)data)->has_data ? bvi_json_new_int64(1) : bvi_json_new_null());
 }
 
 static void has_protocol_archive(void *data, bvi_plugin_reply *reply)
@@ -309,7 +318,8 @@ static void get_secret(void *data, const char *key, bvi_plugin_reply *reply)
         answer_stored(fake, fake->secrets, key, "secret value", reply);
 }
 
-static void put_secret(void *data, const char *key, const void *bytes, size_t len, bvi_plugin_reply *reply)
+static void put_secret(void *data, const char *key, const void *bytes, size_t len,
+                       bvi_plugin_reply *reply)
 {
     if (!note(data, reply, "put_secret %s", key)) /* never its value */
         store(((bvi_fake_env *)data)->secrets, key, bytes, len, reply);
@@ -322,7 +332,8 @@ static void load_data(void *data, bvi_plugin_reply *reply)
     if (note(data, reply, "load_data"))
         return;
     if (fake->data || fake->lenient)
-        bvi_plugin_reply_bytes(reply, fake->data ? fake->data : "", fake->data ? strlen(fake->data) : 0);
+        bvi_plugin_reply_bytes(reply, fake->data ? fake->data : "",
+                               fake->data ? strlen(fake->data) : 0);
     else
         fail(reply, BV_E_NOT_FOUND, "no data was saved");
 }
@@ -344,8 +355,8 @@ static void save_data(void *data, const char *text, bvi_plugin_reply *reply)
     bvi_plugin_reply_json(reply, NULL);
 }
 
-static void add_task(void *data, const char *name, const char *schedule, const char *function, const char *param,
-                     bvi_plugin_reply *reply)
+static void add_task(void *data, const char *name, const char *schedule, const char *function,
+                     const char *param, bvi_plugin_reply *reply)
 {
     if (!note(data, reply, "add_task %s '%s' %s '%s'", name, schedule, function, param))
         bvi_plugin_reply_json(reply, NULL);
@@ -363,7 +374,8 @@ static void log_line(void *data, int level, const char *text)
 {
     static const char *const levels[] = { "error", "warn", "info", "debug", "trace" };
 
-    (void)bvi_buf_printf(&((bvi_fake_env *)data)->journal, "log %s %s\n", levels[level], text); /* full: cut */
+    (void)bvi_buf_printf(&((bvi_fake_env *)data)->journal, "log %s %s\n", levels[level],
+                         text); /* full: cut */
 }
 
 static const bvi_json *node_env(void *data)
@@ -409,9 +421,11 @@ bvi_plugin_env bvi_fake_env_functions(bvi_fake_env *fake)
 /* ---- life and settings ---- */
 
 static const char default_env[] =
-    "{\"node_id\":\"node-id\",\"node_name\":\"node_name\",\"node_org_id\":\"org-id\",\"node_version\":\"1.0.0\","
+    "{\"node_id\":\"node-id\",\"node_name\":\"node_name\",\"node_org_id\":\"org-id\",\"node_"
+    "version\":\"1.0.0\","
     "\"node_protocol\":\"protocol\",\"node_variant\":\"variant\",\"node_ip\":\"1.2.3.4\","
-    "\"node_gateway\":\"4.3.2.1\",\"dev_mode\":true,\"bv_host_id\":\"host-id\",\"bv_host_name\":\"hostname\","
+    "\"node_gateway\":\"4.3.2.1\",\"dev_mode\":true,\"bv_host_id\":\"host-id\",\"bv_host_name\":"
+    "\"hostname\","
     "\"bv_api_url\":\"none.com\",\"data_mount_point\":\"/blockjoy\","
     "\"protocol_data_path\":\"/blockjoy/protocol_data\"}";
 
@@ -424,7 +438,8 @@ int bvi_fake_env_new(bvi_fake_env **ret_fake, bv_error **err)
     bvi_buf_init(&fake->journal, BVI_FAKE_JOURNAL_MAX);
     fake->rules.max = RULES_MAX;
     fake->held.max = HELD_MAX;
-    (void)bvi_json_parse(default_env, strlen(default_env), &fake->node_env, NULL); /* NULL: no memory */
+    (void)bvi_json_parse(default_env, strlen(default_env), &fake->node_env,
+                         NULL); /* NULL: no memory */
     fake->node_params = bvi_json_new_object();
     fake->jobs = bvi_json_new_object();
     fake->files = bvi_json_new_object();
@@ -478,7 +493,8 @@ void bvi_fake_env_clear_journal(bvi_fake_env *fake)
     bvi_buf_clear(&fake->journal);
 }
 
-static int add_rule(bvi_fake_env *fake, rule_kind kind, const char *part, int code, const char *text)
+static int add_rule(bvi_fake_env *fake, rule_kind kind, const char *part, int code,
+                    const char *text)
 {
     bvi_auto_free char *part_copy = bvi_strdup(part);
     bvi_auto_free char *text_copy = bvi_strdup(text);

@@ -1,8 +1,10 @@
 /*
- * fake_env.h - a node that is not there: the environment of a plugin in memory, for tests, examples and checking plugins.
+ * fake_env.h - a node that is not there: the environment of a plugin in memory, for tests, examples
+ * and checking plugins.
  *
- * It keeps jobs, files, secrets and data, writes a line for each request into its journal, and answers at once. Rules
- * change the answer to requests whose line contains a text; a hold keeps them unanswered until released.
+ * It keeps jobs, files, secrets and data, writes a line for each request into its journal, and
+ * answers at once. Rules change the answer to requests whose line contains a text; a hold keeps
+ * them unanswered until released.
  */
 #ifndef BVI_PLUGIN_FAKE_ENV_H
 #define BVI_PLUGIN_FAKE_ENV_H
@@ -21,22 +23,27 @@ BVI_DEFINE_FREEP(bvi_fake_env, bvi_fake_env_free)
 /* The functions, for bvi_plugin_opts. */
 bvi_plugin_env bvi_fake_env_functions(bvi_fake_env *fake);
 
-/* One line for each request: "<function> <arguments>", JSON without spaces. Log lines are "log <level> <text>". */
+/* One line for each request: "<function> <arguments>", JSON without spaces. Log lines are "log
+ * <level> <text>". */
 const char *bvi_fake_env_journal(const bvi_fake_env *fake);
 void bvi_fake_env_clear_journal(bvi_fake_env *fake);
 
 /* Later rules win. Requests whose line contains `part` ... */
-int bvi_fake_env_answer(bvi_fake_env *fake, const char *part, const char *json);           /* ... get this */
-int bvi_fake_env_fail(bvi_fake_env *fake, const char *part, int code, const char *message); /* ... fail */
-int bvi_fake_env_hold(bvi_fake_env *fake, const char *part);                                /* ... wait */
-void bvi_fake_env_release(bvi_fake_env *fake);          /* answers all that wait with null, and forgets all rules */
+int bvi_fake_env_answer(bvi_fake_env *fake, const char *part, const char *json); /* ... get this */
+int bvi_fake_env_fail(bvi_fake_env *fake, const char *part, int code,
+                      const char *message);                  /* ... fail */
+int bvi_fake_env_hold(bvi_fake_env *fake, const char *part); /* ... wait */
+void bvi_fake_env_release(
+    bvi_fake_env *fake); /* answers all that wait with null, and forgets all rules */
 size_t bvi_fake_env_held(const bvi_fake_env *fake);
-size_t bvi_fake_env_cancelled(const bvi_fake_env *fake); /* replies the plugin gave up while they were held */
+size_t bvi_fake_env_cancelled(
+    const bvi_fake_env *fake); /* replies the plugin gave up while they were held */
 
 /* What the node is like. Take over their documents. */
 void bvi_fake_env_set_params(bvi_fake_env *fake, bvi_json *params);
 void bvi_fake_env_set_env(bvi_fake_env *fake, bvi_json *env);
-/* Reading what was never stored gives "secret value", an empty file, empty data, a pending job instead of an error. */
+/* Reading what was never stored gives "secret value", an empty file, empty data, a pending job
+ * instead of an error. */
 void bvi_fake_env_set_lenient(bvi_fake_env *fake);
 void bvi_fake_env_set_data(bvi_fake_env *fake, bool has_data, bool has_archive);
 int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *text);

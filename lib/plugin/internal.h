@@ -4,9 +4,9 @@
  *     plugin ─┬─ lane "query" ─ engine, compiled script, one run at a time, the rest waiting
  *             └─ lane "work"  ─ the same, separately: neither can starve the other
  *
- * A run is one call of a plugin function. It goes through a few phases (run_table.c), each of which may run a slice of
- * script, ask the environment something (reply.c) or go through a list of actions (sequence.c). It is driven by step()
- * in run.c, from a posted task, and by nothing else.
+ * A run is one call of a plugin function. It goes through a few phases (run_table.c), each of which
+ * may run a slice of script, ask the environment something (reply.c) or go through a list of
+ * actions (sequence.c). It is driven by step() in run.c, from a posted task, and by nothing else.
  */
 #ifndef BVI_PLUGIN_INTERNAL_H
 #define BVI_PLUGIN_INTERNAL_H
@@ -31,7 +31,7 @@ typedef struct bvi_answer {
     bvi_json *json; /* NULL: null, or bytes were given */
     char *bytes;    /* NULL: no bytes were given; zero-terminated */
     size_t len;
-    bv_error *err;  /* NULL: success */
+    bv_error *err; /* NULL: success */
 } bvi_answer;
 
 void bvi_answer_done(bvi_answer *answer);
@@ -39,9 +39,11 @@ void bvi_answer_done(bvi_answer *answer);
 /* Receives the answer to a run's request, from step(). A negative result ends the run with *err. */
 typedef int (*bvi_answer_fn)(bvi_run *run, bvi_answer *answer, bv_error **err);
 /* Turns a good answer into what the script's function returns. */
-typedef int (*bvi_value_fn)(bvi_run *run, const bvi_answer *answer, bvi_value *ret_value, bv_error **err);
+typedef int (*bvi_value_fn)(bvi_run *run, const bvi_answer *answer, bvi_value *ret_value,
+                            bv_error **err);
 
-/* Starts a request: the run waits for it. NULL: no memory. timeout_ms 0: no limit besides the deadline. */
+/* Starts a request: the run waits for it. NULL: no memory. timeout_ms 0: no limit besides the
+ * deadline. */
 bvi_plugin_reply *bvi_run_ask(bvi_run *run, int64_t timeout_ms, bvi_answer_fn on_answer);
 /* The run no longer wants it: the environment is told. */
 void bvi_plugin_reply_detach(bvi_plugin_reply *reply);
@@ -63,11 +65,12 @@ typedef int (*bvi_phase_fn)(bvi_run *run, bv_error **err);
 
 /* A function as the host sees it. */
 typedef struct bvi_entry {
-    const char *name;    /* NULL: custom functions */
+    const char *name; /* NULL: custom functions */
     bvi_lane_id lane;
-    bool query_only;     /* `bv node run` takes it for a custom function */
+    bool query_only;            /* `bv node run` takes it for a custom function */
     const bvi_phase_fn *phases; /* ends with NULL */
-    /* Fills run->value from what the function returned; result is NULL when no script function ran. */
+    /* Fills run->value from what the function returned; result is NULL when no script function ran.
+     */
     int (*convert)(bvi_run *run, const bvi_value *result, bv_error **err);
 } bvi_entry;
 
@@ -131,15 +134,17 @@ struct bvi_run {
 };
 
 /* Makes a run and puts it in its lane. param may be NULL. */
-int bvi_run_new(bvi_plugin *plugin, const bvi_entry *entry, const char *name, const char *param, int64_t timeout_ms,
-                bvi_plugin_done_fn done, void *data, bv_op **ret_op, bv_error **err);
+int bvi_run_new(bvi_plugin *plugin, const bvi_entry *entry, const char *name, const char *param,
+                int64_t timeout_ms, bvi_plugin_done_fn done, void *data, bv_op **ret_op,
+                bv_error **err);
 /* Ends a run, wherever it is; takes err (NULL: success). Its callback follows from dispatch. */
 void bvi_run_finish(bvi_run *run, bv_error *err);
 /* Arms the timer for whatever is due first. */
 int bvi_run_arm(bvi_run *run, bv_error **err);
 
-/* The script's part of a phase: starts fn with the text param (NULL: no parameter; fn NULL: the top level alone) or
- * goes on with it. After BVI_PHASE_NEXT the result is bvi_script_result(run->script), until the next call of this. */
+/* The script's part of a phase: starts fn with the text param (NULL: no parameter; fn NULL: the top
+ * level alone) or goes on with it. After BVI_PHASE_NEXT the result is
+ * bvi_script_result(run->script), until the next call of this. */
 int bvi_run_script(bvi_run *run, const char *fn, const char *param, bv_error **err);
 /* Ends the script that bvi_run_script() left, for the next phase. */
 void bvi_run_drop_script(bvi_run *run);

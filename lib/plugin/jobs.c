@@ -1,5 +1,6 @@
 /*
- * jobs.c - job configurations: the schema, and the settings derived from entries of a plugin's configuration.
+ * jobs.c - job configurations: the schema, and the settings derived from entries of a plugin's
+ * configuration.
  */
 #include <string.h>
 
@@ -74,9 +75,9 @@ int bvi_plugin_job_convert(const bvi_json *map, bvi_json **ret_config, bv_error 
 
 /* ---- derived settings (spec plugin.md 5.3) ---- */
 
-#define NEVER         "\"never\""
-#define SERVICE_RC    "{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1000,\"max_retries\":null}"
-#define TRANSFER_RC   "{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_retries\":10}"
+#define NEVER       "\"never\""
+#define SERVICE_RC  "{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1000,\"max_retries\":null}"
+#define TRANSFER_RC "{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_retries\":10}"
 
 /* Copied from an entry as they are, when it has them. */
 static const char *const common_keys[] = {
@@ -88,7 +89,8 @@ static bvi_json *parse_text(const char *text)
 {
     bvi_json *json = NULL;
 
-    (void)bvi_json_parse(text, strlen(text), &json, NULL); /* our own text: only memory can fail, and gives NULL */
+    (void)bvi_json_parse(text, strlen(text), &json,
+                         NULL); /* our own text: only memory can fail, and gives NULL */
     return json;
 }
 
@@ -117,7 +119,8 @@ static bvi_json *make_restart(const char *policy, const bvi_json *entry, const c
     return one_key(policy, bvi_json_copy(rc));
 }
 
-/* The array under key of entry (may be absent), followed by names (may be NULL); null when both are nothing. */
+/* The array under key of entry (may be absent), followed by names (may be NULL); null when both are
+ * nothing. */
 static bvi_json *make_names(const bvi_json *entry, const char *key, const bvi_strv *names)
 {
     const bvi_json *own = bvi_json_find(entry, key);
@@ -147,7 +150,8 @@ static int make_job(const bvi_json *entry, bvi_json *type, bvi_json *restart, co
         bvi_json_free(restart);
         return bvi_fail_nomem(err);
     }
-    /* put answers BV_E_NOMEM for a value that could not be made, so all is told by the worst of them. */
+    /* put answers BV_E_NOMEM for a value that could not be made, so all is told by the worst of
+     * them. */
     r |= bvi_json_put(config, "job_type", type);
     r |= bvi_json_put(config, "restart", restart);
     r |= bvi_json_put(config, "needs", make_names(entry, "needs", needs));
@@ -169,8 +173,8 @@ static bvi_json *shell_type(const bvi_json *entry)
     return one_key("run_sh", bvi_json_new_string(bvi_json_string(bvi_json_find(entry, "run_sh"))));
 }
 
-int bvi_plugin_job_from_service(const bvi_json *service, const bvi_strv *needs, const bvi_strv *wait_for,
-                         bvi_json **ret_config, bv_error **err)
+int bvi_plugin_job_from_service(const bvi_json *service, const bvi_strv *needs,
+                                const bvi_strv *wait_for, bvi_json **ret_config, bv_error **err)
 {
     return make_job(service, shell_type(service), make_restart("always", service, SERVICE_RC),
                     needs, wait_for, ret_config, err);
@@ -182,7 +186,7 @@ int bvi_plugin_job_from_aux_service(const bvi_json *service, bvi_json **ret_conf
 }
 
 int bvi_plugin_job_from_job(const bvi_json *job, const bvi_strv *needs, bvi_json **ret_config,
-                     bv_error **err)
+                            bv_error **err)
 {
     const bvi_json *restart = bvi_json_find(job, "restart");
 
@@ -200,7 +204,8 @@ static bvi_json *transfer_type(const char *type, const bvi_field *fields, const 
     for (const bvi_field *f = fields; settings && f->key; f++) {
         const bvi_json *value = bvi_json_find(entry, f->key);
 
-        if (bvi_json_put(settings, f->key, value ? bvi_json_copy(value) : bvi_json_new_null()) < 0) {
+        if (bvi_json_put(settings, f->key, value ? bvi_json_copy(value) : bvi_json_new_null()) <
+            0) {
             bvi_json_free(settings);
             settings = NULL;
         }
@@ -208,15 +213,16 @@ static bvi_json *transfer_type(const char *type, const bvi_field *fields, const 
     return one_key(type, settings);
 }
 
-int bvi_plugin_job_from_download(const bvi_json *download, const bvi_strv *needs, bvi_json **ret_config,
-                          bv_error **err)
+int bvi_plugin_job_from_download(const bvi_json *download, const bvi_strv *needs,
+                                 bvi_json **ret_config, bv_error **err)
 {
     return make_job(NULL, transfer_type("download", download_fields, download),
                     make_restart("on_failure", download, TRANSFER_RC), needs, NULL, ret_config,
                     err);
 }
 
-/* The upload section says "NONE" where a job says nothing, and takes ZSTD 3 where it says nothing itself. */
+/* The upload section says "NONE" where a job says nothing, and takes ZSTD 3 where it says nothing
+ * itself. */
 static bvi_json *upload_type(const bvi_json *upload)
 {
     const bvi_json *given = bvi_json_find(upload, "compression");
@@ -239,14 +245,14 @@ static bvi_json *upload_type(const bvi_json *upload)
 }
 
 int bvi_plugin_job_from_upload(const bvi_json *upload, const bvi_strv *needs, bvi_json **ret_config,
-                        bv_error **err)
+                               bv_error **err)
 {
     return make_job(NULL, upload_type(upload), make_restart("on_failure", upload, TRANSFER_RC),
                     needs, NULL, ret_config, err);
 }
 
 int bvi_plugin_job_from_download_script(const bvi_json *entry, const bvi_strv *needs,
-                                 bvi_json **ret_config, bv_error **err)
+                                        bvi_json **ret_config, bv_error **err)
 {
     bool restarts = bvi_json_type_of(bvi_json_find(entry, "restart_config")) != BVI_JSON_NULL;
 

@@ -1,8 +1,9 @@
 /*
- * jobs.h - the configuration of a job (spec babel.md 6.1) as scripts write it and as the agent gets it.
+ * jobs.h - the configuration of a job (spec babel.md 6.1) as scripts write it and as the agent gets
+ * it.
  *
- * Scripts pass a map to create_job(); the built-in init and upload derive one from an entry of the plugin's
- * configuration. Both end as the same document with every key present. Pure; any thread.
+ * Scripts pass a map to create_job(); the built-in init and upload derive one from an entry of the
+ * plugin's configuration. Both end as the same document with every key present. Pure; any thread.
  */
 #ifndef BVI_PLUGIN_JOBS_H
 #define BVI_PLUGIN_JOBS_H
@@ -21,15 +22,20 @@ extern const bvi_field bvi_level_field;
 /* Checks a script's map. */
 int bvi_plugin_job_convert(const bvi_json *map, bvi_json **ret_config, bv_error **err);
 
-/* The settings of spec plugin.md 5.3. needs and wait_for: NULL for none. The entries are converted ones (config.h);
- * the last four take null for "not given" where the configuration may leave them out. */
-int bvi_plugin_job_from_service(const bvi_json *service, const bvi_strv *needs, const bvi_strv *wait_for,
-                         bvi_json **ret_config, bv_error **err);
+/* The settings of spec plugin.md 5.3. needs and wait_for: NULL for none. The entries are converted
+ * ones (config.h); the last four take null for "not given" where the configuration may leave them
+ * out. */
+int bvi_plugin_job_from_service(const bvi_json *service, const bvi_strv *needs,
+                                const bvi_strv *wait_for, bvi_json **ret_config, bv_error **err);
 int bvi_plugin_job_from_aux_service(const bvi_json *service, bvi_json **ret_config, bv_error **err);
-int bvi_plugin_job_from_job(const bvi_json *job, const bvi_strv *needs, bvi_json **ret_config, bv_error **err);
-int bvi_plugin_job_from_download(const bvi_json *download, const bvi_strv *needs, bvi_json **ret_config, bv_error **err);
-int bvi_plugin_job_from_upload(const bvi_json *upload, const bvi_strv *needs, bvi_json **ret_config, bv_error **err);
+int bvi_plugin_job_from_job(const bvi_json *job, const bvi_strv *needs, bvi_json **ret_config,
+                            bv_error **err);
+int bvi_plugin_job_from_download(const bvi_json *download, const bvi_strv *needs,
+                                 bvi_json **ret_config, bv_error **err);
+int bvi_plugin_job_from_upload(const bvi_json *upload, const bvi_strv *needs, bvi_json **ret_config,
+                               bv_error **err);
 /* alternative_download and cold_init */
-int bvi_plugin_job_from_download_script(const bvi_json *entry, const bvi_strv *needs, bvi_json **ret_config, bv_error **err);
+int bvi_plugin_job_from_download_script(const bvi_json *entry, const bvi_strv *needs,
+                                        bvi_json **ret_config, bv_error **err);
 
 #endif

@@ -51,9 +51,9 @@ int bvi_hostlib_seconds(bvi_script_call *call, const bvi_value *arg, int64_t *re
     int64_t seconds = arg->as.i;
 
     if (seconds < 0)
-        return bvi_script_throw(call, "out of range integral type conversion attempted: timeout of %" PRId64
-                                      " seconds",
-                                seconds);
+        return bvi_script_throw(
+            call, "out of range integral type conversion attempted: timeout of %" PRId64 " seconds",
+            seconds);
     if (seconds > SECONDS_MAX)
         seconds = SECONDS_MAX;
     *ret_ms = seconds ? seconds * 1000 : 1; /* 0 would mean no limit */
@@ -123,7 +123,7 @@ static int on_answer(bvi_run *run, bvi_answer *answer, bv_error **err)
 }
 
 int bvi_hostlib_ask(bvi_script_call *call, int64_t timeout_ms, bvi_value_fn to_value,
-                bvi_plugin_reply **ret_reply)
+                    bvi_plugin_reply **ret_reply)
 {
     bvi_run *run = bvi_hostlib_run(call);
 

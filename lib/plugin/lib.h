@@ -1,8 +1,10 @@
 /*
- * lib.h - the functions scripts can call, as tables; and what their files share. Only this folder includes it.
+ * lib.h - the functions scripts can call, as tables; and what their files share. Only this folder
+ * includes it.
  *
- * A function that needs the node asks through bvi_hostlib_ask() and returns BVI_SCRIPT_PENDING; the answer becomes its
- * result through a bvi_value_fn. Every failure is an error the script can catch, except for lack of memory.
+ * A function that needs the node asks through bvi_hostlib_ask() and returns BVI_SCRIPT_PENDING; the
+ * answer becomes its result through a bvi_value_fn. Every failure is an error the script can catch,
+ * except for lack of memory.
  */
 #ifndef BVI_PLUGIN_LIB_H
 #define BVI_PLUGIN_LIB_H
@@ -26,8 +28,10 @@ int bvi_hostlib_seconds(bvi_script_call *call, const bvi_value *arg, int64_t *re
 int bvi_hostlib_json(bvi_script_call *call, const bvi_value *arg, bvi_json **ret_json);
 int64_t bvi_hostlib_request_ms(const bvi_script_call *call); /* the default */
 
-/* Starts a request; the caller hands *ret_reply to the environment and returns what this returned. */
-int bvi_hostlib_ask(bvi_script_call *call, int64_t timeout_ms, bvi_value_fn to_value, bvi_plugin_reply **ret_reply);
+/* Starts a request; the caller hands *ret_reply to the environment and returns what this returned.
+ */
+int bvi_hostlib_ask(bvi_script_call *call, int64_t timeout_ms, bvi_value_fn to_value,
+                    bvi_plugin_reply **ret_reply);
 
 /* Answers as values: (), the document, the bytes as text, the bytes as they are. */
 int bvi_to_unit(bvi_run *run, const bvi_answer *answer, bvi_value *ret_value, bv_error **err);

@@ -3,7 +3,8 @@
  */
 #include "plugin/lib.h"
 
-static int file_read(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int file_read(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                     void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
     const char *path = NULL;
@@ -19,7 +20,8 @@ static int file_read(bvi_script_call *call, bvi_value *args, size_t argc, bvi_va
     return r;
 }
 
-static int file_write(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int file_write(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
     size_t len = 0;

@@ -1,8 +1,8 @@
 /*
  * lib_http.c - run_jrpc(), run_rest(), run_graphql() and their response (spec plugin.md 4.5).
  *
- * Requests are checked and normalised here, so the environment gets one form only: headers is always an array of
- * [name, value] pairs in which each name occurs once.
+ * Requests are checked and normalised here, so the environment gets one form only: headers is
+ * always an array of [name, value] pairs in which each name occurs once.
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 
 #define HEADERS_MAX 256u
 /* Of a GraphQL request with its encoded query. */
-#define URL_MAX     (256u * 1024u)
+#define URL_MAX (256u * 1024u)
 
 /* ---- the response ---- */
 
@@ -34,7 +34,8 @@ static void response_free(void *object)
     bvi_free(r);
 }
 
-static int get_status_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int get_status_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                           void *data)
 {
     *ret = bvi_value_int(((const response *)bvi_value_object(&args[0], &type))->status_code);
     return 0;
@@ -55,7 +56,8 @@ static int take_body(bvi_script_call *call, const response *r, bool expected, bv
     return bvi_script_parse_json(call, r->body, strlen(r->body), ret);
 }
 
-static int expect_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int expect_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                       void *data)
 {
     const response *r = bvi_value_object(&args[0], &type);
 
@@ -70,7 +72,8 @@ static int checked(bvi_script_call *call, bvi_value *args, size_t argc, const bv
     return take_body(call, bvi_value_object(&args[0], &type), result->as.b, ret);
 }
 
-static int expect_check(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int expect_check(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                        void *data)
 {
     const response *r = bvi_value_object(&args[0], &type);
     bvi_value status = bvi_value_int(r->status_code);
@@ -122,8 +125,8 @@ static int need_string(const bvi_json *map, const char *key, const char **ret_te
         return bvi_fail(err, BV_E_FORMAT, "Syntax error: missing field `%s`", key);
     *ret_text = bvi_json_string(value);
     if (!*ret_text)
-        return bvi_fail(err, BV_E_FORMAT, "Output type incorrect: '%s' is not a string (expecting String)",
-                        key);
+        return bvi_fail(err, BV_E_FORMAT,
+                        "Output type incorrect: '%s' is not a string (expecting String)", key);
     return 0;
 }
 
@@ -143,8 +146,9 @@ static int set_header(headers *h, const char *name, const char *value, bv_error 
     size_t i = 0;
 
     if (!name || !value)
-        return bvi_fail(err, BV_E_FORMAT, "Output type incorrect: a header's name and value must be strings "
-                                          "(expecting String)");
+        return bvi_fail(err, BV_E_FORMAT,
+                        "Output type incorrect: a header's name and value must be strings "
+                        "(expecting String)");
     while (i < h->len && strcasecmp(h->items[i].name, name) != 0)
         i++;
     if (i == HEADERS_MAX)
@@ -165,7 +169,8 @@ static int set_pair(headers *h, const bvi_json *pair, bv_error **err)
                         bvi_json_type_name(pair));
     if (!value)
         return bvi_fail(err, BV_E_FORMAT,
-                        "Syntax error: invalid length %d, expected a tuple of size 2", name ? 1 : 0);
+                        "Syntax error: invalid length %d, expected a tuple of size 2",
+                        name ? 1 : 0);
     return set_header(h, bvi_json_string(name), bvi_json_string(value), err);
 }
 
@@ -357,14 +362,18 @@ static int run_rest(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
     return request(call, args, argc, build_rest, bvi_hostlib_env(call)->run_rest);
 }
 
-static int run_graphql(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int run_graphql(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                       void *data)
 {
     return request(call, args, argc, build_graphql, bvi_hostlib_env(call)->run_rest);
 }
 
 const bvi_script_function bvi_hostlib_http[] = {
-    { "run_jrpc", "m", run_jrpc },       { "run_jrpc", "mi", run_jrpc },
-    { "run_rest", "m", run_rest },       { "run_rest", "mi", run_rest },
-    { "run_graphql", "m", run_graphql }, { "run_graphql", "mi", run_graphql },
+    { "run_jrpc", "m", run_jrpc },
+    { "run_jrpc", "mi", run_jrpc },
+    { "run_rest", "m", run_rest },
+    { "run_rest", "mi", run_rest },
+    { "run_graphql", "m", run_graphql },
+    { "run_graphql", "mi", run_graphql },
     { NULL },
 };

@@ -1,5 +1,6 @@
 /*
- * lib_jobs.c - what scripts can do with jobs and tasks (spec plugin.md 4.1, 4.8), and the built-in init and upload.
+ * lib_jobs.c - what scripts can do with jobs and tasks (spec plugin.md 4.1, 4.8), and the built-in
+ * init and upload.
  */
 #include <string.h>
 
@@ -60,7 +61,8 @@ static int ask_create(bvi_script_call *call, bvi_value *args, bvi_value_fn to_va
     return r;
 }
 
-static int create_job(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int create_job(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     return ask_create(call, args, bvi_to_unit);
 }
@@ -83,7 +85,8 @@ static int ask_about(bvi_script_call *call, const bvi_value *arg, int64_t timeou
     return r;
 }
 
-static int start_job(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int start_job(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                     void *data)
 {
     return ask_about(call, &args[0], bvi_hostlib_request_ms(call), bvi_to_unit,
                      bvi_hostlib_env(call)->start_job);
@@ -111,7 +114,8 @@ static int to_status(bvi_run *run, const bvi_answer *answer, bvi_value *ret_valu
     return bvi_value_cstring(run->lane->engine, text ? text : "", ret_value);
 }
 
-static int job_status(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int job_status(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     return ask_about(call, &args[0], bvi_hostlib_request_ms(call), to_status,
                      bvi_hostlib_env(call)->job_info);
@@ -164,7 +168,8 @@ static int create_and_start(bvi_script_call *call, bvi_value *args, size_t argc,
     return BVI_SCRIPT_PENDING;
 }
 
-static int default_init(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int default_init(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                        void *data)
 {
     return start_sequence(call, bvi_plan_init);
 }
@@ -199,7 +204,8 @@ static int add_task(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
     return r;
 }
 
-static int delete_task(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int delete_task(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                       void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
     const char *name = NULL;

@@ -1,6 +1,6 @@
 /*
- * lib_node.c - what a script knows about its node and what it keeps: parameters, environment, secrets, data, log lines
- * (spec plugin.md 4.7, 4.9).
+ * lib_node.c - what a script knows about its node and what it keeps: parameters, environment,
+ * secrets, data, log lines (spec plugin.md 4.7, 4.9).
  */
 #include <string.h>
 
@@ -20,7 +20,8 @@ static int node_env(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
     return copy_document(call, env->node_env(env->data), ret);
 }
 
-static int node_params(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int node_params(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                       void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
 
@@ -62,7 +63,8 @@ static int kept_secret(bvi_script_call *call, const bvi_secret *secret, bvi_valu
     return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
-static int get_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int get_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
     bvi_run *run = bvi_hostlib_run(call);
@@ -87,7 +89,8 @@ static int get_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
     return BVI_SCRIPT_PENDING;
 }
 
-static int put_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int put_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
     size_t len = 0;
@@ -106,7 +109,8 @@ static int put_secret(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
     return r;
 }
 
-static int load_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int load_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                     void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
     bvi_plugin_reply *reply = NULL;
@@ -117,7 +121,8 @@ static int load_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_va
     return r;
 }
 
-static int save_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int save_data(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                     void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
     bvi_plugin_reply *reply = NULL;
@@ -140,7 +145,8 @@ static int log_text(bvi_script_call *call, const bvi_value *arg, int level)
     const bvi_plugin_env *env = bvi_hostlib_env(call);
     size_t len = 0;
     const char *text = bvi_value_text(arg, &len);
-    bvi_auto_free char *cut = bvi_strndup(text, len < BVI_PLUGIN_LOG_MAX ? len : BVI_PLUGIN_LOG_MAX);
+    bvi_auto_free char *cut =
+        bvi_strndup(text, len < BVI_PLUGIN_LOG_MAX ? len : BVI_PLUGIN_LOG_MAX);
 
     if (!cut)
         return bvi_script_throw_nomem(call);
@@ -158,15 +164,16 @@ static int log_warn(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
     return log_text(call, &args[0], BV_LOG_WARN);
 }
 
-static int log_error(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int log_error(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                     void *data)
 {
     return log_text(call, &args[0], BV_LOG_ERROR);
 }
 
 const bvi_script_function bvi_hostlib_node[] = {
-    { "node_env", "", node_env },     { "node_params", "", node_params },
+    { "node_env", "", node_env },      { "node_params", "", node_params },
     { "get_secret", "s", get_secret }, { "put_secret", "sb", put_secret },
-    { "load_data", "", load_data },   { "save_data", "s", save_data },
-    { "info", "s", log_info },        { "warn", "s", log_warn },
-    { "error", "s", log_error },      { NULL },
+    { "load_data", "", load_data },    { "save_data", "s", save_data },
+    { "info", "s", log_info },         { "warn", "s", log_warn },
+    { "error", "s", log_error },       { NULL },
 };

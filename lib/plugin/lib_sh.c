@@ -34,18 +34,21 @@ static int text_value(bvi_script_call *call, const char *text, bvi_value *ret)
     return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
-static int get_exit_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int get_exit_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                         void *data)
 {
     *ret = bvi_value_int(((const response *)bvi_value_object(&args[0], &type))->exit_code);
     return 0;
 }
 
-static int get_stdout(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int get_stdout(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     return text_value(call, ((const response *)bvi_value_object(&args[0], &type))->out, ret);
 }
 
-static int get_stderr(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int get_stderr(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     return text_value(call, ((const response *)bvi_value_object(&args[0], &type))->err_out, ret);
 }

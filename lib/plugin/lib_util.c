@@ -5,7 +5,8 @@
 #include "plugin/text.h"
 #include "plugin/time_parse.h"
 
-static int parse_hex(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int parse_hex(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                     void *data)
 {
     bv_error *err = NULL;
     size_t len = 0;
@@ -18,7 +19,8 @@ static int parse_hex(bvi_script_call *call, bvi_value *args, size_t argc, bvi_va
     return 0;
 }
 
-static int system_time(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int system_time(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                       void *data)
 {
     *ret = bvi_value_int(bvi_ctx_wall_us(bvi_hostlib_run(call)->plugin->ctx) / 1000000);
     return 0;
@@ -42,17 +44,20 @@ static int parse_date(bvi_script_call *call, const bvi_value *arg, parse_fn pars
     return 0;
 }
 
-static int parse_rfc3339(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int parse_rfc3339(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                         void *data)
 {
     return parse_date(call, &args[0], bvi_time_parse_rfc3339, ret);
 }
 
-static int parse_rfc2822(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int parse_rfc2822(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                         void *data)
 {
     return parse_date(call, &args[0], bvi_time_parse_rfc2822, ret);
 }
 
-static int parse_time(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int parse_time(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     bv_error *err = NULL;
     const char *text = NULL;

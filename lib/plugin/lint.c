@@ -1,5 +1,6 @@
 /*
- * lint.c - loading a plugin on a fake node, running its init, and looking at what it asked for. See lint.h.
+ * lint.c - loading a plugin on a fake node, running its init, and looking at what it asked for. See
+ * lint.h.
  */
 #include <string.h>
 
@@ -123,7 +124,8 @@ static int check_job_needs(lint *l, const bvi_json *job, const bvi_strv *names)
 
         if (bvi_strv_has(names, bvi_json_string(need)))
             continue;
-        text = bvi_asprintf("job '%s' needs '%s', which is not a job of this plugin", name, bvi_json_string(need));
+        text = bvi_asprintf("job '%s' needs '%s', which is not a job of this plugin", name,
+                            bvi_json_string(need));
         if (!text || add(l, text) < 0)
             return BV_E_NOMEM;
     }
@@ -158,7 +160,8 @@ static int take_log_warnings(lint *l)
         if (!end)
             break;
         if (strncmp(line, prefix, strlen(prefix)) == 0) {
-            text = bvi_strndup(line + strlen("log warn "), (size_t)(end - line) - strlen("log warn "));
+            text =
+                bvi_strndup(line + strlen("log warn "), (size_t)(end - line) - strlen("log warn "));
             r = text ? add(l, text) : BV_E_NOMEM;
         }
         line = end + 1;
@@ -245,8 +248,8 @@ static int prepare(lint *l, bv_ctx *ctx, const bvi_plugin_lint_opts *opts, bv_er
     return bvi_plugin_load(ctx, &plugin, &l->plugin, err);
 }
 
-int bvi_plugin_lint(bv_ctx *ctx, const bvi_plugin_lint_opts *opts, bvi_plugin_lint_fn done, void *data,
-                    bv_op **ret_op, bv_error **err)
+int bvi_plugin_lint(bv_ctx *ctx, const bvi_plugin_lint_opts *opts, bvi_plugin_lint_fn done,
+                    void *data, bv_op **ret_op, bv_error **err)
 {
     BVI_AUTO(lint_freep) lint *l = bvi_new0(lint);
     bv_error *failure = NULL;

@@ -1,8 +1,9 @@
 /*
- * lint_params.c - node_params()["key"] and node_params().key in the text of a script. See lint_params.h.
+ * lint_params.c - node_params()["key"] and node_params().key in the text of a script. See
+ * lint_params.h.
  *
- * A scan of tokens is enough: comments and plain strings are passed over, the inside of `...` is looked at because that
- * is where interpolations are.
+ * A scan of tokens is enough: comments and plain strings are passed over, the inside of `...` is
+ * looked at because that is where interpolations are.
  */
 #include <ctype.h>
 #include <string.h>
@@ -108,8 +109,8 @@ static bool take_key(scanner *s, const char **ret_key, size_t *ret_len)
     return *ret_len && (quote || s->at >= s->end || *s->at != '('); /* a method is not a key */
 }
 
-static int warn(const scanner *s, const char *file, const char *key, size_t len, const bvi_json *properties,
-                bvi_strv *warnings)
+static int warn(const scanner *s, const char *file, const char *key, size_t len,
+                const bvi_json *properties, bvi_strv *warnings)
 {
     bvi_auto_free char *name = bvi_strndup(key, len);
     unsigned column = (unsigned)(key - s->line_start) + 1;
@@ -119,8 +120,8 @@ static int warn(const scanner *s, const char *file, const char *key, size_t len,
         return BV_E_NOMEM;
     if (bvi_json_find(properties, name))
         return 0;
-    r = bvi_strv_take(warnings,
-                      bvi_asprintf("%s:%u:%u: '%s' not defined in babel.yaml", file, s->line, column, name));
+    r = bvi_strv_take(warnings, bvi_asprintf("%s:%u:%u: '%s' not defined in babel.yaml", file,
+                                             s->line, column, name));
     return r == BV_E_LIMIT ? 0 : r;
 }
 
@@ -138,7 +139,8 @@ static int scan_word(scanner *s, const char *file, const bvi_json *properties, b
     return take_key(s, &key, &len) ? warn(s, file, key, len, properties, warnings) : 0;
 }
 
-int bvi_lint_params(const char *file, const char *text, size_t len, const bvi_json *properties, bvi_strv *warnings)
+int bvi_lint_params(const char *file, const char *text, size_t len, const bvi_json *properties,
+                    bvi_strv *warnings)
 {
     scanner s = { text, text + len, text, 1 };
     int r = 0;

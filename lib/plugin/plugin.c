@@ -1,5 +1,6 @@
 /*
- * plugin.c - loading a plugin, its engines, and the calls others make on it. See plugin.h; internal.h has the parts.
+ * plugin.c - loading a plugin, its engines, and the calls others make on it. See plugin.h;
+ * internal.h has the parts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,8 @@ static int resolve(const char *name, char **ret_source, size_t *ret_len, bv_erro
 static void log_output(const bvi_lane *lane, int level, const char *text, size_t len)
 {
     const bvi_plugin_env *env = &lane->plugin->env;
-    bvi_auto_free char *cut = bvi_strndup(text, len < BVI_PLUGIN_LOG_MAX ? len : BVI_PLUGIN_LOG_MAX);
+    bvi_auto_free char *cut =
+        bvi_strndup(text, len < BVI_PLUGIN_LOG_MAX ? len : BVI_PLUGIN_LOG_MAX);
 
     if (cut)
         env->log(env->data, level, cut);
@@ -91,8 +93,9 @@ static int64_t now_ns(void *data)
     return bvi_ctx_now_us(((const bvi_lane *)data)->plugin->ctx) * 1000;
 }
 
-static const bvi_script_function *const tables[] = { bvi_hostlib_jobs,  bvi_hostlib_sh,   bvi_hostlib_http,
-                                                     bvi_hostlib_files, bvi_hostlib_node, bvi_hostlib_util };
+static const bvi_script_function *const tables[] = { bvi_hostlib_jobs, bvi_hostlib_sh,
+                                                     bvi_hostlib_http, bvi_hostlib_files,
+                                                     bvi_hostlib_node, bvi_hostlib_util };
 
 static int make_engine(bvi_lane *lane, bv_error **err)
 {
@@ -137,7 +140,8 @@ static int wrap_syntax_error(int r, const char *path, bv_error **err)
     return bvi_wrap(err, r, "%s:%u:%u: Rhai syntax error", path, line, column);
 }
 
-static int make_lane(bvi_plugin *plugin, bvi_lane *lane, const bvi_source *main_file, bv_error **err)
+static int make_lane(bvi_plugin *plugin, bvi_lane *lane, const bvi_source *main_file,
+                     bv_error **err)
 {
     bvi_auto_free char *path = bvi_asprintf("%s/%s", plugin->sources.dir, main_file->path);
     int r;
@@ -195,7 +199,8 @@ void bvi_plugin_leave(bvi_plugin *plugin)
         destroy(plugin);
 }
 
-/* What was evaluated last is good until the next init. Anything wrong with the file means there is none. */
+/* What was evaluated last is good until the next init. Anything wrong with the file means there is
+ * none. */
 static int load_config(bvi_plugin *plugin)
 {
     bvi_auto_error bv_error *err = NULL;
@@ -221,8 +226,9 @@ static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
     const bvi_source *source;
     int r;
 
-    r = bvi_sources_read(opts->root, opts->dir ? opts->dir : BVI_PLUGIN_DIR, plugin->limits.file_bytes,
-                         plugin->limits.modules + 1, &plugin->sources, err);
+    r = bvi_sources_read(opts->root, opts->dir ? opts->dir : BVI_PLUGIN_DIR,
+                         plugin->limits.file_bytes, plugin->limits.modules + 1, &plugin->sources,
+                         err);
     if (r < 0)
         return r;
     source = bvi_sources_find(&plugin->sources, main_file);
@@ -242,7 +248,8 @@ static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
     return bvi_plugin_update_capabilities(plugin, err);
 }
 
-int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_plugin, bv_error **err)
+int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_plugin,
+                    bv_error **err)
 {
     BVI_AUTO(bvi_plugin_freep) bvi_plugin *plugin = bvi_new0(bvi_plugin);
     int r;
@@ -271,7 +278,8 @@ bool bvi_plugin_has(const bvi_plugin *plugin, const char *capability)
 {
     const bvi_script *script = plugin->lanes[0].script;
 
-    return bvi_strv_has(&plugin->capabilities, capability) || bvi_script_has_function(script, capability, 0) ||
+    return bvi_strv_has(&plugin->capabilities, capability) ||
+           bvi_script_has_function(script, capability, 0) ||
            bvi_script_has_function(script, capability, 1);
 }
 
@@ -288,9 +296,9 @@ static int no_method(const char *name, bv_error **err)
 }
 
 /* One parameter is passed even when it is empty; without one, only an empty parameter fits. */
-static int call_custom(bvi_plugin *plugin, const bvi_entry *entry, const char *name, const char *param,
-                       int64_t timeout_ms, bvi_plugin_done_fn done, void *data, bv_op **ret_op,
-                       bv_error **err)
+static int call_custom(bvi_plugin *plugin, const bvi_entry *entry, const char *name,
+                       const char *param, int64_t timeout_ms, bvi_plugin_done_fn done, void *data,
+                       bv_op **ret_op, bv_error **err)
 {
     const bvi_script *script = plugin->lanes[entry->lane].script;
     const char *text = param ? param : "";
@@ -312,15 +320,16 @@ int bvi_plugin_call(bvi_plugin *plugin, const char *name, const char *param, int
     return bvi_plugin_query(plugin, name, timeout_ms, done, data, ret_op, err);
 }
 
-/* init finds out by itself whether there is a configuration; a status may come from the jobs alone. */
+/* init finds out by itself whether there is a configuration; a status may come from the jobs alone.
+ */
 static bool is_callable(const bvi_plugin *plugin, const char *name)
 {
-    return bvi_plugin_has(plugin, name) || strcmp(name, "init") == 0 || strcmp(name, "upload") == 0 ||
-           strcmp(name, "protocol_status") == 0;
+    return bvi_plugin_has(plugin, name) || strcmp(name, "init") == 0 ||
+           strcmp(name, "upload") == 0 || strcmp(name, "protocol_status") == 0;
 }
 
-int bvi_plugin_query(bvi_plugin *plugin, const char *name, int64_t timeout_ms, bvi_plugin_done_fn done,
-                     void *data, bv_op **ret_op, bv_error **err)
+int bvi_plugin_query(bvi_plugin *plugin, const char *name, int64_t timeout_ms,
+                     bvi_plugin_done_fn done, void *data, bv_op **ret_op, bv_error **err)
 {
     const bvi_entry *entry = bvi_entry_find(name, true);
 
@@ -329,8 +338,8 @@ int bvi_plugin_query(bvi_plugin *plugin, const char *name, int64_t timeout_ms, b
     return bvi_run_new(plugin, entry, name, NULL, timeout_ms, done, data, ret_op, err);
 }
 
-int bvi_plugin_reload_config(bvi_plugin *plugin, int64_t timeout_ms, bvi_plugin_done_fn done, void *data,
-                             bv_op **ret_op, bv_error **err)
+int bvi_plugin_reload_config(bvi_plugin *plugin, int64_t timeout_ms, bvi_plugin_done_fn done,
+                             void *data, bv_op **ret_op, bv_error **err)
 {
     const bvi_entry *entry = bvi_entry_reload();
 

@@ -1,16 +1,19 @@
 /*
- * plugin.h - the protocol-aware part of a node: a script from the image, bound to jobs, files and requests.
+ * plugin.h - the protocol-aware part of a node: a script from the image, bound to jobs, files and
+ * requests.
  *
- * A plugin is untrusted input. It runs here in the host engine, never in the node, in short slices from dispatch, with
- * limits on operations, memory, depth and time; whatever it wants from the node goes through the functions of a
- * bvi_plugin_env, which the node (or a test's fake) supplies. While such a request is under way the script is suspended.
+ * A plugin is untrusted input. It runs here in the host engine, never in the node, in short slices
+ * from dispatch, with limits on operations, memory, depth and time; whatever it wants from the node
+ * goes through the functions of a bvi_plugin_env, which the node (or a test's fake) supplies. While
+ * such a request is under way the script is suspended.
  *
- * Life: bvi_plugin_load() compiles (and reads the configuration stored last); calls are operations; bvi_plugin_free()
- * cancels what is left. All functions are for the context's own thread.
+ * Life: bvi_plugin_load() compiles (and reads the configuration stored last); calls are operations;
+ * bvi_plugin_free() cancels what is left. All functions are for the context's own thread.
  *
- * Calls wait in two bounded lanes, each serving one call at a time: queries (status, height, ...) and work (init, upload,
- * custom functions). So a long init never delays a status. A deadline counts from the submission and includes
- * everything; a call always ends by then, even when the environment never answers.
+ * Calls wait in two bounded lanes, each serving one call at a time: queries (status, height, ...)
+ * and work (init, upload, custom functions). So a long init never delays a status. A deadline
+ * counts from the submission and includes everything; a call always ends by then, even when the
+ * environment never answers.
  */
 #ifndef BVI_PLUGIN_PLUGIN_H
 #define BVI_PLUGIN_PLUGIN_H
@@ -28,65 +31,72 @@
 /* ---- what a plugin may use up ---- */
 
 typedef struct bvi_plugin_limits {
-    uint64_t operations;      /* of one call, its top level included */
-    size_t memory_bytes;      /* of the compiled script, and again of each call's values */
-    uint32_t depth;           /* of calls inside the script */
-    size_t string_bytes;      /* of one string or blob */
-    size_t file_bytes;        /* of one script file */
-    uint32_t modules;         /* files besides the main one */
-    uint32_t queue;           /* calls waiting in a lane */
-    int64_t query_timeout_ms; /* status, height and the like, when the caller gives none */
-    int64_t call_timeout_ms;  /* custom functions, when the caller gives none */
-    int64_t work_timeout_ms;  /* init and upload, when the caller gives none */
+    uint64_t operations;        /* of one call, its top level included */
+    size_t memory_bytes;        /* of the compiled script, and again of each call's values */
+    uint32_t depth;             /* of calls inside the script */
+    size_t string_bytes;        /* of one string or blob */
+    size_t file_bytes;          /* of one script file */
+    uint32_t modules;           /* files besides the main one */
+    uint32_t queue;             /* calls waiting in a lane */
+    int64_t query_timeout_ms;   /* status, height and the like, when the caller gives none */
+    int64_t call_timeout_ms;    /* custom functions, when the caller gives none */
+    int64_t work_timeout_ms;    /* init and upload, when the caller gives none */
     int64_t request_timeout_ms; /* one request to the node, when the script gives none */
     uint32_t slice_operations;  /* before the loop gets its turn: well below 5 ms */
 } bvi_plugin_limits;
 
-#define BVI_PLUGIN_LIMITS_INIT                                                                      \
-    {                                                                                               \
-        .operations = 50u * 1000u * 1000u, .memory_bytes = 64u << 20, .depth = 64,                  \
-        .string_bytes = 16u << 20, .file_bytes = 1u << 20, .modules = 64, .queue = 64,              \
-        .query_timeout_ms = 60 * 1000, .call_timeout_ms = 60 * 1000, .work_timeout_ms = 600 * 1000, \
-        .request_timeout_ms = 15 * 1000, .slice_operations = 20000,                                 \
+#define BVI_PLUGIN_LIMITS_INIT                                                                     \
+    {                                                                                              \
+        .operations = 50u * 1000u * 1000u, .memory_bytes = 64u << 20, .depth = 64,                 \
+        .string_bytes = 16u << 20, .file_bytes = 1u << 20, .modules = 64, .queue = 64,             \
+        .query_timeout_ms = 60 * 1000, .call_timeout_ms = 60 * 1000,                               \
+        .work_timeout_ms = 600 * 1000, .request_timeout_ms = 15 * 1000, .slice_operations = 20000, \
     }
 
 /* ---- how a plugin reaches its node ---- */
 
 /*
- * One request under way. The environment ends it exactly once with one of the three functions below, from inside the
- * function that received it or later; each takes over its value and the handle. When the plugin no longer wants the
- * answer (deadline, cancelled, freed) the `cancel` function is called, once, and the environment still ends the handle,
- * soon or late: the answer is then dropped.
+ * One request under way. The environment ends it exactly once with one of the three functions
+ * below, from inside the function that received it or later; each takes over its value and the
+ * handle. When the plugin no longer wants the answer (deadline, cancelled, freed) the `cancel`
+ * function is called, once, and the environment still ends the handle, soon or late: the answer is
+ * then dropped.
  */
 typedef struct bvi_plugin_reply bvi_plugin_reply;
 
-void bvi_plugin_reply_json(bvi_plugin_reply *reply, bvi_json *value);               /* NULL value: null */
+void bvi_plugin_reply_json(bvi_plugin_reply *reply, bvi_json *value); /* NULL value: null */
 void bvi_plugin_reply_bytes(bvi_plugin_reply *reply, const void *bytes, size_t len); /* copied */
-void bvi_plugin_reply_error(bvi_plugin_reply *reply, bv_error *err);                /* the script may catch it */
-void bvi_plugin_reply_on_cancel(bvi_plugin_reply *reply, void (*cancel)(bvi_plugin_reply *reply, void *data), void *data);
+void bvi_plugin_reply_error(bvi_plugin_reply *reply, bv_error *err); /* the script may catch it */
+void bvi_plugin_reply_on_cancel(bvi_plugin_reply *reply,
+                                void (*cancel)(bvi_plugin_reply *reply, void *data), void *data);
 bool bvi_plugin_reply_is_cancelled(const bvi_plugin_reply *reply);
-/* For how long the environment should try, in ms. The plugin gives up a little later by itself; 0 for stopping jobs:
- * then the environment allows their shutdown timeouts, and only the call's deadline applies. */
+/* For how long the environment should try, in ms. The plugin gives up a little later by itself; 0
+ * for stopping jobs: then the environment allows their shutdown timeouts, and only the call's
+ * deadline applies. */
 int64_t bvi_plugin_reply_timeout_ms(const bvi_plugin_reply *reply);
 
 /*
- * Inputs are borrowed for the duration of the function, never longer. "->" names the answer; () is null. Every pointer
- * must be set.
+ * Inputs are borrowed for the duration of the function, never longer. "->" names the answer; () is
+ * null. Every pointer must be set.
  */
 typedef struct bvi_plugin_env {
     void *data; /* first argument of all */
 
     /* Jobs. config is a job's config.json (spec babel.md 6.1) with every key present. */
-    void (*create_job)(void *data, const char *name, const bvi_json *config, bvi_plugin_reply *reply); /* -> () */
-    void (*start_job)(void *data, const char *name, bvi_plugin_reply *reply);                          /* -> () */
-    void (*stop_job)(void *data, const char *name, bvi_plugin_reply *reply);                           /* -> () */
-    void (*stop_all_jobs)(void *data, bvi_plugin_reply *reply);                                        /* -> () */
-    /* -> {status, timestamp: {secs_since_epoch, nanos_since_epoch}, progress, restart_count, logs, upgrade_blocking} */
+    void (*create_job)(void *data, const char *name, const bvi_json *config,
+                       bvi_plugin_reply *reply);                              /* -> () */
+    void (*start_job)(void *data, const char *name, bvi_plugin_reply *reply); /* -> () */
+    void (*stop_job)(void *data, const char *name, bvi_plugin_reply *reply);  /* -> () */
+    void (*stop_all_jobs)(void *data, bvi_plugin_reply *reply);               /* -> () */
+    /* -> {status, timestamp: {secs_since_epoch, nanos_since_epoch}, progress, restart_count, logs,
+     * upgrade_blocking} */
     void (*job_info)(void *data, const char *name, bvi_plugin_reply *reply);
-    void (*get_jobs)(void *data, bvi_plugin_reply *reply);                                 /* -> {name: job info} */
+    void (*get_jobs)(void *data, bvi_plugin_reply *reply); /* -> {name: job info} */
 
-    /* Requests executed inside the node. headers is an array of [name, value] pairs, each name once. */
-    void (*run_sh)(void *data, const char *body, bvi_plugin_reply *reply); /* -> {exit_code, stdout, stderr} */
+    /* Requests executed inside the node. headers is an array of [name, value] pairs, each name
+     * once. */
+    void (*run_sh)(void *data, const char *body,
+                   bvi_plugin_reply *reply);              /* -> {exit_code, stdout, stderr} */
     void (*run_jrpc)(void *data, const bvi_json *request, /* {host, method, params?, headers} */
                      bvi_plugin_reply *reply);            /* -> {status_code, body} */
     void (*run_rest)(void *data, const bvi_json *request, /* {url, headers} */
@@ -94,24 +104,28 @@ typedef struct bvi_plugin_env {
 
     /* Files of the node, paths as the node sees them. */
     void (*file_read)(void *data, const char *path, bvi_plugin_reply *reply); /* -> bytes */
-    void (*file_write)(void *data, const char *path, const void *bytes, size_t len, bvi_plugin_reply *reply); /* -> () */
-    void (*render_template)(void *data, const char *template_path, const char *destination, const bvi_json *params,
-                            bvi_plugin_reply *reply); /* -> () */
+    void (*file_write)(void *data, const char *path, const void *bytes, size_t len,
+                       bvi_plugin_reply *reply); /* -> () */
+    void (*render_template)(void *data, const char *template_path, const char *destination,
+                            const bvi_json *params, bvi_plugin_reply *reply); /* -> () */
 
     /* Protocol data. */
-    void (*protocol_data_stamp)(void *data, bvi_plugin_reply *reply);  /* -> null: never touched; else anything */
+    void (*protocol_data_stamp)(
+        void *data, bvi_plugin_reply *reply); /* -> null: never touched; else anything */
     void (*has_protocol_archive)(void *data, bvi_plugin_reply *reply); /* -> bool */
 
     /* What the plugin keeps. A secret or data never stored is the error BV_E_NOT_FOUND. */
-    void (*get_secret)(void *data, const char *key, bvi_plugin_reply *reply);                                 /* -> bytes */
-    void (*put_secret)(void *data, const char *key, const void *bytes, size_t len, bvi_plugin_reply *reply); /* -> () */
+    void (*get_secret)(void *data, const char *key, bvi_plugin_reply *reply); /* -> bytes */
+    void (*put_secret)(void *data, const char *key, const void *bytes, size_t len,
+                       bvi_plugin_reply *reply);                              /* -> () */
     void (*load_data)(void *data, bvi_plugin_reply *reply);                   /* -> bytes: text */
     void (*save_data)(void *data, const char *text, bvi_plugin_reply *reply); /* -> () */
 
     /* Scheduled calls of this node; the schedule has been checked (see plugin/schedule.h). */
-    void (*add_task)(void *data, const char *name, const char *schedule, const char *function, const char *param,
-                     bvi_plugin_reply *reply);                                    /* -> () */
-    void (*delete_task)(void *data, const char *name, bvi_plugin_reply *reply); /* -> (); an unknown name is fine */
+    void (*add_task)(void *data, const char *name, const char *schedule, const char *function,
+                     const char *param, bvi_plugin_reply *reply); /* -> () */
+    void (*delete_task)(void *data, const char *name,
+                        bvi_plugin_reply *reply); /* -> (); an unknown name is fine */
 
     /* At once. The documents are borrowed until the next dispatch. */
     void (*log)(void *data, int level, const char *text); /* level: bv_log_level */
@@ -124,31 +138,37 @@ typedef struct bvi_plugin_env {
 typedef struct bvi_plugin bvi_plugin;
 
 typedef struct bvi_plugin_opts {
-    const char *root;        /* host path of the node's root file system, or of the directory itself with dir "." */
-    const char *dir;         /* below root, opened without following links out of it; NULL: BVI_PLUGIN_DIR */
+    const char *root; /* host path of the node's root file system, or of the directory itself with
+                         dir "." */
+    const char
+        *dir; /* below root, opened without following links out of it; NULL: BVI_PLUGIN_DIR */
     const char *main_file;   /* NULL: BVI_PLUGIN_MAIN */
-    const char *config_path; /* plugin_config.json on the host: read now, replaced by init; NULL: kept in memory only */
+    const char *config_path; /* plugin_config.json on the host: read now, replaced by init; NULL:
+                                kept in memory only */
     const bvi_plugin_limits *limits; /* copied; NULL: the defaults */
     const bvi_plugin_env *env;       /* copied */
 } bvi_plugin_opts;
 
-/* Reads and compiles; runs nothing. A syntax error is BV_E_FORMAT "<file>:<line>:<column>: ...". A stored
- * configuration that cannot be read means "none" and is logged. */
-int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_plugin, bv_error **err);
+/* Reads and compiles; runs nothing. A syntax error is BV_E_FORMAT "<file>:<line>:<column>: ...". A
+ * stored configuration that cannot be read means "none" and is logged. */
+int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_plugin,
+                    bv_error **err);
 
-/* Cancels all calls; their callbacks still come, from dispatch, with BV_E_CANCELLED. The environment is not used any
- * more, except for ending the replies it holds. May be called inside a callback. */
+/* Cancels all calls; their callbacks still come, from dispatch, with BV_E_CANCELLED. The
+ * environment is not used any more, except for ending the replies it holds. May be called inside a
+ * callback. */
 void bvi_plugin_free(bvi_plugin *plugin);
 BVI_DEFINE_FREEP(bvi_plugin, bvi_plugin_free)
 
 /* ---- looking ---- */
 
-/* What `bv node run` can call: the script's functions with at most one parameter, and "init" and "upload" when there is
- * a configuration. Borrowed until the next call completes; sorted, each name once. */
+/* What `bv node run` can call: the script's functions with at most one parameter, and "init" and
+ * "upload" when there is a configuration. Borrowed until the next call completes; sorted, each name
+ * once. */
 const bvi_strv *bvi_plugin_capabilities(const bvi_plugin *plugin);
 bool bvi_plugin_has(const bvi_plugin *plugin, const char *capability);
-/* The configuration evaluated last, with every key of the schema present (plugin/config.h); NULL: none. Borrowed until
- * the next call completes. */
+/* The configuration evaluated last, with every key of the schema present (plugin/config.h); NULL:
+ * none. Borrowed until the next call completes. */
 const bvi_json *bvi_plugin_config(const bvi_plugin *plugin);
 
 /* ---- calling ---- */
@@ -170,26 +190,30 @@ typedef struct bvi_plugin_value {
 } bvi_plugin_value;
 
 /* Called once, from dispatch. With an error value is NULL. Both are valid during the call only. */
-typedef void (*bvi_plugin_done_fn)(bv_op *op, const bvi_plugin_value *value, const bv_error *err, void *data);
+typedef void (*bvi_plugin_done_fn)(bv_op *op, const bvi_plugin_value *value, const bv_error *err,
+                                   void *data);
 
 /*
- * Runs a function by name, as `bv node run` and scheduled tasks do (spec plugin.md 3): init, upload, height, block_age,
- * name, address, consensus and protocol_status are typed; others are custom functions taking the text param or
- * nothing. BV_E_NOT_FOUND "no matching method" comes at once, BV_E_BUSY when the lane is full.
+ * Runs a function by name, as `bv node run` and scheduled tasks do (spec plugin.md 3): init,
+ * upload, height, block_age, name, address, consensus and protocol_status are typed; others are
+ * custom functions taking the text param or nothing. BV_E_NOT_FOUND "no matching method" comes at
+ * once, BV_E_BUSY when the lane is full.
  *
- * timeout_ms 0 takes the limit for its kind. ret_op may be NULL; else the caller releases it, and may cancel it.
+ * timeout_ms 0 takes the limit for its kind. ret_op may be NULL; else the caller releases it, and
+ * may cancel it.
  */
-int bvi_plugin_call(bvi_plugin *plugin, const char *name, const char *param, int64_t timeout_ms, bvi_plugin_done_fn done,
-                    void *data, bv_op **ret_op, bv_error **err);
+int bvi_plugin_call(bvi_plugin *plugin, const char *name, const char *param, int64_t timeout_ms,
+                    bvi_plugin_done_fn done, void *data, bv_op **ret_op, bv_error **err);
 
-/* The same for the functions the daemon reads: also apr, jailed, jailed_reason and sqd_name, with their types. */
-int bvi_plugin_query(bvi_plugin *plugin, const char *name, int64_t timeout_ms, bvi_plugin_done_fn done, void *data,
-                     bv_op **ret_op, bv_error **err);
+/* The same for the functions the daemon reads: also apr, jailed, jailed_reason and sqd_name, with
+ * their types. */
+int bvi_plugin_query(bvi_plugin *plugin, const char *name, int64_t timeout_ms,
+                     bvi_plugin_done_fn done, void *data, bv_op **ret_op, bv_error **err);
 
-/* Evaluates plugin_config(), checks and stores it. (init does so by itself.) Not having the function is fine: then
- * there is no configuration. */
-int bvi_plugin_reload_config(bvi_plugin *plugin, int64_t timeout_ms, bvi_plugin_done_fn done, void *data, bv_op **ret_op,
-                             bv_error **err);
+/* Evaluates plugin_config(), checks and stores it. (init does so by itself.) Not having the
+ * function is fine: then there is no configuration. */
+int bvi_plugin_reload_config(bvi_plugin *plugin, int64_t timeout_ms, bvi_plugin_done_fn done,
+                             void *data, bv_op **ret_op, bv_error **err);
 
 const char *bvi_plugin_health_name(bvi_plugin_health health);
 

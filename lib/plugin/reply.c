@@ -1,8 +1,9 @@
 /*
  * reply.c - requests of a run to the environment, and their answers.
  *
- * The environment owns a reply until it ends it. From then on it belongs to the run, unless that has lost interest. An
- * answer is never used from inside the function that gave it: it only posts the run's task.
+ * The environment owns a reply until it ends it. From then on it belongs to the run, unless that
+ * has lost interest. An answer is never used from inside the function that gave it: it only posts
+ * the run's task.
  */
 #include <string.h>
 

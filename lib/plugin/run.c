@@ -1,8 +1,10 @@
 /*
- * run.c - one call of a plugin function, from the queue to its callback. See internal.h for the parts.
+ * run.c - one call of a plugin function, from the queue to its callback. See internal.h for the
+ * parts.
  *
- * step() is the only place that goes on with a run. It comes from a posted task, so a slice of script, an answer of the
- * environment and the next action of a sequence all have the same, shallow stack.
+ * step() is the only place that goes on with a run. It comes from a posted task, so a slice of
+ * script, an answer of the environment and the next action of a sequence all have the same, shallow
+ * stack.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -85,8 +87,8 @@ void bvi_run_finish(bvi_run *run, bv_error *err)
 
 int bvi_run_arm(bvi_run *run, bv_error **err)
 {
-    int64_t until = run->deadline_us < run->request_until_us ? run->deadline_us
-                                                             : run->request_until_us;
+    int64_t until =
+        run->deadline_us < run->request_until_us ? run->deadline_us : run->request_until_us;
     int64_t delay = until - bvi_ctx_now_us(run->plugin->ctx);
 
     return bvi_timer_set(run->timer, delay > 0 ? delay : 0, err);

@@ -1,6 +1,6 @@
 /*
- * run_table.c - the functions the host knows: which lane they run in, their phases, and the type of their result
- * (spec plugin.md 2 and 3).
+ * run_table.c - the functions the host knows: which lane they run in, their phases, and the type of
+ * their result (spec plugin.md 2 and 3).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,8 +20,8 @@ static int keep_text(bvi_run *run, const char *text, bv_error **err)
 
 static int wrong_type(const bvi_value *result, const char *wanted, bv_error **err)
 {
-    return bvi_fail(err, BV_E_FORMAT, "Output type incorrect: %s (expecting %s)", bvi_value_type_name(result),
-                    wanted);
+    return bvi_fail(err, BV_E_FORMAT, "Output type incorrect: %s (expecting %s)",
+                    bvi_value_type_name(result), wanted);
 }
 
 /* What init and upload return does not matter: many end with an expression by accident. */
@@ -40,8 +40,8 @@ static int convert_number(bvi_run *run, const bvi_value *result, bv_error **err)
     if (result->type != BVI_T_INT)
         return wrong_type(result, "i64", err);
     if (result->as.i < 0)
-        return bvi_fail(err, BV_E_FORMAT, "out of range integral type conversion attempted: %" PRId64,
-                        result->as.i);
+        return bvi_fail(err, BV_E_FORMAT,
+                        "out of range integral type conversion attempted: %" PRId64, result->as.i);
     run->value.number = (uint64_t)result->as.i;
     run->text = bvi_asprintf("%" PRIu64, run->value.number);
     return run->text ? 0 : bvi_fail_nomem(err);
@@ -123,7 +123,8 @@ static int phase_upload(bvi_run *run, bv_error **err)
 
 static const bvi_phase_fn call_phases[] = { phase_call, NULL };
 static const bvi_phase_fn status_phases[] = { bvi_phase_job_status, phase_call, NULL };
-static const bvi_phase_fn init_phases[] = { bvi_phase_eval_config, bvi_phase_save_config, phase_init, NULL };
+static const bvi_phase_fn init_phases[] = { bvi_phase_eval_config, bvi_phase_save_config,
+                                            phase_init, NULL };
 static const bvi_phase_fn upload_phases[] = { phase_upload, NULL };
 static const bvi_phase_fn reload_phases[] = { bvi_phase_eval_config, bvi_phase_save_config, NULL };
 
@@ -144,7 +145,8 @@ static const bvi_entry entries[] = {
     { "sqd_name", BVI_LANE_QUERY, true, call_phases, convert_text },
 };
 static const bvi_entry custom = { NULL, BVI_LANE_WORK, false, call_phases, convert_text };
-static const bvi_entry reload = { "plugin_config", BVI_LANE_WORK, true, reload_phases, convert_nothing };
+static const bvi_entry reload = { "plugin_config", BVI_LANE_WORK, true, reload_phases,
+                                  convert_nothing };
 
 const bvi_entry *bvi_entry_find(const char *name, bool query)
 {

@@ -1,5 +1,6 @@
 /*
- * schedule.c - cron expressions with seconds: parsing into bit sets, and finding the next moment. See schedule.h.
+ * schedule.c - cron expressions with seconds: parsing into bit sets, and finding the next moment.
+ * See schedule.h.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -20,16 +21,16 @@ typedef struct word {
 } word;
 
 static const word month_words[] = {
-    { "jan", 1 },       { "january", 1 }, { "feb", 2 },  { "february", 2 }, { "mar", 3 },
-    { "march", 3 },     { "apr", 4 },     { "april", 4 }, { "may", 5 },      { "jun", 6 },
-    { "june", 6 },      { "jul", 7 },     { "july", 7 }, { "aug", 8 },      { "august", 8 },
-    { "sep", 9 },       { "september", 9 }, { "oct", 10 }, { "october", 10 }, { "nov", 11 },
-    { "november", 11 }, { "dec", 12 },    { "december", 12 }, { NULL },
+    { "jan", 1 },       { "january", 1 },   { "feb", 2 },       { "february", 2 }, { "mar", 3 },
+    { "march", 3 },     { "apr", 4 },       { "april", 4 },     { "may", 5 },      { "jun", 6 },
+    { "june", 6 },      { "jul", 7 },       { "july", 7 },      { "aug", 8 },      { "august", 8 },
+    { "sep", 9 },       { "september", 9 }, { "oct", 10 },      { "october", 10 }, { "nov", 11 },
+    { "november", 11 }, { "dec", 12 },      { "december", 12 }, { NULL },
 };
 static const word day_words[] = {
-    { "sun", 1 },      { "sunday", 1 },    { "mon", 2 }, { "monday", 2 },   { "tue", 3 },
-    { "tues", 3 },     { "tuesday", 3 },   { "wed", 4 }, { "wednesday", 4 }, { "thu", 5 },
-    { "thurs", 5 },    { "thursday", 5 },  { "fri", 6 }, { "friday", 6 },   { "sat", 7 },
+    { "sun", 1 },      { "sunday", 1 },   { "mon", 2 }, { "monday", 2 },    { "tue", 3 },
+    { "tues", 3 },     { "tuesday", 3 },  { "wed", 4 }, { "wednesday", 4 }, { "thu", 5 },
+    { "thurs", 5 },    { "thursday", 5 }, { "fri", 6 }, { "friday", 6 },    { "sat", 7 },
     { "saturday", 7 }, { NULL },
 };
 
@@ -37,9 +38,9 @@ typedef struct field {
     const char *name;
     unsigned min;
     unsigned max;
-    const word *words;   /* NULL: numbers only */
-    const char *what;    /* "month", for unknown words */
-    bool question;       /* "?" is "*" */
+    const word *words; /* NULL: numbers only */
+    const char *what;  /* "month", for unknown words */
+    bool question;     /* "?" is "*" */
 } field;
 
 enum { SECONDS, MINUTES, HOURS, DAYS, MONTHS, WEEKDAYS, YEARS, FIELDS };
@@ -294,7 +295,8 @@ static bool has_year(const bvi_schedule *s, int year)
     return s->years[i / 8] >> i % 8 & 1;
 }
 
-/* Midnight at the start of a later day, month or year; at least an hour on, should midnight not exist. */
+/* Midnight at the start of a later day, month or year; at least an hour on, should midnight not
+ * exist. */
 static time_t jump(time_t t, struct tm to)
 {
     time_t there;
@@ -305,7 +307,8 @@ static time_t jump(time_t t, struct tm to)
     return there > t ? there : t + 3600;
 }
 
-/* The earliest instant after t that might match, given what does not match at t; t itself for a match. */
+/* The earliest instant after t that might match, given what does not match at t; t itself for a
+ * match. */
 static time_t advance(const bvi_schedule *s, time_t t, struct tm tm)
 {
     if (!has_year(s, tm.tm_year + 1900)) {

@@ -1,9 +1,11 @@
 /*
- * schedule.h - when a scheduled task is due: cron expressions of six or seven fields. Pure; any thread.
+ * schedule.h - when a scheduled task is due: cron expressions of six or seven fields. Pure; any
+ * thread.
  *
- * "sec min hour day-of-month month day-of-week [year]" as in spec plugin.md 9: lists, ranges, steps, names, "?" in the
- * two day fields, Sunday = 1, both day fields must match, and the shortcuts @yearly @monthly @weekly @daily @hourly.
- * Times are local times of the host; one skipped by a clock change does not occur.
+ * "sec min hour day-of-month month day-of-week [year]" as in spec plugin.md 9: lists, ranges,
+ * steps, names, "?" in the two day fields, Sunday = 1, both day fields must match, and the
+ * shortcuts @yearly @monthly @weekly @daily @hourly. Times are local times of the host; one skipped
+ * by a clock change does not occur.
  */
 #ifndef BVI_PLUGIN_SCHEDULE_H
 #define BVI_PLUGIN_SCHEDULE_H
@@ -28,10 +30,13 @@ typedef struct bvi_schedule {
 /* BV_E_INVALID with a message that names the field and the value. */
 int bvi_schedule_parse(const char *text, bvi_schedule *ret_schedule, bv_error **err);
 
-/* The first occurrence strictly after a moment, both in microseconds since 1970 UTC. BV_E_NOT_FOUND: there is none. */
-int bvi_schedule_after(const bvi_schedule *schedule, int64_t after_wall_us, int64_t *ret_wall_us, bv_error **err);
+/* The first occurrence strictly after a moment, both in microseconds since 1970 UTC.
+ * BV_E_NOT_FOUND: there is none. */
+int bvi_schedule_after(const bvi_schedule *schedule, int64_t after_wall_us, int64_t *ret_wall_us,
+                       bv_error **err);
 
 /* Both in one. */
-int bvi_schedule_next(const char *text, int64_t after_wall_us, int64_t *ret_wall_us, bv_error **err);
+int bvi_schedule_next(const char *text, int64_t after_wall_us, int64_t *ret_wall_us,
+                      bv_error **err);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * schema.c - applies a table of fields to a document. See schema.h; the tables are in config.c and jobs.c.
+ * schema.c - applies a table of fields to a document. See schema.h; the tables are in config.c and
+ * jobs.c.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -42,9 +43,9 @@ const char *bvi_schema_type_of(const bvi_json *value)
 static const char *wanted_name(const bvi_field *field)
 {
     static const char *const names[] = {
-        [BVI_FIELD_STRING] = "String", [BVI_FIELD_BOOL] = "bool",     [BVI_FIELD_UINT] = "u64",
-        [BVI_FIELD_INT] = "i64",       [BVI_FIELD_ANY] = "any",       [BVI_FIELD_SIGNAL] = "String",
-        [BVI_FIELD_OBJECT] = "Map",    [BVI_FIELD_ENUM] = "String",   [BVI_FIELD_LIST] = "Array",
+        [BVI_FIELD_STRING] = "String", [BVI_FIELD_BOOL] = "bool",   [BVI_FIELD_UINT] = "u64",
+        [BVI_FIELD_INT] = "i64",       [BVI_FIELD_ANY] = "any",     [BVI_FIELD_SIGNAL] = "String",
+        [BVI_FIELD_OBJECT] = "Map",    [BVI_FIELD_ENUM] = "String", [BVI_FIELD_LIST] = "Array",
     };
 
     return field->type_name ? field->type_name : names[field->kind];

@@ -1,9 +1,11 @@
 /*
- * schema.h - tables that say what a script's map must look like, and one function that applies them.
+ * schema.h - tables that say what a script's map must look like, and one function that applies
+ * them.
  *
- * Conversion makes a new document with every key of the table: absent optional keys get their default or null, unknown
- * keys are left out (and named, on request, for a warning). The messages are those plugins know from the reference
- * implementation, preceded by the place: "services[1]: Syntax error: missing field `run_sh`". Pure; any thread.
+ * Conversion makes a new document with every key of the table: absent optional keys get their
+ * default or null, unknown keys are left out (and named, on request, for a warning). The messages
+ * are those plugins know from the reference implementation, preceded by the place: "services[1]:
+ * Syntax error: missing field `run_sh`". Pure; any thread.
  */
 #ifndef BVI_PLUGIN_SCHEMA_H
 #define BVI_PLUGIN_SCHEMA_H
@@ -19,13 +21,13 @@
 typedef enum bvi_field_kind {
     BVI_FIELD_STRING,
     BVI_FIELD_BOOL,
-    BVI_FIELD_UINT,    /* 0 .. max */
-    BVI_FIELD_INT,     /* -max-1 .. max */
+    BVI_FIELD_UINT, /* 0 .. max */
+    BVI_FIELD_INT,  /* -max-1 .. max */
     BVI_FIELD_ANY,
-    BVI_FIELD_SIGNAL,  /* a signal's name */
-    BVI_FIELD_OBJECT,  /* of fields */
-    BVI_FIELD_ENUM,    /* of variants */
-    BVI_FIELD_LIST,    /* of items that are like *item */
+    BVI_FIELD_SIGNAL, /* a signal's name */
+    BVI_FIELD_OBJECT, /* of fields */
+    BVI_FIELD_ENUM,   /* of variants */
+    BVI_FIELD_LIST,   /* of items that are like *item */
 } bvi_field_kind;
 
 typedef struct bvi_field bvi_field;
@@ -37,21 +39,21 @@ typedef struct bvi_variant {
 } bvi_variant;
 
 struct bvi_field {
-    const char *key;              /* NULL ends a table of fields */
+    const char *key; /* NULL ends a table of fields */
     bvi_field_kind kind;
     bool required;
-    const char *def;              /* JSON text taken when absent or null; NULL: null */
-    const char *type_name;        /* in messages: "u64", "Compression"; NULL: the kind's own */
-    int64_t max;                  /* UINT, INT */
-    const bvi_field *fields;      /* OBJECT */
-    const bvi_variant *variants;  /* ENUM; a NULL name ends the table */
-    const bvi_field *item;        /* LIST */
+    const char *def;             /* JSON text taken when absent or null; NULL: null */
+    const char *type_name;       /* in messages: "u64", "Compression"; NULL: the kind's own */
+    int64_t max;                 /* UINT, INT */
+    const bvi_field *fields;     /* OBJECT */
+    const bvi_variant *variants; /* ENUM; a NULL name ends the table */
+    const bvi_field *item;       /* LIST */
 };
 
-/* Converts value, an object, by a table of fields. unknown may be NULL; else it receives paths of unknown keys, at
- * most unknown->max. Failures are BV_E_FORMAT. */
-int bvi_schema_convert(const bvi_field *fields, const bvi_json *value, bvi_json **ret_object, bvi_strv *unknown,
-                       bv_error **err);
+/* Converts value, an object, by a table of fields. unknown may be NULL; else it receives paths of
+ * unknown keys, at most unknown->max. Failures are BV_E_FORMAT. */
+int bvi_schema_convert(const bvi_field *fields, const bvi_json *value, bvi_json **ret_object,
+                       bvi_strv *unknown, bv_error **err);
 
 /* A value's type as scripts call it: "i64", "f64", "string", "()", "array", "map", "bool". */
 const char *bvi_schema_type_of(const bvi_json *value);

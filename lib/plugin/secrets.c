@@ -41,7 +41,8 @@ void bvi_secrets_forget(bvi_secrets *secrets, const char *key)
     }
 }
 
-void bvi_secrets_keep(bvi_secrets *secrets, const char *key, const void *bytes, size_t len, int64_t now_us)
+void bvi_secrets_keep(bvi_secrets *secrets, const char *key, const void *bytes, size_t len,
+                      int64_t now_us)
 {
     bvi_auto_free char *key_copy = NULL;
     bvi_auto_free char *copy = NULL;
@@ -55,7 +56,8 @@ void bvi_secrets_keep(bvi_secrets *secrets, const char *key, const void *bytes, 
     copy = bvi_strndup(len ? bytes : "", len);
     slot = key_copy && copy ? bvi_vec_push(&secrets->items) : NULL;
     if (slot)
-        *slot = (bvi_secret){ bvi_take(key_copy), bvi_take(copy), len, now_us + BVI_SECRET_KEEP_US };
+        *slot =
+            (bvi_secret){ bvi_take(key_copy), bvi_take(copy), len, now_us + BVI_SECRET_KEEP_US };
 }
 
 void bvi_secrets_done(bvi_secrets *secrets)

@@ -13,7 +13,8 @@ static const char *text_of(const bvi_json *object, const char *key)
 
 /* ---- life ---- */
 
-int bvi_sequence_new(const bvi_json *config, bvi_plan_fn plan, bvi_sequence **ret_seq, bv_error **err)
+int bvi_sequence_new(const bvi_json *config, bvi_plan_fn plan, bvi_sequence **ret_seq,
+                     bv_error **err)
 {
     bvi_sequence *seq;
 

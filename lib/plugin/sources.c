@@ -78,14 +78,16 @@ static int add_file(scan *scanning, int fd, const char *path, size_t len, bv_err
     return 0;
 }
 
-/* A link is not followed: openat2 refuses it, and we pass it over like anything that is not a plain file. */
+/* A link is not followed: openat2 refuses it, and we pass it over like anything that is not a plain
+ * file. */
 static int read_file(scan *scanning, const char *path, bv_error **err)
 {
     bvi_auto_close int fd = -1;
     struct stat st;
     int r;
 
-    r = bvi_fs_open_beneath(scanning->root_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0, &fd, NULL);
+    r = bvi_fs_open_beneath(scanning->root_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0, &fd,
+                            NULL);
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);
     if (r < 0)
@@ -123,8 +125,8 @@ static int read_dir(scan *scanning, const char *path, unsigned depth, bv_error *
     DIR *dir;
     int r;
 
-    r = bvi_fs_open_beneath(scanning->root_fd, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                            0, &fd, NULL);
+    r = bvi_fs_open_beneath(scanning->root_fd, *path ? path : ".",
+                            O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &fd, NULL);
     if (r < 0)
         return r == BV_E_NOMEM ? bvi_fail_nomem(err) : 0; /* a link, or not a directory */
     dir = fdopendir(fd);

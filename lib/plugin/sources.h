@@ -1,9 +1,9 @@
 /*
  * sources.h - the script files of a plugin, read once at load.
  *
- * They come from an image, so nothing outside the plugin's directory is ever opened and every number has a limit.
- * Having them in memory keeps no file of the node's root open and gives imports nothing to race with. Blocking; used
- * by plugin.c.
+ * They come from an image, so nothing outside the plugin's directory is ever opened and every
+ * number has a limit. Having them in memory keeps no file of the node's root open and gives imports
+ * nothing to race with. Blocking; used by plugin.c.
  */
 #ifndef BVI_PLUGIN_SOURCES_H
 #define BVI_PLUGIN_SOURCES_H
@@ -29,12 +29,13 @@ typedef struct bvi_sources {
 } bvi_sources;
 
 /* Reads every "*.rhai" in and below root/dir; links are passed over. */
-int bvi_sources_read(const char *root, const char *dir, size_t file_max, uint32_t count_max, bvi_sources *ret_sources,
-                     bv_error **err);
+int bvi_sources_read(const char *root, const char *dir, size_t file_max, uint32_t count_max,
+                     bvi_sources *ret_sources, bv_error **err);
 void bvi_sources_done(bvi_sources *sources);
 const bvi_source *bvi_sources_find(const bvi_sources *sources, const char *path); /* NULL: none */
-/* What `import "name"` means: name + ".rhai" below the directory. BV_E_NOT_FOUND, or BV_E_DENIED for a name that
- * leaves the directory. */
-int bvi_sources_import(const bvi_sources *sources, const char *name, const bvi_source **ret_source, bv_error **err);
+/* What `import "name"` means: name + ".rhai" below the directory. BV_E_NOT_FOUND, or BV_E_DENIED
+ * for a name that leaves the directory. */
+int bvi_sources_import(const bvi_sources *sources, const char *name, const bvi_source **ret_source,
+                       bv_error **err);
 
 #endif

@@ -97,9 +97,10 @@ static int find_health(const char *name, bvi_plugin_health *ret_health, bv_error
             return 0;
         }
     }
-    return bvi_fail(err, BV_E_FORMAT,
-                    "Syntax error: unknown variant `%s`, expected one of `healthy`, `neutral`, `unhealthy`",
-                    name);
+    return bvi_fail(
+        err, BV_E_FORMAT,
+        "Syntax error: unknown variant `%s`, expected one of `healthy`, `neutral`, `unhealthy`",
+        name);
 }
 
 static int get_text(const bvi_value *map, const char *key, const char **ret_text, bv_error **err)

@@ -59,8 +59,9 @@ int bvi_sanitize_sh_param(const char *text, size_t len, char **ret_quoted, bv_er
         full = r < 0;
     }
     if (full || bvi_buf_append_char(&out, '"') < 0)
-        return len > SH_PARAM_MAX / 2 ? bvi_fail(err, BV_E_LIMIT, "longer than %u bytes", SH_PARAM_MAX)
-                                      : bvi_fail_nomem(err);
+        return len > SH_PARAM_MAX / 2
+                   ? bvi_fail(err, BV_E_LIMIT, "longer than %u bytes", SH_PARAM_MAX)
+                   : bvi_fail_nomem(err);
     quoted = bvi_buf_take(&out);
     if (!quoted)
         return bvi_fail_nomem(err);

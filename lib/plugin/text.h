@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 
-/* A text as one word for a shell, in double quotes; whatever could mean something there is refused. A line end becomes
- * the two characters "\n". */
+/* A text as one word for a shell, in double quotes; whatever could mean something there is refused.
+ * A line end becomes the two characters "\n". */
 int bvi_sanitize_sh_param(const char *text, size_t len, char **ret_quoted, bv_error **err);
 
 /* An optional "0x", an optional sign, hexadecimal digits. */

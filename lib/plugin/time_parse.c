@@ -1,7 +1,8 @@
 /*
  * time_parse.c - dates from text by a format. See time_parse.h.
  *
- * RFC 2822 dates are formats as well; composite conversions such as %T are formats inside the format.
+ * RFC 2822 dates are formats as well; composite conversions such as %T are formats inside the
+ * format.
  */
 #include <ctype.h>
 #include <string.h>
@@ -29,8 +30,9 @@ typedef struct date {
     bool is_12h;
 } date;
 
-static const char *const months[] = { "january", "february", "march",     "april",   "may",      "june",
-                                      "july",    "august",   "september", "october", "november", "december" };
+static const char *const months[] = { "january",   "february", "march",    "april",
+                                      "may",       "june",     "july",     "august",
+                                      "september", "october",  "november", "december" };
 static const char *const weekdays[] = { "sunday",   "monday", "tuesday", "wednesday",
                                         "thursday", "friday", "saturday" };
 
@@ -46,7 +48,8 @@ static bool take_number(const char **at, unsigned max_digits, int64_t *ret)
 }
 
 /* A number of at most max_digits in a range. */
-static bool take_unsigned(const char **at, unsigned max_digits, unsigned min, unsigned max, unsigned *ret)
+static bool take_unsigned(const char **at, unsigned max_digits, unsigned min, unsigned max,
+                          unsigned *ret)
 {
     int64_t value = 0;
 
@@ -243,7 +246,8 @@ static bool take_conversion(const char **at, char letter, date *d, unsigned dept
     }
 }
 
-/* "%.f" is a fraction with its point, or nothing; the other marks between '%' and the letter change nothing here. */
+/* "%.f" is a fraction with its point, or nothing; the other marks between '%' and the letter change
+ * nothing here. */
 static bool take_marked(const char **at, const char **format, date *d, unsigned depth)
 {
     bool optional_fraction = **format == '.';
@@ -305,7 +309,8 @@ static int to_unix(const char *text, date *d, int64_t *ret_unix_s, bv_error **er
         return 0;
     }
     if (!d->has_offset)
-        return bvi_fail(err, BV_E_FORMAT, "the time '%s' is parsed without an offset from UTC (%%z)", text);
+        return bvi_fail(err, BV_E_FORMAT,
+                        "the time '%s' is parsed without an offset from UTC (%%z)", text);
     if (!date_exists(d))
         return bvi_fail(err, BV_E_FORMAT, "'%s' is not a date that exists", text);
     if (d->is_12h)
@@ -331,7 +336,8 @@ int bvi_time_parse_rfc3339(const char *text, int64_t *ret_unix_s, bv_error **err
     int64_t us = 0;
 
     if (bvi_time_parse(text, &us) < 0)
-        return bvi_fail(err, BV_E_FORMAT, "'%s' is not an RFC 3339 date such as 2024-01-31T10:00:00Z", text);
+        return bvi_fail(err, BV_E_FORMAT,
+                        "'%s' is not an RFC 3339 date such as 2024-01-31T10:00:00Z", text);
     *ret_unix_s = us / BVI_US_PER_S - (us % BVI_US_PER_S < 0);
     return 0;
 }
@@ -342,8 +348,9 @@ static bool take_zone_name(const char **at, date *d)
     static const struct {
         const char *name;
         int hours;
-    } zones[] = { { "GMT", 0 },  { "UTC", 0 },  { "UT", 0 },   { "EST", -5 }, { "EDT", -4 }, { "CST", -6 },
-                  { "CDT", -5 }, { "MST", -7 }, { "MDT", -6 }, { "PST", -8 }, { "PDT", -7 } };
+    } zones[] = { { "GMT", 0 },  { "UTC", 0 },  { "UT", 0 },   { "EST", -5 },
+                  { "EDT", -4 }, { "CST", -6 }, { "CDT", -5 }, { "MST", -7 },
+                  { "MDT", -6 }, { "PST", -8 }, { "PDT", -7 } };
 
     for (size_t i = 0; i < BVI_COUNT(zones); i++) {
         size_t len = strlen(zones[i].name);
@@ -375,7 +382,8 @@ int bvi_time_parse_rfc2822(const char *text, int64_t *ret_unix_s, bv_error **err
     good = good && (take_offset(&at, &d) || take_zone_name(&at, &d));
     skip_space(&at);
     if (!good || *at)
-        return bvi_fail(err, BV_E_FORMAT, "'%s' is not an RFC 2822 date such as Wed, 31 Jan 2024 10:00:00 +0000",
+        return bvi_fail(err, BV_E_FORMAT,
+                        "'%s' is not an RFC 2822 date such as Wed, 31 Jan 2024 10:00:00 +0000",
                         text);
     return to_unix(text, &d, ret_unix_s, err);
 }

@@ -1,4 +1,5 @@
-/* A plugin's configuration: whatever JSON a script or a file holds is refused or converted, and converts to itself. */
+/* A plugin's configuration: whatever JSON a script or a file holds is refused or converted, and
+ * converts to itself. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,8 @@ static void check_same(const bvi_json *config)
     bvi_auto_free char *second = NULL;
 
     if (bvi_plugin_config_convert(config, &again, NULL, NULL) < 0 ||
-        bvi_json_print(config, false, &first, NULL) < 0 || bvi_json_print(again, false, &second, NULL) < 0 ||
-        strcmp(first, second) != 0)
+        bvi_json_print(config, false, &first, NULL) < 0 ||
+        bvi_json_print(again, false, &second, NULL) < 0 || strcmp(first, second) != 0)
         abort();
 }
 

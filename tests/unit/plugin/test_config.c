@@ -4,16 +4,19 @@
 #include "plugin/config.h"
 
 static const char full[] =
-    "{\"config_files\":[{\"template\":\"/t\",\"destination\":\"/d\",\"params\":{\"a\":[1,2.5,null]}}],"
+    "{\"config_files\":[{\"template\":\"/t\",\"destination\":\"/"
+    "d\",\"params\":{\"a\":[1,2.5,null]}}],"
     "\"aux_services\":[{\"name\":\"aux\",\"run_sh\":\"caddy\",\"log_timestamp\":true}],"
     "\"init\":{\"commands\":[\"mkdir -p /x\"],\"jobs\":[{\"name\":\"prepare\",\"run_sh\":\"true\","
-    "\"restart\":{\"on_failure\":{\"backoff_timeout_ms\":1,\"backoff_base_ms\":2}},\"needs\":[\"aux\"]}]},"
+    "\"restart\":{\"on_failure\":{\"backoff_timeout_ms\":1,\"backoff_base_ms\":2}},\"needs\":["
+    "\"aux\"]}]},"
     "\"download\":{\"max_connections\":5},"
     "\"alternative_download\":{\"run_sh\":\"wget\"},"
     "\"post_download\":[{\"name\":\"unpack\",\"run_sh\":\"tar\",\"restart\":\"never\"}],"
     "\"cold_init\":{\"run_sh\":\"init\",\"one_time\":true},"
     "\"services\":[{\"name\":\"chain\",\"run_sh\":\"chaind\",\"shutdown_timeout_secs\":120,"
-    "\"shutdown_signal\":\"SIGINT\",\"restart_config\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1000,"
+    "\"shutdown_signal\":\"SIGINT\",\"restart_config\":{\"backoff_timeout_ms\":60000,\"backoff_"
+    "base_ms\":1000,"
     "\"max_retries\":7}}],"
     "\"pre_upload\":{\"jobs\":[]},"
     "\"upload\":{\"exclude\":[\"**/*.log\"],\"compression\":{\"ZSTD\":-5},\"data_version\":3},"
@@ -43,8 +46,9 @@ START_TEST(converts_everything)
     ck_assert(bvi_json_is_true(bvi_json_find(service, "use_protocol_data"))); /* the default */
     ck_assert_ptr_nonnull(bvi_json_find(service, "run_as"));
     ck_assert_int_eq(bvi_json_type_of(bvi_json_find(service, "run_as")), BVI_JSON_NULL);
-    ck_assert_int_eq(bvi_json_type_of(bvi_json_find(bvi_json_find(config, "pre_upload"), "commands")),
-                     BVI_JSON_ARRAY);
+    ck_assert_int_eq(
+        bvi_json_type_of(bvi_json_find(bvi_json_find(config, "pre_upload"), "commands")),
+        BVI_JSON_ARRAY);
 
     /* What was converted converts to itself: so it is read back from its file. */
     bvt_assert_ok(bvi_plugin_config_convert(config, &again, NULL, &err), err);
@@ -67,22 +71,30 @@ static const struct {
     { WITH("\"init\":{\"commands\":[\"a\"]}"), 0, "" },
     { WITH("\"init\":null"), 0, "" },
     { WITH("\"upload\":{\"compression\":\"NONE\"}"), 0, "" },
-    { WITH("\"alternative_download\":{\"run_sh\":\"x\",\"restart\":\"never\"}"), 0, "" }, /* real plugins do it */
+    { WITH("\"alternative_download\":{\"run_sh\":\"x\",\"restart\":\"never\"}"), 0,
+      "" }, /* real plugins do it */
     { SERVICE(",\"use_protocol_data\":null"), 0, "" },
     { "[]", BV_E_FORMAT, "Output type incorrect: array (expecting Map)" },
     { "null", BV_E_FORMAT, "Output type incorrect: () (expecting Map)" },
     { "{}", BV_E_FORMAT, "Syntax error: missing field `services`" },
     { "{\"services\":{}}", BV_E_FORMAT, "services: Output type incorrect: map (expecting Array)" },
-    { "{\"services\":[{\"name\":\"a\"}]}", BV_E_FORMAT, "services: item 0: Syntax error: missing field `run_sh`" },
-    { SERVICE(",\"run_as\":7"), BV_E_FORMAT, "run_as: Output type incorrect: i64 (expecting String)" },
-    { SERVICE(",\"shutdown_timeout_secs\":-1"), BV_E_FORMAT, "invalid value: integer `-1`, expected u64" },
-    { SERVICE(",\"shutdown_timeout_secs\":1.5"), BV_E_FORMAT, "Output type incorrect: f64 (expecting u64)" },
+    { "{\"services\":[{\"name\":\"a\"}]}", BV_E_FORMAT,
+      "services: item 0: Syntax error: missing field `run_sh`" },
+    { SERVICE(",\"run_as\":7"), BV_E_FORMAT,
+      "run_as: Output type incorrect: i64 (expecting String)" },
+    { SERVICE(",\"shutdown_timeout_secs\":-1"), BV_E_FORMAT,
+      "invalid value: integer `-1`, expected u64" },
+    { SERVICE(",\"shutdown_timeout_secs\":1.5"), BV_E_FORMAT,
+      "Output type incorrect: f64 (expecting u64)" },
     { SERVICE(",\"shutdown_timeout_secs\":18446744073709551615"), BV_E_FORMAT,
       "invalid value: integer `18446744073709551615`, expected u64" },
     { SERVICE(",\"shutdown_signal\":\"sigint\""), BV_E_FORMAT, "unknown variant `sigint`" },
-    { SERVICE(",\"use_protocol_data\":1"), BV_E_FORMAT, "Output type incorrect: i64 (expecting bool)" },
-    { SERVICE(",\"restart_config\":{\"backoff_timeout_ms\":1}"), BV_E_FORMAT, "missing field `backoff_base_ms`" },
-    { SERVICE(",\"restart_config\":{\"backoff_timeout_ms\":1,\"backoff_base_ms\":1,\"max_retries\":4294967296}"),
+    { SERVICE(",\"use_protocol_data\":1"), BV_E_FORMAT,
+      "Output type incorrect: i64 (expecting bool)" },
+    { SERVICE(",\"restart_config\":{\"backoff_timeout_ms\":1}"), BV_E_FORMAT,
+      "missing field `backoff_base_ms`" },
+    { SERVICE(",\"restart_config\":{\"backoff_timeout_ms\":1,\"backoff_base_ms\":1,\"max_retries\":"
+              "4294967296}"),
       BV_E_FORMAT, "invalid value: integer `4294967296`, expected u32" },
     { WITH("\"upload\":{\"compression\":\"ZSTD\"}"), BV_E_FORMAT, "expected newtype variant" },
     { WITH("\"upload\":{\"compression\":{\"NONE\":1}}"), BV_E_FORMAT, "expected unit" },
@@ -90,28 +102,33 @@ static const struct {
       "unknown variant `LZ4`, expected `NONE` or `ZSTD`" },
     { WITH("\"upload\":{\"compression\":{\"ZSTD\":1,\"NONE\":null}}"), BV_E_FORMAT,
       "Output type incorrect: map (expecting Compression)" },
-    { WITH("\"upload\":{\"exclude\":[7]}"), BV_E_FORMAT, "exclude: item 0: Output type incorrect: i64" },
-    { WITH("\"post_upload\":[{\"name\":\"a\",\"run_sh\":\"x\",\"restart\":{\"always\":{}}}]"), BV_E_FORMAT,
-      "unknown variant `always`, expected `never` or `on_failure`" },
-    { WITH("\"config_files\":[{\"template\":\"a\",\"destination\":\"b\"}]"), BV_E_FORMAT, "missing field `params`" },
-    { WITH("\"scheduled\":[{\"name\":\"a\",\"schedule\":\"* * * * *\",\"function\":\"f\"}]"), BV_E_INVALID,
-      "scheduled task 'a': schedule '* * * * *'" },
+    { WITH("\"upload\":{\"exclude\":[7]}"), BV_E_FORMAT,
+      "exclude: item 0: Output type incorrect: i64" },
+    { WITH("\"post_upload\":[{\"name\":\"a\",\"run_sh\":\"x\",\"restart\":{\"always\":{}}}]"),
+      BV_E_FORMAT, "unknown variant `always`, expected `never` or `on_failure`" },
+    { WITH("\"config_files\":[{\"template\":\"a\",\"destination\":\"b\"}]"), BV_E_FORMAT,
+      "missing field `params`" },
+    { WITH("\"scheduled\":[{\"name\":\"a\",\"schedule\":\"* * * * *\",\"function\":\"f\"}]"),
+      BV_E_INVALID, "scheduled task 'a': schedule '* * * * *'" },
     { WITH("\"scheduled\":[{\"name\":\"a\",\"schedule\":\"@daily\",\"function\":\"f\"},"
            "{\"name\":\"a\",\"schedule\":\"@daily\",\"function\":\"f\"}]"),
       BV_E_INVALID, "Scheduled tasks names are not unique" },
-    { "{\"services\":[{\"name\":\"upload\",\"run_sh\":\"x\"}]}", BV_E_INVALID, "Services names are not unique" },
+    { "{\"services\":[{\"name\":\"upload\",\"run_sh\":\"x\"}]}", BV_E_INVALID,
+      "Services names are not unique" },
     { "{\"services\":[{\"name\":\" \",\"run_sh\":\"x\"}]}", BV_E_INVALID, "empty name" },
     { WITH("\"aux_services\":[{\"name\":\"download\",\"run_sh\":\"x\"}]"), BV_E_INVALID,
       "Auxiliary services names are not unique" },
-    { WITH("\"init\":{\"jobs\":[{\"name\":\"a\",\"run_sh\":\"x\"},{\"name\":\"a\",\"run_sh\":\"x\"}]}"), BV_E_INVALID,
-      "Init jobs names are not unique" },
+    { WITH("\"init\":{\"jobs\":[{\"name\":\"a\",\"run_sh\":\"x\"},{\"name\":\"a\",\"run_sh\":\"x\"}"
+           "]}"),
+      BV_E_INVALID, "Init jobs names are not unique" },
     { WITH("\"init\":{\"jobs\":[{\"name\":\"a\",\"run_sh\":\"x\"}]},"
            "\"post_download\":[{\"name\":\"a\",\"run_sh\":\"x\"}]"),
       BV_E_INVALID, "Post-download jobs names are not unique" },
     { "{\"services\":[{\"name\":\"a\",\"run_sh\":\"x\"}],"
       "\"pre_upload\":{\"jobs\":[{\"name\":\"a\",\"run_sh\":\"x\"}]}}",
       BV_E_INVALID, "Pre-upload jobs names are not unique" },
-    { "{\"services\":[{\"name\":\"a\",\"run_sh\":\"x\"}],\"post_upload\":[{\"name\":\"a\",\"run_sh\":\"x\"}]}",
+    { "{\"services\":[{\"name\":\"a\",\"run_sh\":\"x\"}],\"post_upload\":[{\"name\":\"a\",\"run_"
+      "sh\":\"x\"}]}",
       BV_E_INVALID, "Post-upload jobs names are not unique" },
 };
 
@@ -134,10 +151,11 @@ START_TEST(names_unknown_keys)
     bvi_auto_json bvi_json *config = NULL;
     bv_error *err = NULL;
 
-    bvt_assert_ok(convert_text("{\"service\":1,\"services\":[{\"name\":\"a\",\"run_sh\":\"x\",\"foo\":1}],"
-                               "\"upload\":{\"compression\":{\"ZSTD\":1},\"excludes\":[]}}",
-                               &config, &unknown, &err),
-                  err);
+    bvt_assert_ok(
+        convert_text("{\"service\":1,\"services\":[{\"name\":\"a\",\"run_sh\":\"x\",\"foo\":1}],"
+                     "\"upload\":{\"compression\":{\"ZSTD\":1},\"excludes\":[]}}",
+                     &config, &unknown, &err),
+        err);
     ck_assert_uint_eq(unknown.len, 3);
     ck_assert_str_eq(unknown.items[0], "service");
     ck_assert_str_eq(unknown.items[1], "services[0].foo");
@@ -155,7 +173,8 @@ START_TEST(loads_what_is_on_disk)
     bvi_json_free(config);
     config = NULL;
     ck_assert_int_eq(bvi_plugin_config_load(bvt_path("none.json"), &config, NULL), BV_E_NOT_FOUND);
-    ck_assert_int_lt(bvi_plugin_config_load(bvt_write_file("bad.json", "{\"serv"), &config, &err), 0);
+    ck_assert_int_lt(bvi_plugin_config_load(bvt_write_file("bad.json", "{\"serv"), &config, &err),
+                     0);
     bvt_assert_error_says(err, bv_error_code(err), "bad.json");
     bv_error_free(err);
 }

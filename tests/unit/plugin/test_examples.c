@@ -53,7 +53,9 @@ static const struct {
 START_TEST(passes_the_check)
 {
     bvi_auto_json bvi_json *properties = bvi_json_new_object();
-    bvi_plugin_lint_opts opts = { .root = EXAMPLE_IMAGES, .dir = images[_i].image, .properties = properties };
+    bvi_plugin_lint_opts opts = { .root = EXAMPLE_IMAGES,
+                                  .dir = images[_i].image,
+                                  .properties = properties };
     bv_error *err = NULL;
     bv_ctx *ctx = NULL;
     outcome o = { 0 };
@@ -67,7 +69,8 @@ START_TEST(passes_the_check)
 }
 END_TEST
 
-/* Requests that contain `part` get `answer`; the function gives `result` (or an error that contains it). */
+/* Requests that contain `part` get `answer`; the function gives `result` (or an error that contains
+ * it). */
 static const struct {
     const char *image;
     const char *function;
@@ -79,41 +82,87 @@ static const struct {
     const char *result;
     const char *journal; /* NULL: whatever; else a line in it */
 } calls[] = {
-    { "tiny", "height", "", { { "tail", "{\"exit_code\":0,\"stdout\":\"12 1704067190 abc\\n\",\"stderr\":\"\"}" } },
-      "12", NULL },
-    { "tiny", "block_age", "", { { "tail", "{\"exit_code\":0,\"stdout\":\"12 1704067190 abc\\n\",\"stderr\":\"\"}" } },
-      "10", NULL },
-    { "tiny", "best_block", "", { { "tail", "{\"exit_code\":0,\"stdout\":\"12 1704067190 abc\\n\",\"stderr\":\"\"}" } },
-      "abc", NULL },
+    { "tiny",
+      "height",
+      "",
+      { { "tail", "{\"exit_code\":0,\"stdout\":\"12 1704067190 abc\\n\",\"stderr\":\"\"}" } },
+      "12",
+      NULL },
+    { "tiny",
+      "block_age",
+      "",
+      { { "tail", "{\"exit_code\":0,\"stdout\":\"12 1704067190 abc\\n\",\"stderr\":\"\"}" } },
+      "10",
+      NULL },
+    { "tiny",
+      "best_block",
+      "",
+      { { "tail", "{\"exit_code\":0,\"stdout\":\"12 1704067190 abc\\n\",\"stderr\":\"\"}" } },
+      "abc",
+      NULL },
     { "tiny", "height", "", { { NULL } }, "0", NULL },
-    { "tiny", "protocol_status", "", { { NULL } }, "{\"state\":\"starting\",\"health\":\"neutral\"}", NULL },
-    { "tiny", "echo", "a b", { { "echo", "{\"exit_code\":0,\"stdout\":\"a b\\n\",\"stderr\":\"\"}" } }, "a b",
+    { "tiny",
+      "protocol_status",
+      "",
+      { { NULL } },
+      "{\"state\":\"starting\",\"health\":\"neutral\"}",
+      NULL },
+    { "tiny",
+      "echo",
+      "a b",
+      { { "echo", "{\"exit_code\":0,\"stdout\":\"a b\\n\",\"stderr\":\"\"}" } },
+      "a b",
       "run_sh echo \"a b\"\n" },
     { "tiny", "echo", "$(id)", { { NULL } }, "Shell unsafe character detected: $", NULL },
     { "tiny", "init", "", { { NULL } }, "", "sleep 0.200; done" },
-    { "litecoin", "height", "", { { "getblockcount", "{\"status_code\":200,\"body\":\"{\\\"result\\\":7}\"}" } }, "7",
-      "run_jrpc {\"host\":\"http://user:secret@127.0.0.1:19443/\",\"method\":\"getblockcount\",\"params\":[],"
+    { "litecoin",
+      "height",
+      "",
+      { { "getblockcount", "{\"status_code\":200,\"body\":\"{\\\"result\\\":7}\"}" } },
+      "7",
+      "run_jrpc "
+      "{\"host\":\"http://user:secret@127.0.0.1:19443/"
+      "\",\"method\":\"getblockcount\",\"params\":[],"
       "\"headers\":[]}\n" },
-    { "litecoin", "best_block", "",
-      { { "getbestblockhash", "{\"status_code\":200,\"body\":\"{\\\"result\\\":\\\"ab\\\"}\"}" } }, "ab", NULL },
-    { "litecoin", "block_age", "",
+    { "litecoin",
+      "best_block",
+      "",
+      { { "getbestblockhash", "{\"status_code\":200,\"body\":\"{\\\"result\\\":\\\"ab\\\"}\"}" } },
+      "ab",
+      NULL },
+    { "litecoin",
+      "block_age",
+      "",
       { { "getbestblockhash", "{\"status_code\":200,\"body\":\"{\\\"result\\\":\\\"ab\\\"}\"}" },
-        { "getblockheader", "{\"status_code\":200,\"body\":\"{\\\"result\\\":{\\\"time\\\":1704067197}}\"}" } },
-      "3", "\"params\":[\"ab\"]" },
-    { "litecoin", "protocol_status", "",
-      { { "getblockchaininfo",
-          "{\"status_code\":200,\"body\":\"{\\\"result\\\":{\\\"blocks\\\":1,\\\"headers\\\":1}}\"}" } },
-      "{\"state\":\"broadcasting\",\"health\":\"healthy\"}", NULL },
-    { "litecoin", "protocol_status", "", { { "getblockchaininfo", "{\"status_code\":500,\"body\":\"\"}" } },
-      "{\"state\":\"starting\",\"health\":\"neutral\"}", NULL },
-    { "litecoin", "mine", "2",
+        { "getblockheader",
+          "{\"status_code\":200,\"body\":\"{\\\"result\\\":{\\\"time\\\":1704067197}}\"}" } },
+      "3",
+      "\"params\":[\"ab\"]" },
+    { "litecoin",
+      "protocol_status",
+      "",
+      { { "getblockchaininfo", "{\"status_code\":200,\"body\":\"{\\\"result\\\":{\\\"blocks\\\":1,"
+                               "\\\"headers\\\":1}}\"}" } },
+      "{\"state\":\"broadcasting\",\"health\":\"healthy\"}",
+      NULL },
+    { "litecoin",
+      "protocol_status",
+      "",
+      { { "getblockchaininfo", "{\"status_code\":500,\"body\":\"\"}" } },
+      "{\"state\":\"starting\",\"health\":\"neutral\"}",
+      NULL },
+    { "litecoin",
+      "mine",
+      "2",
       { { "listwallets", "{\"status_code\":200,\"body\":\"{\\\"result\\\":[]}\"}" },
         { "loadwallet", "{\"status_code\":500,\"body\":\"{}\"}" },
         { "getnewaddress", "{\"status_code\":200,\"body\":\"{\\\"result\\\":\\\"addr\\\"}\"}" },
-        { "generatetoaddress", "{\"status_code\":200,\"body\":\"{\\\"result\\\":[\\\"a\\\",\\\"b\\\"]}\"}" },
+        { "generatetoaddress",
+          "{\"status_code\":200,\"body\":\"{\\\"result\\\":[\\\"a\\\",\\\"b\\\"]}\"}" },
         { "getblockcount", "{\"status_code\":200,\"body\":\"{\\\"result\\\":2}\"}" },
         { "getbestblockhash", "{\"status_code\":200,\"body\":\"{\\\"result\\\":\\\"b\\\"}\"}" } },
-      "mined 2 blocks, height 2, best block b", "\"method\":\"createwallet\"" },
+      "mined 2 blocks, height 2, best block b",
+      "\"method\":\"createwallet\"" },
 };
 
 START_TEST(answers)
@@ -134,11 +183,15 @@ START_TEST(answers)
     bvt_assert_ok(bvi_fake_env_new(&fake, &err), err);
     env = bvi_fake_env_functions(fake);
     plugin_opts.env = &env;
-    ck_assert_int_eq(bvi_fake_env_set_file(fake, "/blockjoy/protocol_data/regtest/.cookie", "user:secret"), 0);
+    ck_assert_int_eq(
+        bvi_fake_env_set_file(fake, "/blockjoy/protocol_data/regtest/.cookie", "user:secret"), 0);
     for (size_t i = 0; i < 6 && calls[_i].node[i].part; i++)
-        ck_assert_int_eq(bvi_fake_env_answer(fake, calls[_i].node[i].part, calls[_i].node[i].answer), 0);
+        ck_assert_int_eq(
+            bvi_fake_env_answer(fake, calls[_i].node[i].part, calls[_i].node[i].answer), 0);
     bvt_assert_ok(bvi_plugin_load(ctx, &plugin_opts, &plugin, &err), err);
-    bvt_assert_ok(bvi_plugin_call(plugin, calls[_i].function, calls[_i].param, 0, on_answer, &o, NULL, &err), err);
+    bvt_assert_ok(
+        bvi_plugin_call(plugin, calls[_i].function, calls[_i].param, 0, on_answer, &o, NULL, &err),
+        err);
     dispatch(ctx, &o, 1);
     if (o.code)
         ck_assert_msg(strstr(o.text, calls[_i].result) && *calls[_i].result, "%s", o.text);

@@ -1,4 +1,5 @@
-/* Job configurations: what create_job() accepts, and what entries of a plugin's configuration become. */
+/* Job configurations: what create_job() accepts, and what entries of a plugin's configuration
+ * become. */
 #include "bvt.h"
 #include "plugin/jobs.h"
 
@@ -17,7 +18,8 @@ static const struct {
 } cases[] = {
     { "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\"}", NULL },
     { "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":{\"never\":null},\"more\":1}", NULL },
-    { "{\"job_type\":{\"download\":{}},\"restart\":{\"always\":{\"backoff_timeout_ms\":1,\"backoff_base_ms\":2}}}",
+    { "{\"job_type\":{\"download\":{}},\"restart\":{\"always\":{\"backoff_timeout_ms\":1,\"backoff_"
+      "base_ms\":2}}}",
       NULL },
     { "{\"job_type\":{\"upload\":{\"compression\":{\"ZSTD\":3}}},\"restart\":\"never\"}", NULL },
     { "{\"job_type\":{\"run_sh\":\"x\"}}", "Syntax error: missing field `restart`" },
@@ -25,7 +27,8 @@ static const struct {
       "unknown variant `bad`, expected one of `never`, `always`, `on_failure`" },
     { "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"always\"}",
       "Syntax error: invalid type: unit variant, expected newtype variant" },
-    { "{\"job_type\":{\"run_sh\":7},\"restart\":\"never\"}", "Output type incorrect: i64 (expecting String)" },
+    { "{\"job_type\":{\"run_sh\":7},\"restart\":\"never\"}",
+      "Output type incorrect: i64 (expecting String)" },
     { "{\"job_type\":{\"run_sh\":\"x\",\"upload\":{}},\"restart\":\"never\"}",
       "Output type incorrect: map (expecting JobType)" },
     { "{\"job_type\":{},\"restart\":\"never\"}", "Output type incorrect: map (expecting JobType)" },
@@ -52,8 +55,8 @@ END_TEST
 
 typedef enum origin { SERVICE, AUX, JOB, DOWNLOAD, UPLOAD, SCRIPT } origin;
 
-#define REST                                                                                        \
-    "\"shutdown_timeout_secs\":null,\"shutdown_signal\":null,\"run_as\":null,"                      \
+#define REST                                                                                       \
+    "\"shutdown_timeout_secs\":null,\"shutdown_signal\":null,\"run_as\":null,"                     \
     "\"log_buffer_capacity_mb\":null,\"log_timestamp\":null"
 
 static const struct {
@@ -66,31 +69,45 @@ static const struct {
       "\"backoff_base_ms\":1000,\"max_retries\":null}},\"needs\":[\"n\"],\"wait_for\":[\"w\"]," REST
       ",\"use_protocol_data\":true,\"one_time\":null}" },
     { AUX, "{\"name\":\"s\",\"run_sh\":\"x\",\"restart_config\":{\"backoff_timeout_ms\":1}}",
-      "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":{\"always\":{\"backoff_timeout_ms\":1}},\"needs\":null,"
+      "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":{\"always\":{\"backoff_timeout_ms\":1}},"
+      "\"needs\":null,"
       "\"wait_for\":null," REST ",\"use_protocol_data\":null,\"one_time\":null}" },
-    { JOB, "{\"name\":\"s\",\"run_sh\":\"x\",\"needs\":[\"own\"],\"one_time\":true,\"use_protocol_data\":false}",
-      "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\",\"needs\":[\"own\",\"n\"],\"wait_for\":null," REST
-      ",\"use_protocol_data\":false,\"one_time\":true}" },
+    { JOB,
+      "{\"name\":\"s\",\"run_sh\":\"x\",\"needs\":[\"own\"],\"one_time\":true,\"use_protocol_"
+      "data\":false}",
+      "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\",\"needs\":[\"own\",\"n\"],\"wait_"
+      "for\":null," REST ",\"use_protocol_data\":false,\"one_time\":true}" },
     { DOWNLOAD, "{\"max_connections\":5,\"max_runners\":null}",
-      "{\"job_type\":{\"download\":{\"max_connections\":5,\"max_runners\":null}},\"restart\":{\"on_failure\":"
-      "{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_retries\":10}},\"needs\":[\"n\"],"
+      "{\"job_type\":{\"download\":{\"max_connections\":5,\"max_runners\":null}},\"restart\":{\"on_"
+      "failure\":"
+      "{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_retries\":10}},\"needs\":["
+      "\"n\"],"
       "\"wait_for\":null," REST ",\"use_protocol_data\":null,\"one_time\":null}" },
     { UPLOAD, "null",
-      "{\"job_type\":{\"upload\":{\"exclude\":null,\"compression\":{\"ZSTD\":3},\"max_connections\":null,"
-      "\"max_runners\":null,\"number_of_chunks\":null,\"url_expires_secs\":null,\"data_version\":null}},"
-      "\"restart\":{\"on_failure\":{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_retries\":10}},"
-      "\"needs\":[\"n\"],\"wait_for\":null," REST ",\"use_protocol_data\":null,\"one_time\":null}" },
+      "{\"job_type\":{\"upload\":{\"exclude\":null,\"compression\":{\"ZSTD\":3},\"max_"
+      "connections\":null,"
+      "\"max_runners\":null,\"number_of_chunks\":null,\"url_expires_secs\":null,\"data_version\":"
+      "null}},"
+      "\"restart\":{\"on_failure\":{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_"
+      "retries\":10}},"
+      "\"needs\":[\"n\"],\"wait_for\":null," REST
+      ",\"use_protocol_data\":null,\"one_time\":null}" },
     { UPLOAD, "{\"compression\":\"NONE\",\"exclude\":[\"x\"]}",
-      "{\"job_type\":{\"upload\":{\"exclude\":[\"x\"],\"compression\":null,\"max_connections\":null,"
-      "\"max_runners\":null,\"number_of_chunks\":null,\"url_expires_secs\":null,\"data_version\":null}},"
-      "\"restart\":{\"on_failure\":{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_retries\":10}},"
-      "\"needs\":[\"n\"],\"wait_for\":null," REST ",\"use_protocol_data\":null,\"one_time\":null}" },
+      "{\"job_type\":{\"upload\":{\"exclude\":[\"x\"],\"compression\":null,\"max_connections\":"
+      "null,"
+      "\"max_runners\":null,\"number_of_chunks\":null,\"url_expires_secs\":null,\"data_version\":"
+      "null}},"
+      "\"restart\":{\"on_failure\":{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_"
+      "retries\":10}},"
+      "\"needs\":[\"n\"],\"wait_for\":null," REST
+      ",\"use_protocol_data\":null,\"one_time\":null}" },
     { SCRIPT, "{\"run_sh\":\"x\",\"restart_config\":{\"backoff_timeout_ms\":1}}",
-      "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":{\"on_failure\":{\"backoff_timeout_ms\":1}},\"needs\":[\"n\"],"
+      "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":{\"on_failure\":{\"backoff_timeout_ms\":1}},"
+      "\"needs\":[\"n\"],"
       "\"wait_for\":null," REST ",\"use_protocol_data\":null,\"one_time\":null}" },
     { SCRIPT, "{\"run_sh\":\"x\",\"restart_config\":null}",
-      "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\",\"needs\":[\"n\"],\"wait_for\":null," REST
-      ",\"use_protocol_data\":null,\"one_time\":null}" },
+      "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\",\"needs\":[\"n\"],\"wait_for\":"
+      "null," REST ",\"use_protocol_data\":null,\"one_time\":null}" },
 };
 
 static int derive(origin from, const bvi_json *entry, bvi_json **ret_config, bv_error **err)

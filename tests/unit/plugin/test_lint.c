@@ -37,15 +37,20 @@ static const struct {
     { "fn plugin_config() {#{ services: [] }}", NULL, 0, "missing protocol_status function\n" },
     { STATUS "fn plugin_config() {#{ services: [], unknwon: 1 }}", NULL, 0,
       "plugin_config: unknown key 'unknwon' is ignored\n" },
-    { STATUS "fn plugin_config() {#{ services: [], post_download: [#{name: \"a\", run_sh: \"x\", needs: [\"b\"]}] }}",
+    { STATUS "fn plugin_config() {#{ services: [], post_download: [#{name: \"a\", run_sh: \"x\", "
+             "needs: [\"b\"]}] }}",
       NULL, 0, "job 'a' needs 'b', which is not a job of this plugin\n" },
-    { STATUS "fn plugin_config() {#{ services: [] }} fn f() { node_params().port + node_params()[\"prt\"] }", NULL, 0,
-      "main.rhai:2:85: 'prt' not defined in babel.yaml\n" },
+    { STATUS "fn plugin_config() {#{ services: [] }} fn f() { node_params().port + "
+             "node_params()[\"prt\"] }",
+      NULL, 0, "main.rhai:2:85: 'prt' not defined in babel.yaml\n" },
     { STATUS "fn plugin_config() {#{ services: [] }}\n"
-             "fn init() { get_secret(\"k\"); load_data(); file_read(\"/x\"); job_info(\"j\"); default_init(); }",
+             "fn init() { get_secret(\"k\"); load_data(); file_read(\"/x\"); job_info(\"j\"); "
+             "default_init(); }",
       NULL, 0, "" },
-    { STATUS "fn plugin_config() {#{ services: [#{name: 7}] }}", NULL, BV_E_FORMAT, "failed to deserialize" },
-    { STATUS "fn plugin_config() {#{ services: [] }}", "fn broken( {", BV_E_FORMAT, "script 'other.rhai'" },
+    { STATUS "fn plugin_config() {#{ services: [#{name: 7}] }}", NULL, BV_E_FORMAT,
+      "failed to deserialize" },
+    { STATUS "fn plugin_config() {#{ services: [] }}", "fn broken( {", BV_E_FORMAT,
+      "script 'other.rhai'" },
     { "fn init() { throw \"no\"; }", NULL, BV_E_REMOTE, "no" },
 };
 

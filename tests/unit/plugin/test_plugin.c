@@ -1,4 +1,5 @@
-/* Plugins as a whole, on a node that is not there: loading, calling, waiting, limits, and ending in the middle. */
+/* Plugins as a whole, on a node that is not there: loading, calling, waiting, limits, and ending in
+ * the middle. */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,8 +48,11 @@ static void start(fixture *f)
 
 static int load(fixture *f, bv_error **err)
 {
-    bvi_plugin_opts opts = { .root = bvt_dir(), .dir = "plugin", .config_path = f->config_path,
-                             .limits = &f->limits, .env = &f->env };
+    bvi_plugin_opts opts = { .root = bvt_dir(),
+                             .dir = "plugin",
+                             .config_path = f->config_path,
+                             .limits = &f->limits,
+                             .env = &f->env };
 
     return bvi_plugin_load(f->ctx, &opts, &f->plugin, err);
 }
@@ -136,10 +140,12 @@ static const char skeleton[] =
     "    config_files: base::config_files(),\n"
     "    aux_services: base::aux_services(),\n"
     "    init: #{ commands: [`mkdir -p ${global::DIR}`], jobs: [] },\n"
-    "    services: [ #{ name: \"chain\", run_sh: `/usr/bin/chaind --net ${global::VARIANT.net} --dir ${global::DIR}`,\n"
+    "    services: [ #{ name: \"chain\", run_sh: `/usr/bin/chaind --net ${global::VARIANT.net} "
+    "--dir ${global::DIR}`,\n"
     "                   shutdown_timeout_secs: 120 } ],\n"
     "}}\n"
-    "fn height() { parse_hex(run_jrpc(#{host: global::RPC, method: \"eth_blockNumber\"}).expect(200).result) }\n"
+    "fn height() { parse_hex(run_jrpc(#{host: global::RPC, method: "
+    "\"eth_blockNumber\"}).expect(200).result) }\n"
     "fn protocol_status() {\n"
     "    if run_jrpc(#{host: global::RPC, method: \"eth_syncing\"}).expect(200).result == false {\n"
     "        #{state: \"broadcasting\", health: \"healthy\"}\n"
@@ -164,41 +170,48 @@ START_TEST(runs_the_skeleton)
     ck_assert(bvi_plugin_has(f.plugin, "height"));
 
     ck_assert_str_eq(call(&f, "init", NULL), "");
-    ck_assert_str_eq(bvi_fake_env_journal(f.fake),
-                     "stop_all_jobs\n"
-                     "render_template /t /d {\"port\":1}\n"
-                     "create_job caddy {\"job_type\":{\"run_sh\":\"caddy run\"},\"restart\":{\"always\":"
-                     "{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1000,\"max_retries\":null}},\"needs\":null,"
-                     "\"wait_for\":null,\"shutdown_timeout_secs\":null,\"shutdown_signal\":null,\"run_as\":null,"
-                     "\"log_buffer_capacity_mb\":null,\"log_timestamp\":null,\"use_protocol_data\":null,"
-                     "\"one_time\":null}\n"
-                     "start_job caddy\n"
-                     "run_sh mkdir -p /blockjoy/protocol_data/chain\n"
-                     "protocol_data_stamp\n"
-                     "has_protocol_archive\n"
-                     "create_job chain {\"job_type\":{\"run_sh\":\"/usr/bin/chaind --net mainnet --dir "
-                     "/blockjoy/protocol_data/chain\"},\"restart\":{\"always\":{\"backoff_timeout_ms\":60000,"
-                     "\"backoff_base_ms\":1000,\"max_retries\":null}},\"needs\":[],\"wait_for\":[],"
-                     "\"shutdown_timeout_secs\":120,\"shutdown_signal\":null,\"run_as\":null,"
-                     "\"log_buffer_capacity_mb\":null,\"log_timestamp\":null,\"use_protocol_data\":true,"
-                     "\"one_time\":null}\n"
-                     "start_job chain\n");
+    ck_assert_str_eq(
+        bvi_fake_env_journal(f.fake),
+        "stop_all_jobs\n"
+        "render_template /t /d {\"port\":1}\n"
+        "create_job caddy {\"job_type\":{\"run_sh\":\"caddy run\"},\"restart\":{\"always\":"
+        "{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1000,\"max_retries\":null}},\"needs\":"
+        "null,"
+        "\"wait_for\":null,\"shutdown_timeout_secs\":null,\"shutdown_signal\":null,\"run_as\":null,"
+        "\"log_buffer_capacity_mb\":null,\"log_timestamp\":null,\"use_protocol_data\":null,"
+        "\"one_time\":null}\n"
+        "start_job caddy\n"
+        "run_sh mkdir -p /blockjoy/protocol_data/chain\n"
+        "protocol_data_stamp\n"
+        "has_protocol_archive\n"
+        "create_job chain {\"job_type\":{\"run_sh\":\"/usr/bin/chaind --net mainnet --dir "
+        "/blockjoy/protocol_data/chain\"},\"restart\":{\"always\":{\"backoff_timeout_ms\":60000,"
+        "\"backoff_base_ms\":1000,\"max_retries\":null}},\"needs\":[],\"wait_for\":[],"
+        "\"shutdown_timeout_secs\":120,\"shutdown_signal\":null,\"run_as\":null,"
+        "\"log_buffer_capacity_mb\":null,\"log_timestamp\":null,\"use_protocol_data\":true,"
+        "\"one_time\":null}\n"
+        "start_job chain\n");
     ck_assert(bvi_plugin_has(f.plugin, "init"));
     ck_assert(bvt_exists(f.config_path));
 
-    ck_assert_int_eq(bvi_fake_env_answer(f.fake, "eth_blockNumber",
-                                         "{\"status_code\":200,\"body\":\"{\\\"result\\\":\\\"0x1b4\\\"}\"}"),
-                     0);
+    ck_assert_int_eq(
+        bvi_fake_env_answer(f.fake, "eth_blockNumber",
+                            "{\"status_code\":200,\"body\":\"{\\\"result\\\":\\\"0x1b4\\\"}\"}"),
+        0);
     ck_assert_str_eq(query(&f, "height"), "436");
     ck_assert_uint_eq(f.value.number, 436);
-    ck_assert_int_eq(bvi_fake_env_answer(f.fake, "eth_syncing",
-                                         "{\"status_code\":200,\"body\":\"{\\\"result\\\":false}\"}"),
-                     0);
-    ck_assert_str_eq(query(&f, "protocol_status"), "{\"state\":\"broadcasting\",\"health\":\"healthy\"}");
-    ck_assert_int_eq(f.value.health, BVI_HEALTH_HEALTHY);
     ck_assert_int_eq(
-        bvi_fake_env_answer(f.fake, "eth_syncing", "{\"status_code\":200,\"body\":\"{\\\"result\\\":{}}\"}"), 0);
-    ck_assert_str_eq(query(&f, "protocol_status"), "{\"state\":\"syncing\",\"health\":\"neutral\"}");
+        bvi_fake_env_answer(f.fake, "eth_syncing",
+                            "{\"status_code\":200,\"body\":\"{\\\"result\\\":false}\"}"),
+        0);
+    ck_assert_str_eq(query(&f, "protocol_status"),
+                     "{\"state\":\"broadcasting\",\"health\":\"healthy\"}");
+    ck_assert_int_eq(f.value.health, BVI_HEALTH_HEALTHY);
+    ck_assert_int_eq(bvi_fake_env_answer(f.fake, "eth_syncing",
+                                         "{\"status_code\":200,\"body\":\"{\\\"result\\\":{}}\"}"),
+                     0);
+    ck_assert_str_eq(query(&f, "protocol_status"),
+                     "{\"state\":\"syncing\",\"health\":\"neutral\"}");
     stop(&f);
 }
 END_TEST
@@ -239,8 +252,8 @@ static const struct {
     const char *journal; /* NULL: whatever */
     bool fails;          /* with result somewhere in the error */
 } functions[] = {
-    { "fn f() { run_sh(\"ls\").unwrap() }", "run_sh", "{\"exit_code\":0,\"stdout\":\"a b\",\"stderr\":\"\"}", "a b",
-      "run_sh ls\n" },
+    { "fn f() { run_sh(\"ls\").unwrap() }", "run_sh",
+      "{\"exit_code\":0,\"stdout\":\"a b\",\"stderr\":\"\"}", "a b", "run_sh ls\n" },
     { "fn f() { try { run_sh(\"ls\", 3).unwrap() } catch (e) { return e; } }", "run_sh",
       "{\"exit_code\":7,\"stdout\":\"\",\"stderr\":\"no\"}", "unexpected exit_code: 7", NULL },
     { "fn f() { let r = run_sh(\"ls\"); `${r.exit_code} ${r.stdout} ${r.stderr}` }", "run_sh",
@@ -258,74 +271,100 @@ static const struct {
       "{\"status_code\":201,\"body\":\"{\\\"a\\\":\\\"x\\\"}\"}", "x", NULL },
     { "fn f() { let r = run_rest(#{url: \"u\"}); `${r.status_code} ${r.body}` }", "run_rest",
       "{\"status_code\":500,\"body\":\"oops\"}", "500 oops", NULL },
-    { "fn f() { try { run_rest(#{url: \"u\"}).expect(200) } catch { return \"bad\"; } }", "run_rest",
-      "{\"status_code\":200,\"body\":\"[1]\"}", "bad", NULL },
+    { "fn f() { try { run_rest(#{url: \"u\"}).expect(200) } catch { return \"bad\"; } }",
+      "run_rest", "{\"status_code\":200,\"body\":\"[1]\"}", "bad", NULL },
     { "fn f() { run_rest(#{url: \"u\", headers: #{A: \"1\"}}); \"\" }", NULL, NULL, "",
       "run_rest {\"url\":\"u\",\"headers\":[[\"A\",\"1\"]]}\n" },
-    { "fn f() { run_jrpc(#{host: \"h\", method: \"m\", params: [1, \"a\"], headers: [[\"A\", \"1\"], [\"a\", \"2\"]]}); \"\" }",
+    { "fn f() { run_jrpc(#{host: \"h\", method: \"m\", params: [1, \"a\"], headers: [[\"A\", "
+      "\"1\"], [\"a\", \"2\"]]}); \"\" }",
       NULL, NULL, "",
-      "run_jrpc {\"host\":\"h\",\"method\":\"m\",\"params\":[1,\"a\"],\"headers\":[[\"a\",\"2\"]]}\n" },
+      "run_jrpc "
+      "{\"host\":\"h\",\"method\":\"m\",\"params\":[1,\"a\"],\"headers\":[[\"a\",\"2\"]]}\n" },
     { "fn f() { run_jrpc(#{host: \"h\", method: \"m\", params: ()}, 5); \"\" }", NULL, NULL, "",
       "run_jrpc {\"host\":\"h\",\"method\":\"m\",\"headers\":[]}\n" },
-    { "fn f() { try { run_jrpc(#{host: \"h\", method: \"m\", params: 7}) } catch (e) { return e; } }", NULL, NULL,
-      "unsupported jrpc params type", "" },
+    { "fn f() { try { run_jrpc(#{host: \"h\", method: \"m\", params: 7}) } catch (e) { return e; } "
+      "}",
+      NULL, NULL, "unsupported jrpc params type", "" },
     { "fn f() { try { run_rest(#{url: \"h\", headers: 7}) } catch (e) { return e; } }", NULL, NULL,
       "unsupported jrpc headers type", "" },
-    { "fn f() { try { run_rest(#{url: \"h\", headers: [[\"a\"]]}) } catch (e) { return e; } }", NULL, NULL,
-      "Syntax error: invalid length 1, expected a tuple of size 2", "" },
-    { "fn f() { try { run_rest(#{}) } catch (e) { return e; } }", NULL, NULL, "Syntax error: missing field `url`", "" },
-    { "fn f() { run_graphql(#{url: \"http://x?a=1\", query: \"{ a }\", variables: #{b: 1}, operation_name: \"o\"}); \"\" }",
+    { "fn f() { try { run_rest(#{url: \"h\", headers: [[\"a\"]]}) } catch (e) { return e; } }",
+      NULL, NULL, "Syntax error: invalid length 1, expected a tuple of size 2", "" },
+    { "fn f() { try { run_rest(#{}) } catch (e) { return e; } }", NULL, NULL,
+      "Syntax error: missing field `url`", "" },
+    { "fn f() { run_graphql(#{url: \"http://x?a=1\", query: \"{ a }\", variables: #{b: 1}, "
+      "operation_name: \"o\"}); \"\" }",
       NULL, NULL, "",
-      "run_rest {\"url\":\"http://x?a=1&query=%7B%20a%20%7D&variables=%7B%22b%22%3A1%7D&operationName=o\","
-      "\"headers\":[[\"Content-Type\",\"application/json\"],[\"Accept\",\"application/json\"]]}\n" },
-    { "fn f() { file_write(\"/a\", \"text\".to_blob()); file_read(\"/a\").as_string() }", NULL, NULL, "text",
-      "file_write /a text\nfile_read /a\n" },
-    { "fn f() { try { file_read(\"/b\") } catch (e) { return e; } }", NULL, NULL, "there is no such thing", NULL },
+      "run_rest "
+      "{\"url\":\"http://x?a=1&query=%7B%20a%20%7D&variables=%7B%22b%22%3A1%7D&operationName=o\","
+      "\"headers\":[[\"Content-Type\",\"application/json\"],[\"Accept\",\"application/"
+      "json\"]]}\n" },
+    { "fn f() { file_write(\"/a\", \"text\".to_blob()); file_read(\"/a\").as_string() }", NULL,
+      NULL, "text", "file_write /a text\nfile_read /a\n" },
+    { "fn f() { try { file_read(\"/b\") } catch (e) { return e; } }", NULL, NULL,
+      "there is no such thing", NULL },
     { "fn f() { render_template(\"/t\", \"/d\", #{a: 'c', b: 1.5}); \"\" }", NULL, NULL, "",
       "render_template /t /d {\"a\":\"c\",\"b\":1.5}\n" },
-    { "fn f() { put_secret(\"k\", \"v\".to_blob()); get_secret(\"k\").as_string() }", NULL, NULL, "v",
-      "put_secret k\nget_secret k\n" },
-    { "fn f() { try { get_secret(\"k\") } catch (e) { return if e == \"not_found\" { \"yes\" } else { e }; } }", NULL,
-      NULL, "yes", NULL },
+    { "fn f() { put_secret(\"k\", \"v\".to_blob()); get_secret(\"k\").as_string() }", NULL, NULL,
+      "v", "put_secret k\nget_secret k\n" },
+    { "fn f() { try { get_secret(\"k\") } catch (e) { return if e == \"not_found\" { \"yes\" } "
+      "else { e }; } }",
+      NULL, NULL, "yes", NULL },
     { "fn f() { save_data(\"d\"); load_data() }", NULL, NULL, "d", "save_data d\nload_data\n" },
-    { "fn f() { try { load_data() } catch (e) { return e; } }", NULL, NULL, "no data was saved", NULL },
-    { "fn f() { node_env().node_name + node_params().len().to_string() + type_of(node_params()[\"none\"]) }", NULL,
-      NULL, "node_name0()", "" },
-    { "fn f() { let e = node_env(); e.node_name = 7; node_env().node_name }", NULL, NULL, "node_name", "" },
-    { "fn f() { info(\"i\"); warn(\"w\"); error(\"e\"); print(1); debug(\"d\"); \"\" }", NULL, NULL, "",
-      "log info i\nlog warn w\nlog error e\nlog info 1\nlog debug \"d\"\n" },
-    { "fn f() { add_task(\"n\", \"@daily\", \"g\"); add_task(\"n\", \"0 0 * * * *\", \"g\", \"p\"); delete_task(\"n\"); \"\" }",
+    { "fn f() { try { load_data() } catch (e) { return e; } }", NULL, NULL, "no data was saved",
+      NULL },
+    { "fn f() { node_env().node_name + node_params().len().to_string() + "
+      "type_of(node_params()[\"none\"]) }",
+      NULL, NULL, "node_name0()", "" },
+    { "fn f() { let e = node_env(); e.node_name = 7; node_env().node_name }", NULL, NULL,
+      "node_name", "" },
+    { "fn f() { info(\"i\"); warn(\"w\"); error(\"e\"); print(1); debug(\"d\"); \"\" }", NULL, NULL,
+      "", "log info i\nlog warn w\nlog error e\nlog info 1\nlog debug \"d\"\n" },
+    { "fn f() { add_task(\"n\", \"@daily\", \"g\"); add_task(\"n\", \"0 0 * * * *\", \"g\", "
+      "\"p\"); delete_task(\"n\"); \"\" }",
       NULL, NULL, "", "add_task n '@daily' g ''\nadd_task n '0 0 * * * *' g 'p'\ndelete_task n\n" },
-    { "fn f() { try { add_task(\"n\", \"* * * * *\", \"g\") } catch (e) { return e; } }", NULL, NULL,
-      "schedule '* * * * *': 5 fields; write 'sec min hour day-of-month month day-of-week [year]'", "" },
-    { "fn f() { parse_hex(\"0xff\").to_string() + sanitize_sh_param(\"a b\") }", NULL, NULL, "255\"a b\"", "" },
-    { "fn f() { try { parse_hex(\"x\") } catch (e) { return e; } }", NULL, NULL, "invalid digit found in string", "" },
+    { "fn f() { try { add_task(\"n\", \"* * * * *\", \"g\") } catch (e) { return e; } }", NULL,
+      NULL,
+      "schedule '* * * * *': 5 fields; write 'sec min hour day-of-month month day-of-week [year]'",
+      "" },
+    { "fn f() { parse_hex(\"0xff\").to_string() + sanitize_sh_param(\"a b\") }", NULL, NULL,
+      "255\"a b\"", "" },
+    { "fn f() { try { parse_hex(\"x\") } catch (e) { return e; } }", NULL, NULL,
+      "invalid digit found in string", "" },
     { "fn f() { `${system_time()} ${parse_rfc3339(\"1970-01-01T00:00:07Z\")} "
-      "${parse_time(\"1970-01-01 00:00:08 Z\", \"%F %T %z\")} ${parse_rfc2822(\"1 Jan 1970 00:00:09 GMT\")}` }",
+      "${parse_time(\"1970-01-01 00:00:08 Z\", \"%F %T %z\")} ${parse_rfc2822(\"1 Jan 1970 "
+      "00:00:09 GMT\")}` }",
       NULL, NULL, "1704067200 7 8 9", "" },
     { "fn f() { parse_json(`{\"a\":[1,2.5,null]}`).a.len().to_string() }", NULL, NULL, "3", "" },
-    { "fn f() { try { parse_json(`{\"a\":1+2}`) } catch (e) { return \"caught\"; } }", NULL, NULL, "caught", "" },
-    { "fn f() { start_job(\" j \", #{job_type: #{run_sh: \"x\"}, restart: \"never\"}); job_status(\"j\") }", NULL,
-      NULL, "running", NULL },
-    { "fn f() { create_job(\"j\", #{job_type: #{run_sh: \"x\"}, restart: \"never\"}); stop_job(\"j\"); "
-      "job_info(\"j\").status + get_jobs().keys()[0] }", NULL, NULL, "stoppedj", NULL },
-    { "fn f() { try { start_job(\"j\") } catch (e) { return e; } }", NULL, NULL, "unknown job", NULL },
-    { "fn f() { try { start_job(\"j\", #{job_type: #{run_sh: \"x\"}, restart: \"never\"}) } catch (e) { return e; } }",
+    { "fn f() { try { parse_json(`{\"a\":1+2}`) } catch (e) { return \"caught\"; } }", NULL, NULL,
+      "caught", "" },
+    { "fn f() { start_job(\" j \", #{job_type: #{run_sh: \"x\"}, restart: \"never\"}); "
+      "job_status(\"j\") }",
+      NULL, NULL, "running", NULL },
+    { "fn f() { create_job(\"j\", #{job_type: #{run_sh: \"x\"}, restart: \"never\"}); "
+      "stop_job(\"j\"); "
+      "job_info(\"j\").status + get_jobs().keys()[0] }",
+      NULL, NULL, "stoppedj", NULL },
+    { "fn f() { try { start_job(\"j\") } catch (e) { return e; } }", NULL, NULL, "unknown job",
+      NULL },
+    { "fn f() { try { start_job(\"j\", #{job_type: #{run_sh: \"x\"}, restart: \"never\"}) } catch "
+      "(e) { return e; } }",
       "start_job", NULL, "cannot start job 'j': refused", NULL },
     { "fn f() { try { create_job(\" \", #{}) } catch (e) { return e; } }", NULL, NULL,
       "empty job name is not allowed", "" },
-    { "fn f() { try { create_job(\"j\", #{job_type: #{run_sh: \"x\"}}) } catch (e) { return e; } }", NULL, NULL,
-      "Syntax error: missing field `restart`", "" },
-    { "fn f() { try { create_job(\"j\", #{job_type: #{run_sh: 1}, restart: \"never\"}) } catch (e) { return e; } }",
+    { "fn f() { try { create_job(\"j\", #{job_type: #{run_sh: \"x\"}}) } catch (e) { return e; } }",
+      NULL, NULL, "Syntax error: missing field `restart`", "" },
+    { "fn f() { try { create_job(\"j\", #{job_type: #{run_sh: 1}, restart: \"never\"}) } catch (e) "
+      "{ return e; } }",
       NULL, NULL, "job_type: run_sh: Output type incorrect: i64 (expecting String)", "" },
-    { "fn f() { job_status(\"j\") }", "job_info", "{\"status\":{\"finished\":{\"exit_code\":0,\"message\":\"\"}}}",
-      "finished", NULL },
-    { "fn f() { 7 }", NULL, NULL, "Rhai function 'f' returned error: Output type incorrect: i64 (expecting string)",
-      "", true },
+    { "fn f() { job_status(\"j\") }", "job_info",
+      "{\"status\":{\"finished\":{\"exit_code\":0,\"message\":\"\"}}}", "finished", NULL },
+    { "fn f() { 7 }", NULL, NULL,
+      "Rhai function 'f' returned error: Output type incorrect: i64 (expecting string)", "", true },
     { "fn f() { throw \"oops\"; }", NULL, NULL, "oops", NULL, true },
     { "fn f() { default_init(); }", NULL, NULL, "Missing plugin_config function", NULL, true },
     { "fn f() { file_read(\"/b\") }", NULL, NULL, "there is no such thing", NULL, true },
-    { "fn g() { throw \"x\"; } fn f() { try { g() } catch (e) { return e; } }", NULL, NULL, "x", NULL },
+    { "fn g() { throw \"x\"; } fn f() { try { g() } catch (e) { return e; } }", NULL, NULL, "x",
+      NULL },
 };
 
 START_TEST(serves_scripts)
@@ -341,7 +380,8 @@ START_TEST(serves_scripts)
     result = call(&f, "f", "");
     ck_assert_msg((f.code != 0) == functions[_i].fails, "%s: %s", functions[_i].script, result);
     if (f.code)
-        ck_assert_msg(strstr(result, functions[_i].result) != NULL, "%s: %s", functions[_i].script, result);
+        ck_assert_msg(strstr(result, functions[_i].result) != NULL, "%s: %s", functions[_i].script,
+                      result);
     else
         ck_assert_str_eq(result, functions[_i].result);
     if (functions[_i].journal)
@@ -359,9 +399,11 @@ static const struct {
     int code;
 } typed[] = {
     { "fn height() { 7 }", "height", "7", 0 },
-    { "fn height() { -7 }", "height", "out of range integral type conversion attempted", BV_E_FORMAT },
+    { "fn height() { -7 }", "height", "out of range integral type conversion attempted",
+      BV_E_FORMAT },
     { "fn height() { 7.0 }", "height", "Output type incorrect: f64 (expecting i64)", BV_E_FORMAT },
-    { "fn height() { throw \"no\"; }", "height", "Rhai function 'height' returned error", BV_E_REMOTE },
+    { "fn height() { throw \"no\"; }", "height", "Rhai function 'height' returned error",
+      BV_E_REMOTE },
     { "fn name() { \"n\" }", "name", "n", 0 },
     { "fn name() { }", "name", "Output type incorrect: () (expecting string)", BV_E_FORMAT },
     { "fn consensus() { true }", "consensus", "true", 0 },
@@ -372,9 +414,10 @@ static const struct {
     { "fn jailed() { \"yes\" }", "jailed", "neither", BV_E_FORMAT },
     { "fn protocol_status() { #{state: \"s\", health: \"unhealthy\", more: 1} }", "protocol_status",
       "{\"state\":\"s\",\"health\":\"unhealthy\"}", 0 },
-    { "fn protocol_status() { #{state: \"s\"} }", "protocol_status", "missing field `health`", BV_E_FORMAT },
-    { "fn protocol_status() { #{state: \"s\", health: \"fine\"} }", "protocol_status", "unknown variant `fine`",
+    { "fn protocol_status() { #{state: \"s\"} }", "protocol_status", "missing field `health`",
       BV_E_FORMAT },
+    { "fn protocol_status() { #{state: \"s\", health: \"fine\"} }", "protocol_status",
+      "unknown variant `fine`", BV_E_FORMAT },
     { "fn protocol_status() { 7 }", "protocol_status", "expecting Map", BV_E_FORMAT },
     { "", "protocol_status", "protocol_status", BV_E_NOT_FOUND },
 };
@@ -396,7 +439,8 @@ START_TEST(finds_custom_functions)
     fixture f;
     const bvi_strv *names;
 
-    start_with(&f, "fn one(a) { \"one:\" + a } fn none() { \"none\" } fn both() { \"0\" } fn both(a) { \"1\" + a }\n"
+    start_with(&f, "fn one(a) { \"one:\" + a } fn none() { \"none\" } fn both() { \"0\" } fn "
+                   "both(a) { \"1\" + a }\n"
                    "fn two(a, b) { \"two\" } private fn hidden() { \"h\" } fn apr() { \"1\" }");
     ck_assert_str_eq(call(&f, "one", "x"), "one:x");
     ck_assert_str_eq(call(&f, "one", ""), "one:");
@@ -423,12 +467,16 @@ START_TEST(derives_status_from_jobs)
     start_with(&f, CONFIG "fn protocol_status() { #{state: \"script\", health: \"healthy\"} }");
     (void)call(&f, "init", NULL);
     ck_assert_str_eq(query(&f, "protocol_status"), "{\"state\":\"script\",\"health\":\"healthy\"}");
-    ck_assert_int_eq(bvi_fake_env_set_job(f.fake, "chain", "{\"pending\":{\"waiting_for\":[]}}"), 0);
-    ck_assert_str_eq(query(&f, "protocol_status"), "{\"state\":\"starting\",\"health\":\"neutral\"}");
+    ck_assert_int_eq(bvi_fake_env_set_job(f.fake, "chain", "{\"pending\":{\"waiting_for\":[]}}"),
+                     0);
+    ck_assert_str_eq(query(&f, "protocol_status"),
+                     "{\"state\":\"starting\",\"health\":\"neutral\"}");
     ck_assert_int_eq(bvi_fake_env_set_job(f.fake, "download", "\"running\""), 0);
-    ck_assert_str_eq(query(&f, "protocol_status"), "{\"state\":\"downloading\",\"health\":\"neutral\"}");
+    ck_assert_str_eq(query(&f, "protocol_status"),
+                     "{\"state\":\"downloading\",\"health\":\"neutral\"}");
     ck_assert_int_eq(bvi_fake_env_set_job(f.fake, "upload", "\"running\""), 0);
-    ck_assert_str_eq(query(&f, "protocol_status"), "{\"state\":\"uploading\",\"health\":\"neutral\"}");
+    ck_assert_str_eq(query(&f, "protocol_status"),
+                     "{\"state\":\"uploading\",\"health\":\"neutral\"}");
     ck_assert_int_eq(bvi_fake_env_fail(f.fake, "get_jobs", BV_E_REMOTE, "gone"), 0);
     ck_assert_str_eq(query(&f, "protocol_status"), "cannot list the jobs: gone");
     stop(&f);
@@ -458,12 +506,17 @@ START_TEST(a_failing_init_says_which_step)
 {
     fixture f;
 
-    start_with(&f, "fn plugin_config() {#{ init: #{ commands: [\"false\"], jobs: [] }, " SERVICES " }}");
-    ck_assert_int_eq(bvi_fake_env_answer(f.fake, "run_sh", "{\"exit_code\":1,\"stdout\":\"o\",\"stderr\":\"e\"}"), 0);
+    start_with(&f, "fn plugin_config() {#{ init: #{ commands: [\"false\"], jobs: [] }, " SERVICES
+                   " }}");
+    ck_assert_int_eq(bvi_fake_env_answer(f.fake, "run_sh",
+                                         "{\"exit_code\":1,\"stdout\":\"o\",\"stderr\":\"e\"}"),
+                     0);
     (void)call(&f, "init", NULL);
     ck_assert_int_eq(f.code, BV_E_REMOTE);
-    ck_assert_str_eq(f.last, "init command 'false' failed with exit_code: ShResponse { exit_code: 1, stdout: \"o\", "
-                             "stderr: \"e\" }");
+    ck_assert_str_eq(
+        f.last,
+        "init command 'false' failed with exit_code: ShResponse { exit_code: 1, stdout: \"o\", "
+        "stderr: \"e\" }");
     ck_assert(!journal_has(&f, "create_job"));
     stop(&f);
 }
@@ -473,7 +526,8 @@ START_TEST(a_failing_upload_starts_services_again)
 {
     fixture f;
 
-    start_with(&f, "fn plugin_config() {#{ pre_upload: #{ commands: [\"false\"] }, " SERVICES " }}");
+    start_with(&f,
+               "fn plugin_config() {#{ pre_upload: #{ commands: [\"false\"] }, " SERVICES " }}");
     (void)call(&f, "init", NULL);
     bvi_fake_env_clear_journal(f.fake);
     ck_assert_int_eq(bvi_fake_env_fail(f.fake, "run_sh false", BV_E_REMOTE, "broken"), 0);
@@ -491,21 +545,25 @@ START_TEST(bad_configurations_are_explained)
 
     start_with(&f, "fn plugin_config() {#{ services: [#{ name: \"a\" }] }}");
     (void)call(&f, "init", NULL);
-    ck_assert_str_eq(f.last, "Invalid Rhai script - failed to deserialize plugin_config: services: item 0: "
-                             "Syntax error: missing field `run_sh`");
+    ck_assert_str_eq(f.last,
+                     "Invalid Rhai script - failed to deserialize plugin_config: services: item 0: "
+                     "Syntax error: missing field `run_sh`");
     ck_assert(!bvt_exists(f.config_path));
     stop(&f);
 }
 END_TEST
 
-/* A script's top level runs before each call; a secret fetched there must not cost a request each time. */
+/* A script's top level runs before each call; a secret fetched there must not cost a request each
+ * time. */
 START_TEST(queries_share_secrets_for_a_while)
 {
     static const char line[] = "get_secret k\n";
     fixture f;
 
-    start_with(&f, "const K = get_secret(\"k\").as_string(); fn name() { global::K } fn f() { global::K }\n"
-                   "fn set() { put_secret(\"k\", \"w\".to_blob()); \"\" }");
+    start_with(
+        &f,
+        "const K = get_secret(\"k\").as_string(); fn name() { global::K } fn f() { global::K }\n"
+        "fn set() { put_secret(\"k\", \"w\".to_blob()); \"\" }");
     ck_assert_int_eq(bvi_fake_env_set_secret(f.fake, "k", "v"), 0);
     ck_assert_str_eq(query(&f, "name"), "v");
     ck_assert_str_eq(query(&f, "name"), "v");
@@ -529,7 +587,8 @@ START_TEST(reload_evaluates_again)
     fixture f;
     bv_error *err = NULL;
 
-    start_with(&f, "fn plugin_config() {#{ services: [#{ name: node_params().n, run_sh: \"x\" }], unknwon: 1 }}");
+    start_with(&f, "fn plugin_config() {#{ services: [#{ name: node_params().n, run_sh: \"x\" }], "
+                   "unknwon: 1 }}");
     bvi_fake_env_set_params(f.fake, bvi_json_new_object());
     (void)call(&f, "init", NULL);
     ck_assert_int_ne(f.code, 0); /* n is () */
@@ -557,7 +616,9 @@ static const struct {
 } hostile[] = {
     { "fn f() { loop { } }", BV_E_LIMIT, "operations" },
     { "fn f() { let x = \"aaaaaaaaaaaaaaaa\"; loop { x += x; } }", 0, "" },
-    { "fn f() { let x = []; loop { x.push(\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\" + x.len()); } }", 0, "" },
+    { "fn f() { let x = []; loop { x.push(\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\" + "
+      "x.len()); } }",
+      0, "" },
     { "fn f() { let x = []; loop { x = [x, x]; } }", 0, "" },
     { "fn f() { f() }", BV_E_LIMIT, "Stack overflow" },
     { "fn f() { try { loop { } } catch { return \"no\"; } }", BV_E_LIMIT, "operations" },
@@ -575,7 +636,8 @@ START_TEST(ends_hostile_plugins)
     write_script("main.rhai", hostile[_i].script);
     bvt_assert_ok(load(&f, &err), err);
     (void)call(&f, "f", "");
-    ck_assert_msg(f.code == hostile[_i].code || (!hostile[_i].code && (f.code == BV_E_LIMIT || f.code == BV_E_NOMEM)),
+    ck_assert_msg(f.code == hostile[_i].code ||
+                      (!hostile[_i].code && (f.code == BV_E_LIMIT || f.code == BV_E_NOMEM)),
                   "%d: %s", f.code, f.last);
     ck_assert_msg(strstr(f.last, hostile[_i].says) != NULL, "%s", f.last);
     /* The plugin is still there. */
@@ -673,7 +735,9 @@ START_TEST(calls_wait_for_each_other_and_can_be_cancelled)
     f.limits.queue = 2;
     ck_assert_int_eq(bvi_fake_env_hold(f.fake, "stop_job"), 0);
     for (int i = 0; i < 3; i++)
-        bvt_assert_ok(bvi_plugin_call(f.plugin, "f", bvt_format("%d", i), 0, on_done, &f, &ops[i], &err), err);
+        bvt_assert_ok(
+            bvi_plugin_call(f.plugin, "f", bvt_format("%d", i), 0, on_done, &f, &ops[i], &err),
+            err);
     for (int i = 0; i < 20; i++)
         (void)bv_ctx_dispatch(f.ctx, 0);
     ck_assert_uint_eq(bvi_fake_env_held(f.fake), 1);
@@ -854,7 +918,8 @@ END_TEST
 
 START_TEST(survives_every_failed_allocation)
 {
-    write_script("main.rhai", CONFIG "fn f() { run_sh(\"x\").unwrap() + run_rest(#{url: \"u\"}).body }");
+    write_script("main.rhai",
+                 CONFIG "fn f() { run_sh(\"x\").unwrap() + run_rest(#{url: \"u\"}).body }");
     bvt_for_each_failed_allocation(n) {
         bv_ctx_opts opts = BV_CTX_OPTS_INIT;
         fixture f = { .limits = BVI_PLUGIN_LIMITS_INIT };
@@ -882,15 +947,16 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("plugin/plugin", bvt_test(runs_the_skeleton), bvt_test(reads_its_configuration_back),
-         bvt_loop(serves_scripts, functions), bvt_loop(checks_types, typed), bvt_test(finds_custom_functions),
-         bvt_test(derives_status_from_jobs), bvt_test(a_custom_init_can_use_the_built_in_one),
-         bvt_test(a_failing_init_says_which_step), bvt_test(a_failing_upload_starts_services_again),
+         bvt_loop(serves_scripts, functions), bvt_loop(checks_types, typed),
+         bvt_test(finds_custom_functions), bvt_test(derives_status_from_jobs),
+         bvt_test(a_custom_init_can_use_the_built_in_one), bvt_test(a_failing_init_says_which_step),
+         bvt_test(a_failing_upload_starts_services_again),
          bvt_test(bad_configurations_are_explained), bvt_test(queries_share_secrets_for_a_while),
-         bvt_test(reload_evaluates_again),
-         bvt_loop(ends_hostile_plugins, hostile), bvt_test(a_loop_does_not_hold_the_loop_up),
-         bvt_test(the_deadline_covers_waiting), bvt_test(a_silent_node_is_an_error_scripts_can_catch),
-         bvt_test(answers_may_come_later), bvt_test(calls_wait_for_each_other_and_can_be_cancelled),
-         bvt_test(a_full_queue_is_busy), bvt_test(may_be_freed_in_a_callback),
-         bvt_test(may_be_freed_by_its_environment), bvt_test(refuses_what_is_not_a_script),
-         bvt_loop(imports_stay_inside, imports), bvt_test(the_directory_itself_may_not_be_a_link),
+         bvt_test(reload_evaluates_again), bvt_loop(ends_hostile_plugins, hostile),
+         bvt_test(a_loop_does_not_hold_the_loop_up), bvt_test(the_deadline_covers_waiting),
+         bvt_test(a_silent_node_is_an_error_scripts_can_catch), bvt_test(answers_may_come_later),
+         bvt_test(calls_wait_for_each_other_and_can_be_cancelled), bvt_test(a_full_queue_is_busy),
+         bvt_test(may_be_freed_in_a_callback), bvt_test(may_be_freed_by_its_environment),
+         bvt_test(refuses_what_is_not_a_script), bvt_loop(imports_stay_inside, imports),
+         bvt_test(the_directory_itself_may_not_be_a_link),
          bvt_test(survives_every_failed_allocation))

@@ -1,4 +1,5 @@
-/* Cron expressions: what is understood, what is refused and how, and when the next occurrence is. */
+/* Cron expressions: what is understood, what is refused and how, and when the next occurrence is.
+ */
 #include <stdlib.h>
 #include <time.h>
 
@@ -23,8 +24,9 @@ static const struct {
     { "UTC", "5-9/2 * * * * *", "2024-01-31T10:00:05Z", "2024-01-31T10:00:07Z" },
     { "UTC", "0 30 9-17 ? * MON-FRI", "2024-02-02T17:30:00Z", "2024-02-05T09:30:00Z" },
     { "UTC", "0 0 12 * jan,March Tues", "2024-01-30T12:00:00Z", "2024-03-05T12:00:00Z" },
-    { "UTC", "0 0 0 13 * 6 *", "2024-01-01T00:00:00Z", "2024-09-13T00:00:00Z" },  /* both days must match */
-    { "UTC", "0 0 0 * * 1", "2024-01-31T10:00:00Z", "2024-02-04T00:00:00Z" },     /* Sunday is 1 */
+    { "UTC", "0 0 0 13 * 6 *", "2024-01-01T00:00:00Z",
+      "2024-09-13T00:00:00Z" }, /* both days must match */
+    { "UTC", "0 0 0 * * 1", "2024-01-31T10:00:00Z", "2024-02-04T00:00:00Z" }, /* Sunday is 1 */
     { "UTC", "@weekly", "2024-01-31T10:00:00Z", "2024-02-04T00:00:00Z" },
     { "UTC", "@yearly", "2024-01-31T10:00:00Z", "2025-01-01T00:00:00Z" },
     { "UTC", "@monthly", "2024-01-31T10:00:00Z", "2024-02-01T00:00:00Z" },

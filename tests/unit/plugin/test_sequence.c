@@ -4,9 +4,11 @@
 #include "plugin/sequence.h"
 
 static const char *const kinds[] = {
-    [BVI_ACTION_STOP_ALL] = "stop-all",     [BVI_ACTION_STOP_JOB] = "stop",     [BVI_ACTION_CREATE_JOB] = "create",
-    [BVI_ACTION_START_JOB] = "start",       [BVI_ACTION_RENDER] = "render",     [BVI_ACTION_COMMAND] = "run",
-    [BVI_ACTION_ADD_TASK] = "task",         [BVI_ACTION_ASK_STAMP] = "stamp?",  [BVI_ACTION_ASK_ARCHIVE] = "archive?",
+    [BVI_ACTION_STOP_ALL] = "stop-all",    [BVI_ACTION_STOP_JOB] = "stop",
+    [BVI_ACTION_CREATE_JOB] = "create",    [BVI_ACTION_START_JOB] = "start",
+    [BVI_ACTION_RENDER] = "render",        [BVI_ACTION_COMMAND] = "run",
+    [BVI_ACTION_ADD_TASK] = "task",        [BVI_ACTION_ASK_STAMP] = "stamp?",
+    [BVI_ACTION_ASK_ARCHIVE] = "archive?",
 };
 
 static bvi_json *config_of(const char *text)
@@ -26,7 +28,9 @@ static void print_names(bvi_buf *out, const char *what, const bvi_json *list)
         return;
     ck_assert_int_eq(bvi_buf_printf(out, " %s(", what), 0);
     bvi_json_each(name, list)
-        ck_assert_int_eq(bvi_buf_printf(out, "%s%s", name == bvi_json_first(list) ? "" : ",", bvi_json_string(name)), 0);
+        ck_assert_int_eq(bvi_buf_printf(out, "%s%s", name == bvi_json_first(list) ? "" : ",",
+                                        bvi_json_string(name)),
+                         0);
     ck_assert_int_eq(bvi_buf_append_char(out, ')'), 0);
 }
 
@@ -35,7 +39,9 @@ static void print_action(bvi_buf *out, const bvi_action *a)
 {
     const bvi_json *type = bvi_json_find(a->doc, "job_type");
 
-    ck_assert_int_eq(bvi_buf_printf(out, "%s%s%s", kinds[a->kind], a->name ? " " : "", a->name ? a->name : ""), 0);
+    ck_assert_int_eq(
+        bvi_buf_printf(out, "%s%s%s", kinds[a->kind], a->name ? " " : "", a->name ? a->name : ""),
+        0);
     if (type) {
         ck_assert_int_eq(bvi_buf_printf(out, ":%s", bvi_json_key(bvi_json_first(type))), 0);
         print_names(out, "needs", bvi_json_find(a->doc, "needs"));
@@ -58,10 +64,14 @@ static void plan_and_print(bvi_sequence *seq, bvi_buf *out)
     }
 }
 
-#define S  "\"services\":[{\"name\":\"chain\",\"run_sh\":\"x\"},{\"name\":\"web\",\"run_sh\":\"x\",\"use_protocol_data\":false}]"
+#define S                                                                                          \
+    "\"services\":[{\"name\":\"chain\",\"run_sh\":\"x\"},{\"name\":\"web\",\"run_sh\":\"x\","      \
+    "\"use_protocol_data\":false}]"
 #define JOB(n) "{\"name\":\"" n "\",\"run_sh\":\"x\"}"
-#define INIT "\"init\":{\"commands\":[\"mkdir a\",\"mkdir b\"],\"jobs\":[" JOB("prep") "]}"
-#define POST "\"post_download\":[" JOB("unpack") ",{\"name\":\"check\",\"run_sh\":\"x\",\"needs\":[\"unpack\"]}]"
+#define INIT   "\"init\":{\"commands\":[\"mkdir a\",\"mkdir b\"],\"jobs\":[" JOB("prep") "]}"
+#define POST                                                                                       \
+    "\"post_download\":[" JOB(                                                                     \
+        "unpack") ",{\"name\":\"check\",\"run_sh\":\"x\",\"needs\":[\"unpack\"]}]"
 
 static const struct {
     const char *config;
@@ -71,39 +81,53 @@ static const struct {
     const char *actions;
 } cases[] = {
     { "{" S "}", bvi_plan_init, true, true,
-      "stop-all; stamp?; create chain:run_sh needs() wait(); start chain; create web:run_sh; start web; " },
+      "stop-all; stamp?; create chain:run_sh needs() wait(); start chain; create web:run_sh; start "
+      "web; " },
     { "{" S "}", bvi_plan_init, false, true,
       "stop-all; stamp?; archive?; create download:download needs(); start download; "
       "create chain:run_sh needs(download) wait(); start chain; create web:run_sh; start web; " },
     { "{" S "," INIT "," POST "}", bvi_plan_init, false, true,
-      "stop-all; run mkdir a; run mkdir b; create prep:run_sh needs(); start prep; stamp?; archive?; "
-      "create download:download needs(prep); start download; create unpack:run_sh needs(download); start unpack; "
+      "stop-all; run mkdir a; run mkdir b; create prep:run_sh needs(); start prep; stamp?; "
+      "archive?; "
+      "create download:download needs(prep); start download; create unpack:run_sh needs(download); "
+      "start unpack; "
       "create check:run_sh needs(unpack,download); start check; "
-      "create chain:run_sh needs(unpack,check) wait(); start chain; create web:run_sh; start web; " },
+      "create chain:run_sh needs(unpack,check) wait(); start chain; create web:run_sh; start "
+      "web; " },
     { "{" S "," INIT "," POST "}", bvi_plan_init, true, true,
       "stop-all; run mkdir a; run mkdir b; create prep:run_sh needs(); start prep; stamp?; "
       "create chain:run_sh needs(prep) wait(); start chain; create web:run_sh; start web; " },
-    { "{" S "," POST ",\"alternative_download\":{\"run_sh\":\"w\"},\"cold_init\":{\"run_sh\":\"c\"}}", bvi_plan_init,
-      false, false,
+    { "{" S "," POST
+      ",\"alternative_download\":{\"run_sh\":\"w\"},\"cold_init\":{\"run_sh\":\"c\"}}",
+      bvi_plan_init, false, false,
       "stop-all; stamp?; archive?; create download:run_sh needs(); start download; "
-      "create unpack:run_sh needs(download); start unpack; create check:run_sh needs(unpack,download); start check; "
-      "create chain:run_sh needs(unpack,check) wait(); start chain; create web:run_sh; start web; " },
+      "create unpack:run_sh needs(download); start unpack; create check:run_sh "
+      "needs(unpack,download); start check; "
+      "create chain:run_sh needs(unpack,check) wait(); start chain; create web:run_sh; start "
+      "web; " },
     { "{" S "," POST ",\"cold_init\":{\"run_sh\":\"c\"}}", bvi_plan_init, false, false,
       "stop-all; stamp?; archive?; create download:run_sh needs(); start download; "
       "create chain:run_sh needs(download) wait(); start chain; create web:run_sh; start web; " },
     { "{" S "}", bvi_plan_init, false, false,
-      "stop-all; stamp?; archive?; create chain:run_sh needs() wait(); start chain; create web:run_sh; start web; " },
-    { "{\"services\":[],\"config_files\":[{\"template\":\"t\",\"destination\":\"d\",\"params\":{}}],"
-      "\"aux_services\":[" JOB("aux") "],"
-      "\"scheduled\":[{\"name\":\"n\",\"schedule\":\"@daily\",\"function\":\"f\"}]}",
-      bvi_plan_init, true, false, "stop-all; render; create aux:run_sh; start aux; stamp?; task; " },
+      "stop-all; stamp?; archive?; create chain:run_sh needs() wait(); start chain; create "
+      "web:run_sh; start web; " },
+    { "{\"services\":[],\"config_files\":[{\"template\":\"t\",\"destination\":\"d\",\"params\":{}}]"
+      ","
+      "\"aux_services\":[" JOB(
+          "aux") "],"
+                 "\"scheduled\":[{\"name\":\"n\",\"schedule\":\"@daily\",\"function\":\"f\"}]}",
+      bvi_plan_init, true, false,
+      "stop-all; render; create aux:run_sh; start aux; stamp?; task; " },
     { "{" S "}", bvi_plan_upload, false, false,
       "stop chain; create upload:upload needs(); start upload; "
       "create chain:run_sh needs() wait(upload); start chain; " },
-    { "{" S ",\"pre_upload\":{\"commands\":[\"sync\"],\"jobs\":[" JOB("pack") "]},\"post_upload\":[" JOB("tidy") "]}",
+    { "{" S ",\"pre_upload\":{\"commands\":[\"sync\"],\"jobs\":[" JOB(
+          "pack") "]},\"post_upload\":[" JOB("tidy") "]}",
       bvi_plan_upload, false, false,
-      "stop chain; run sync; create pack:run_sh needs(); start pack; create upload:upload needs(pack); start upload; "
-      "create tidy:run_sh needs(upload); start tidy; create chain:run_sh needs() wait(tidy); start chain; " },
+      "stop chain; run sync; create pack:run_sh needs(); start pack; create upload:upload "
+      "needs(pack); start upload; "
+      "create tidy:run_sh needs(upload); start tidy; create chain:run_sh needs() wait(tidy); start "
+      "chain; " },
 };
 
 START_TEST(plans)
@@ -121,7 +145,8 @@ START_TEST(plans)
 }
 END_TEST
 
-/* After a failure the services that were stopped come back, behind the upload when that is on its way. */
+/* After a failure the services that were stopped come back, behind the upload when that is on its
+ * way. */
 static const struct {
     size_t begun;
     const char *actions;
