@@ -9,7 +9,7 @@
 
 #define FORMAT_VERSION 1
 /* A document lists the variants' keys and a few numbers. */
-#define DOCUMENT_MAX   (1024u * 1024u)
+#define DOCUMENT_MAX (1024u * 1024u)
 
 void bvi_image_free(bvi_image *image)
 {
@@ -30,10 +30,12 @@ bool bvi_image_id_valid(const char *id)
 
 bool bvi_image_name_valid(const char *name)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/:+-";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/:+-";
     size_t len = strlen(name);
 
-    return len > 0 && len <= BVI_IMAGE_NAME_MAX && strspn(name, allowed) == len && strchr("./:-+", name[0]) == NULL;
+    return len > 0 && len <= BVI_IMAGE_NAME_MAX && strspn(name, allowed) == len &&
+           strchr("./:-+", name[0]) == NULL;
 }
 
 /* ---- loading ---- */
@@ -58,7 +60,8 @@ static int read_document(const char *path, bvi_image *image, bv_error **err)
     if (r == 0)
         r = bvi_json_get_int64(root, "format", &format, err);
     if (r == 0 && format != FORMAT_VERSION)
-        return bvi_fail(err, BV_E_FORMAT, "'%s': format %lld is not known to this program", path, (long long)format);
+        return bvi_fail(err, BV_E_FORMAT, "'%s': format %lld is not known to this program", path,
+                        (long long)format);
     if (r == 0)
         r = copy_string(root, "name", &image->name, err);
     if (r == 0)
@@ -132,20 +135,23 @@ bvi_json *bvi_image_json(const bvi_image *image)
         bvi_json_put(root, "variants", variant_keys(image->meta)) < 0 ||
         bvi_json_put_int64(root, "created_at", image->created_us / 1000000) < 0 ||
         bvi_json_put_uint64(root, "size_bytes", image->size_bytes) < 0 ||
-        bvi_json_put_uint64(root, "files", image->files) < 0 || bvi_json_put_string(root, "digest", digest) < 0 ||
+        bvi_json_put_uint64(root, "files", image->files) < 0 ||
+        bvi_json_put_string(root, "digest", digest) < 0 ||
         bvi_json_put_string(root, "source", image->source) < 0)
         return NULL;
     return bvi_take(root);
 }
 
-int bvi_image_save(const bvi_image *image, const char *dir, const char *yaml, size_t yaml_len, bv_error **err)
+int bvi_image_save(const bvi_image *image, const char *dir, const char *yaml, size_t yaml_len,
+                   bv_error **err)
 {
     bvi_auto_json bvi_json *root = bvi_image_json(image);
     bvi_auto_free char *document = bvi_path_join(dir, "image.json", NULL);
     bvi_auto_free char *definition = bvi_path_join(dir, "babel.yaml", NULL);
     int r;
 
-    if (!root || !document || !definition || bvi_json_put_int64(root, "format", FORMAT_VERSION) < 0 ||
+    if (!root || !document || !definition ||
+        bvi_json_put_int64(root, "format", FORMAT_VERSION) < 0 ||
         bvi_json_put_int64(root, "created_us", image->created_us) < 0)
         return bvi_fail_nomem(err);
     r = bvi_fs_replace(definition, yaml, yaml_len, 0644, err);

@@ -32,8 +32,8 @@ int bvi_image_opt_text(const bvi_json *object, const char *key, char **ret_text,
     return bvi_image_text(object, key, ret_text, err);
 }
 
-int bvi_image_list(const bvi_json *object, const char *key, bool required, size_t max, const bvi_json **ret_list,
-                   bv_error **err)
+int bvi_image_list(const bvi_json *object, const char *key, bool required, size_t max,
+                   const bvi_json **ret_list, bv_error **err)
 {
     const bvi_json *list = bvi_json_find(object, key);
 
@@ -42,7 +42,8 @@ int bvi_image_list(const bvi_json *object, const char *key, bool required, size_
         return required ? bvi_fail(err, BV_E_FORMAT, "'%s' is missing", key) : 0;
     }
     if (bvi_json_type_of(list) != BVI_JSON_ARRAY)
-        return bvi_fail(err, BV_E_FORMAT, "'%s' must be a list, not %s", key, bvi_json_type_name(list));
+        return bvi_fail(err, BV_E_FORMAT, "'%s' must be a list, not %s", key,
+                        bvi_json_type_name(list));
     if (bvi_json_count(list) > max)
         return bvi_fail(err, BV_E_LIMIT, "'%s' has more than %zu entries", key, max);
     *ret_list = list;
@@ -52,17 +53,19 @@ int bvi_image_list(const bvi_json *object, const char *key, bool required, size_
 int bvi_image_object(const bvi_json *node, const char *what, bv_error **err)
 {
     if (bvi_json_type_of(node) != BVI_JSON_OBJECT)
-        return bvi_fail(err, BV_E_FORMAT, "%s must be a mapping, not %s", what, bvi_json_type_name(node));
+        return bvi_fail(err, BV_E_FORMAT, "%s must be a mapping, not %s", what,
+                        bvi_json_type_name(node));
     return 0;
 }
 
-int bvi_image_word(const bvi_json *object, const char *key, const char *const *words, const char **ret_word,
-                   bv_error **err)
+int bvi_image_word(const bvi_json *object, const char *key, const char *const *words,
+                   const char **ret_word, bv_error **err)
 {
     const char *text = bvi_json_string(bvi_json_find(object, key));
 
     if (!text)
-        return bvi_fail(err, BV_E_FORMAT, is_absent(object, key) ? "'%s' is missing" : "'%s' must be text", key);
+        return bvi_fail(err, BV_E_FORMAT,
+                        is_absent(object, key) ? "'%s' is missing" : "'%s' must be text", key);
     for (size_t i = 0; words[i]; i++) {
         if (strcmp(words[i], text) == 0) {
             *ret_word = words[i];
@@ -92,13 +95,15 @@ static bool take_number(const char **at)
     return true;
 }
 
-/* Identifiers separated by dots, none empty; numeric ones of a pre-release without leading zeros. */
+/* Identifiers separated by dots, none empty; numeric ones of a pre-release without leading zeros.
+ */
 static bool take_identifiers(const char **at, bool numbers_plain)
 {
     for (;;) {
         size_t len = strspn(*at, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-");
 
-        if (len == 0 || (numbers_plain && len > 1 && **at == '0' && strspn(*at, "0123456789") == len))
+        if (len == 0 ||
+            (numbers_plain && len > 1 && **at == '0' && strspn(*at, "0123456789") == len))
             return false;
         *at += len;
         if (**at != '.')
@@ -122,15 +127,19 @@ static bool is_semver(const char *at)
 
 int bvi_image_check_version(const char *version, bv_error **err)
 {
-    return is_semver(version) ? 0 : bvi_fail(err, BV_E_FORMAT, "version must be semantic, not '%s'", version);
+    return is_semver(version)
+               ? 0
+               : bvi_fail(err, BV_E_FORMAT, "version must be semantic, not '%s'", version);
 }
 
 /* ---- the rest ---- */
 
 int bvi_image_check_uri(const char *uri, bv_error **err)
 {
-    size_t scheme = strspn(uri, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
-    bool starts_well = scheme > 0 && strncmp(uri + scheme, "://", 3) == 0 && uri[scheme + 3] != '\0';
+    size_t scheme =
+        strspn(uri, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+    bool starts_well =
+        scheme > 0 && strncmp(uri + scheme, "://", 3) == 0 && uri[scheme + 3] != '\0';
     size_t len = strlen(uri);
 
     for (size_t i = 0; i < len && starts_well; i++)
@@ -155,9 +164,10 @@ int bvi_image_check_sku(const char *variant, const char *sku, bv_error **err)
     }
     if (*at == '\0' && parts == 3)
         return 0;
-    return bvi_fail(err, BV_E_FORMAT,
-                    "Invalid SKU format for variant '%s': '%s' is not three parts of A-Z and 0-9 joined by '-'",
-                    variant, sku);
+    return bvi_fail(
+        err, BV_E_FORMAT,
+        "Invalid SKU format for variant '%s': '%s' is not three parts of A-Z and 0-9 joined by '-'",
+        variant, sku);
 }
 
 bool bvi_image_is_cidr(const char *text)

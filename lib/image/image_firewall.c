@@ -1,5 +1,6 @@
 /*
- * image_firewall.c - firewall_config of babel.yaml, checked and turned into what a node's state keeps.
+ * image_firewall.c - firewall_config of babel.yaml, checked and turned into what a node's state
+ * keeps.
  */
 #include "image/image_fields.h"
 
@@ -46,7 +47,8 @@ static int read_ports(const bvi_json *rule, bvi_json *ports, bv_error **err)
         if (r < 0)
             return r;
         if (port > UINT16_MAX)
-            return bvi_fail(err, BV_E_FORMAT, "'port' %llu is above 65535", (unsigned long long)port);
+            return bvi_fail(err, BV_E_FORMAT, "'port' %llu is above 65535",
+                            (unsigned long long)port);
         if (bvi_json_add(ports, bvi_json_new_uint64(port)) < 0)
             return bvi_fail_nomem(err);
     }
@@ -54,15 +56,16 @@ static int read_ports(const bvi_json *rule, bvi_json *ports, bv_error **err)
 }
 
 /* In the order a node's state has them; ips and ports are filled by the caller. */
-static int put_rule(bvi_json *rules, const char *key, const char *const words[3], bvi_json **ret_ips,
-                    bvi_json **ret_ports)
+static int put_rule(bvi_json *rules, const char *key, const char *const words[3],
+                    bvi_json **ret_ips, bvi_json **ret_ports)
 {
     bvi_json *rule = bvi_json_new_object();
     bvi_json *ips;
     bvi_json *ports;
 
     if (bvi_json_add(rules, rule) < 0 || bvi_json_put_string(rule, "name", key) < 0 ||
-        bvi_json_put_string(rule, "action", words[0]) < 0 || bvi_json_put_string(rule, "direction", words[1]) < 0 ||
+        bvi_json_put_string(rule, "action", words[0]) < 0 ||
+        bvi_json_put_string(rule, "direction", words[1]) < 0 ||
         bvi_json_put_string(rule, "protocol", words[2]) < 0)
         return BV_E_NOMEM;
     ips = bvi_json_new_array();

@@ -1,9 +1,10 @@
 /*
  * image_import.c - bringing an image into the store.
  *
- * Three steps. cp or tar unpacks into a temporary directory, as a child of the loop. A worker then finds the definition
- * and the plugin, digests the tree, writes the documents, and renames the directory to its id: from that moment, and not
- * before, there is an image. Back on the loop it joins the list. Whatever fails leaves nothing behind.
+ * Three steps. cp or tar unpacks into a temporary directory, as a child of the loop. A worker then
+ * finds the definition and the plugin, digests the tree, writes the documents, and renames the
+ * directory to its id: from that moment, and not before, there is an image. Back on the loop it
+ * joins the list. Whatever fails leaves nothing behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,11 +32,11 @@ struct bvi_import {
     bvi_reply *reply;
     char *store_dir;
     char *source;
-    char *name;         /* wanted; NULL: from the definition */
-    char *beside;       /* the directory of a bundle that is read in place; NULL */
-    char *temporary;    /* .import-<random>, becomes <id> */
-    char *unpacked;     /* .import-<random>/unpacked: what cp or tar fills */
-    char *root;         /* .import-<random>/root */
+    char *name;      /* wanted; NULL: from the definition */
+    char *beside;    /* the directory of a bundle that is read in place; NULL */
+    char *temporary; /* .import-<random>, becomes <id> */
+    char *unpacked;  /* .import-<random>/unpacked: what cp or tar fills */
+    char *root;      /* .import-<random>/root */
     int64_t created_us;
     bool is_tar;
     bvi_child *child;
@@ -43,8 +44,8 @@ struct bvi_import {
     bvi_timer *timer;
     bvi_tree_progress progress;
     bv_error *error;
-    bvi_image *image;   /* what the worker made or found */
-    bool tidied;        /* the temporary directory is no more */
+    bvi_image *image; /* what the worker made or found */
+    bool tidied;      /* the temporary directory is no more */
 };
 
 static void import_free(bvi_import *im)
@@ -112,7 +113,8 @@ static int name_image(const bvi_import *im, bvi_image *image, bv_error **err)
 {
     image->name = im->name ? bvi_strdup(im->name)
                            : bvi_asprintf("%s/%s:%s", image->meta->protocol_key,
-                                          bvi_image_meta_variant(image->meta, NULL)->key, image->meta->version);
+                                          bvi_image_meta_variant(image->meta, NULL)->key,
+                                          image->meta->version);
     image->source = bvi_strdup(im->source);
     image->root = bvi_path_join(im->store_dir, image->id, "root", NULL);
     image->created_us = im->created_us;
@@ -248,7 +250,8 @@ static void finish(bvi_import *im)
     bv_error *err = NULL;
 
     if (!im->error && !im->store)
-        (void)bvi_fail(&im->error, BV_E_CANCELLED, "the image store was closed"); /* the error tells */
+        (void)bvi_fail(&im->error, BV_E_CANCELLED,
+                       "the image store was closed"); /* the error tells */
     if (!im->error && join_list(im, &image, &im->error) == 0)
         document = bvi_image_json(image);
     if (im->error)
@@ -277,14 +280,17 @@ static void unpacked(const bvi_child_result *result, void *data)
 
     im->child = NULL;
     if (result->cancelled) {
-        (void)bvi_fail(&im->error, BV_E_CANCELLED, "cancelled"); /* the error tells, here and below */
+        (void)bvi_fail(&im->error, BV_E_CANCELLED,
+                       "cancelled"); /* the error tells, here and below */
     } else if (result->timed_out || result->wait_status != 0) {
         bvi_auto_free char *text = bvi_child_describe(result);
 
-        (void)bvi_fail(&im->error, BV_E_IO, "%s %s", im->is_tar ? "tar" : "cp", text ? text : "failed");
+        (void)bvi_fail(&im->error, BV_E_IO, "%s %s", im->is_tar ? "tar" : "cp",
+                       text ? text : "failed");
     }
     bvi_work_init(&im->work, im->ctx, work_on_import, work_done, im);
-    bvi_work_submit(&im->work); /* also after a failure: removing what was unpacked takes its time */
+    bvi_work_submit(
+        &im->work); /* also after a failure: removing what was unpacked takes its time */
 }
 
 static void report(bvi_timer *timer, void *data)
@@ -308,11 +314,16 @@ static void report(bvi_timer *timer, void *data)
 static int start_tar(bvi_import *im, bv_error **err)
 {
     bool is_root = geteuid() == 0;
-    const char *argv[16] = { "tar", "--extract", "--force-local", "--numeric-owner", "--preserve-permissions",
+    const char *argv[16] = { "tar",
+                             "--extract",
+                             "--force-local",
+                             "--numeric-owner",
+                             "--preserve-permissions",
                              "--delay-directory-restore" };
     size_t n = 6;
 
-    /* Names that are absolute or climb are made harmless by tar itself, links to outside are made last. */
+    /* Names that are absolute or climb are made harmless by tar itself, links to outside are made
+     * last. */
     argv[n++] = is_root ? "--same-owner" : "--no-same-owner";
     if (is_root) {
         argv[n++] = "--xattrs";
@@ -323,7 +334,10 @@ static int start_tar(bvi_import *im, bv_error **err)
     argv[n++] = "--file";
     argv[n++] = im->source;
     const bvi_child_opts opts = {
-        .argv = argv, .max_output = UNPACK_OUTPUT_MAX, .timeout_us = UNPACK_TIMEOUT_US, .use_path = true,
+        .argv = argv,
+        .max_output = UNPACK_OUTPUT_MAX,
+        .timeout_us = UNPACK_TIMEOUT_US,
+        .use_path = true,
     };
 
     return bvi_child_run(im->ctx, &opts, unpacked, im, &im->child, err);
@@ -332,12 +346,17 @@ static int start_tar(bvi_import *im, bv_error **err)
 static int start_copy(bvi_import *im, bv_error **err)
 {
     bvi_auto_free char *from = bvi_path_join(im->source, im->beside ? "root/." : ".", NULL);
-    const char *argv[] = { "cp", "-a", "--reflink=auto", "--one-file-system", "--", from, im->unpacked, NULL };
+    const char *argv[] = { "cp", "-a", "--reflink=auto", "--one-file-system",
+                           "--", from, im->unpacked,     NULL };
     const bvi_child_opts opts = {
-        .argv = argv, .max_output = UNPACK_OUTPUT_MAX, .timeout_us = UNPACK_TIMEOUT_US, .use_path = true,
+        .argv = argv,
+        .max_output = UNPACK_OUTPUT_MAX,
+        .timeout_us = UNPACK_TIMEOUT_US,
+        .use_path = true,
     };
 
-    return from ? bvi_child_run(im->ctx, &opts, unpacked, im, &im->child, err) : bvi_fail_nomem(err);
+    return from ? bvi_child_run(im->ctx, &opts, unpacked, im, &im->child, err)
+                : bvi_fail_nomem(err);
 }
 
 static int inspect_source(bvi_import *im, bv_error **err)
@@ -349,9 +368,11 @@ static int inspect_source(bvi_import *im, bv_error **err)
     if (stat(im->source, &st) < 0)
         return bvi_fail_sys(err, errno, "cannot look at '%s'", im->source);
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-        return bvi_fail(err, BV_E_INVALID, "'%s' is neither a directory nor a tar file", im->source);
+        return bvi_fail(err, BV_E_INVALID, "'%s' is neither a directory nor a tar file",
+                        im->source);
     if (im->name && !bvi_image_name_valid(im->name))
-        return bvi_fail(err, BV_E_INVALID, "'%s' is not an image name (protocol/variant:version)", im->name);
+        return bvi_fail(err, BV_E_INVALID, "'%s' is not an image name (protocol/variant:version)",
+                        im->name);
     im->is_tar = S_ISREG(st.st_mode);
     if (im->is_tar || !bvi_image_is_bundle(im->source))
         return 0;
@@ -393,11 +414,13 @@ static int start_import(bvi_import *im, const char *path, const char *name, bv_e
     if (r == 0)
         r = im->is_tar ? start_tar(im, err) : start_copy(im, err);
     if (r < 0 && im->temporary)
-        (void)bvi_fs_remove_tree(im->temporary, NULL); /* nearly empty; what stays goes at the next opening */
+        (void)bvi_fs_remove_tree(im->temporary,
+                                 NULL); /* nearly empty; what stays goes at the next opening */
     return r;
 }
 
-void bvi_image_store_import(bvi_image_store *store, const char *path, const char *name, bvi_reply *reply)
+void bvi_image_store_import(bvi_image_store *store, const char *path, const char *name,
+                            bvi_reply *reply)
 {
     bvi_import *im = bvi_new0(bvi_import);
     bv_error *err = NULL;

@@ -1,6 +1,6 @@
 /*
- * image_layout.c - finding babel.yaml and the plugin. Nothing is read or written outside of the root, whatever links
- * it holds.
+ * image_layout.c - finding babel.yaml and the plugin. Nothing is read or written outside of the
+ * root, whatever links it holds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +17,8 @@
 #define PLUGIN        "main.rhai"
 #define SCRIPT_SUFFIX ".rhai"
 /* A plugin is some thousand lines. */
-#define SCRIPT_MAX    (4u * 1024u * 1024u)
-#define NAMES_MAX     10000u
+#define SCRIPT_MAX (4u * 1024u * 1024u)
+#define NAMES_MAX  10000u
 
 static bool has(const char *dir, const char *name)
 {
@@ -39,8 +39,10 @@ bool bvi_image_is_bundle(const char *dir)
     return root && bvi_fs_is_dir(root);
 }
 
-/* BV_E_NOT_FOUND when it is missing; any other failure tells about links that lead elsewhere, sizes and so on. */
-static int read_beneath(int dir_fd, const char *name, size_t max, char **ret_text, size_t *ret_len, bv_error **err)
+/* BV_E_NOT_FOUND when it is missing; any other failure tells about links that lead elsewhere, sizes
+ * and so on. */
+static int read_beneath(int dir_fd, const char *name, size_t max, char **ret_text, size_t *ret_len,
+                        bv_error **err)
 {
     bvi_auto_free char *path = NULL;
     bvi_auto_close int fd = -1;
@@ -59,7 +61,8 @@ static int read_beneath(int dir_fd, const char *name, size_t max, char **ret_tex
     return r < 0 ? bvi_wrap(err, r, "'%s'", name) : 0;
 }
 
-static int write_beneath(int root_fd, const char *name, const char *text, size_t len, bv_error **err)
+static int write_beneath(int root_fd, const char *name, const char *text, size_t len,
+                         bv_error **err)
 {
     bvi_auto_close int fd = -1;
     int r = bvi_fs_open_beneath(root_fd, name, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, err);
@@ -78,8 +81,8 @@ static int open_dir(const char *path, int *ret_fd, bv_error **err)
 
 /* ---- the definition ---- */
 
-static int find_definition(int root_fd, int beside_fd, char **ret_yaml, size_t *ret_len, bool *ret_in_place,
-                           bv_error **err)
+static int find_definition(int root_fd, int beside_fd, char **ret_yaml, size_t *ret_len,
+                           bool *ret_in_place, bv_error **err)
 {
     const struct {
         int dir_fd;
@@ -97,14 +100,16 @@ static int find_definition(int root_fd, int beside_fd, char **ret_yaml, size_t *
 
         if (places[i].dir_fd < 0)
             continue;
-        r = read_beneath(places[i].dir_fd, places[i].name, BVI_YAML_BYTES_MAX, ret_yaml, ret_len, &why);
+        r = read_beneath(places[i].dir_fd, places[i].name, BVI_YAML_BYTES_MAX, ret_yaml, ret_len,
+                         &why);
         if (r != BV_E_NOT_FOUND) {
             *ret_in_place = places[i].in_place;
             return bvi_error_move(err, bvi_take(why));
         }
     }
     return bvi_fail(err, BV_E_FORMAT,
-                    "not an image: it has no " DEFINITION " in " BABEL_DIR ", at its top, or beside root/");
+                    "not an image: it has no " DEFINITION " in " BABEL_DIR
+                    ", at its top, or beside root/");
 }
 
 /* ---- the plugin ---- */
@@ -142,11 +147,13 @@ static int copy_scripts(const char *dir, int dir_fd, int root_fd, bv_error **err
     return r;
 }
 
-static int have_plugin(const char *root, int root_fd, const char *beside, int beside_fd, bv_error **err)
+static int have_plugin(const char *root, int root_fd, const char *beside, int beside_fd,
+                       bv_error **err)
 {
     bvi_auto_close int fd = -1;
     bvi_auto_error bv_error *why = NULL;
-    int r = bvi_fs_open_beneath(root_fd, PLUGIN_DIR "/" PLUGIN, O_RDONLY | O_NONBLOCK, 0, &fd, &why);
+    int r =
+        bvi_fs_open_beneath(root_fd, PLUGIN_DIR "/" PLUGIN, O_RDONLY | O_NONBLOCK, 0, &fd, &why);
 
     if (r != BV_E_NOT_FOUND)
         return bvi_error_move(err, bvi_take(why));
@@ -154,11 +161,13 @@ static int have_plugin(const char *root, int root_fd, const char *beside, int be
         return copy_scripts(beside, beside_fd, root_fd, err);
     if (has(root, PLUGIN))
         return copy_scripts(root, root_fd, root_fd, err);
-    return bvi_fail(err, BV_E_FORMAT, "not an image: it has no plugin (" PLUGIN ") in " PLUGIN_DIR " or beside "
-                                      DEFINITION);
+    return bvi_fail(err, BV_E_FORMAT,
+                    "not an image: it has no plugin (" PLUGIN ") in " PLUGIN_DIR
+                    " or beside " DEFINITION);
 }
 
-int bvi_image_arrange(const char *root, const char *beside, char **ret_yaml, size_t *ret_len, bv_error **err)
+int bvi_image_arrange(const char *root, const char *beside, char **ret_yaml, size_t *ret_len,
+                      bv_error **err)
 {
     bvi_auto_close int root_fd = -1;
     bvi_auto_close int beside_fd = -1;

@@ -1,7 +1,8 @@
 /*
  * image_meta.c - babel.yaml read into what the rest needs, every rule of the format checked.
  *
- * Keys we do not know are left alone: real files carry some. What a variant does not say itself is the image's.
+ * Keys we do not know are left alone: real files carry some. What a variant does not say itself is
+ * the image's.
  */
 #include <string.h>
 
@@ -101,7 +102,8 @@ static int check_switch(const bvi_json *value, bv_error **err)
 static int check_enum(const bvi_json *value, bv_error **err)
 {
     if (bvi_json_type_of(value) != BVI_JSON_ARRAY)
-        return bvi_fail(err, BV_E_FORMAT, "'!enum' must be a list, not %s", bvi_json_type_name(value));
+        return bvi_fail(err, BV_E_FORMAT, "'!enum' must be a list, not %s",
+                        bvi_json_type_name(value));
     bvi_json_each(it, value) {
         bvi_auto_free char *text = NULL;
         bvi_auto_free char *name = NULL;
@@ -144,8 +146,8 @@ static int check_ui_type(const bvi_json *property, bv_error **err)
             return r < 0 ? bvi_wrap(err, r, "'ui_type' %s", tag) : 0;
         }
     }
-    return bvi_fail(err, BV_E_FORMAT, "'ui_type' must be !text, !password, !switch or !enum%s%s", tag ? ", not " : "",
-                    tag ? tag : "");
+    return bvi_fail(err, BV_E_FORMAT, "'ui_type' must be !text, !password, !switch or !enum%s%s",
+                    tag ? ", not " : "", tag ? tag : "");
 }
 
 static int read_property_fields(const bvi_json *from, bvi_image_property *p, bv_error **err)
@@ -215,9 +217,11 @@ static int read_ramdisks(const bvi_json *from, bvi_image_variant *v, bv_error **
         if (r < 0)
             return r;
         if (mount[0] != '/')
-            return bvi_fail(err, BV_E_FORMAT, "ramdisk 'mount' must be an absolute path, not '%s'", mount);
+            return bvi_fail(err, BV_E_FORMAT, "ramdisk 'mount' must be an absolute path, not '%s'",
+                            mount);
         disk = bvi_json_new_object();
-        if (bvi_json_add(v->ramdisks, disk) < 0 || bvi_json_put_string(disk, "ram_disk_mount_point", mount) < 0 ||
+        if (bvi_json_add(v->ramdisks, disk) < 0 ||
+            bvi_json_put_string(disk, "ram_disk_mount_point", mount) < 0 ||
             bvi_json_put_uint64(disk, "ram_disk_size_mb", size) < 0)
             return bvi_fail_nomem(err);
     }
@@ -234,7 +238,8 @@ static int read_pointer(const bvi_json *entry, bvi_image_variant *v, bv_error **
     if (tag && strcmp(tag, "!combination_disallowed") == 0)
         return 0;
     if (!tag || strcmp(tag, "!store_key") != 0)
-        return bvi_fail(err, BV_E_FORMAT, "'pointer' must be !store_key or !combination_disallowed");
+        return bvi_fail(err, BV_E_FORMAT,
+                        "'pointer' must be !store_key or !combination_disallowed");
     r = bvi_json_scalar_text(value, &key, err);
     if (r == 0)
         r = bvi_image_check_kebab("store_key", key, err);
@@ -256,7 +261,8 @@ static int read_archive_pointers(const bvi_json *from, bvi_image_variant *v, bv_
         if (r == 0)
             r = read_pointer(it, v, err);
         if (r == 0)
-            r = bvi_image_list(it, "new_archive_properties", false, BVI_IMAGE_ENTRIES_MAX, &properties, err);
+            r = bvi_image_list(it, "new_archive_properties", false, BVI_IMAGE_ENTRIES_MAX,
+                               &properties, err);
         if (r < 0)
             return r;
     }
@@ -291,20 +297,24 @@ static const bvi_json *holder(const bvi_json *variant, const bvi_json *image, co
     return bvi_json_type_of(bvi_json_find(variant, key)) == BVI_JSON_NULL ? image : variant;
 }
 
-static int read_overridable(const bvi_json *from, const bvi_json *image, bvi_image_variant *v, bv_error **err)
+static int read_overridable(const bvi_json *from, const bvi_json *image, bvi_image_variant *v,
+                            bv_error **err)
 {
     const char *visibility = NULL;
-    int r = bvi_image_word(holder(from, image, "visibility"), "visibility", visibilities, &visibility, err);
+    int r = bvi_image_word(holder(from, image, "visibility"), "visibility", visibilities,
+                           &visibility, err);
 
     if (r == 0)
         r = read_properties(holder(from, image, "properties"), v, err);
     if (r < 0)
         return r;
-    return bvi_image_firewall(bvi_json_find(holder(from, image, "firewall_config"), "firewall_config"), &v->firewall,
-                              err);
+    return bvi_image_firewall(
+        bvi_json_find(holder(from, image, "firewall_config"), "firewall_config"), &v->firewall,
+        err);
 }
 
-static int read_variant_fields(const bvi_json *from, const bvi_json *image, bvi_image_variant *v, bv_error **err)
+static int read_variant_fields(const bvi_json *from, const bvi_json *image, bvi_image_variant *v,
+                               bv_error **err)
 {
     int r = bvi_image_check_kebab("variant_key", v->key, err);
 
@@ -327,7 +337,8 @@ static int read_variant_fields(const bvi_json *from, const bvi_json *image, bvi_
     return r < 0 ? r : read_overridable(from, image, v, err);
 }
 
-static int read_variant(const bvi_json *from, const bvi_json *image, bvi_image_variant *v, bv_error **err)
+static int read_variant(const bvi_json *from, const bvi_json *image, bvi_image_variant *v,
+                        bv_error **err)
 {
     int r = bvi_image_object(from, "a variant", err);
 

@@ -12,20 +12,21 @@
 typedef struct bvi_image_property {
     char *key;
     char *name;
-    char *description;   /* NULL: none */
+    char *description; /* NULL: none */
     char *default_value;
-    bool dynamic_value;  /* may change after creation */
+    bool dynamic_value; /* may change after creation */
 } bvi_image_property;
 
 typedef struct bvi_image_variant {
     char *key;
     char *sku_code;
-    char *store_key;      /* of the first archive pointer that names one; NULL: none */
+    char *store_key; /* of the first archive pointer that names one; NULL: none */
     uint64_t min_cpu;
     uint64_t min_memory_mb;
     uint64_t min_disk_gb;
-    bvi_json *ramdisks;   /* array of {ram_disk_mount_point, ram_disk_size_mb}, as in a node's state */
-    bvi_json *firewall;   /* as in a node's state; the variant's or the image's */
+    bvi_json
+        *ramdisks; /* array of {ram_disk_mount_point, ram_disk_size_mb}, as in a node's state */
+    bvi_json *firewall;                     /* as in a node's state; the variant's or the image's */
     BVI_VEC(bvi_image_property) properties; /* the variant's own list, or a copy of the image's */
 } bvi_image_variant;
 
@@ -33,10 +34,10 @@ typedef struct bvi_image_meta {
     char *version;
     char *container_uri;
     char *protocol_key;
-    char *description;    /* NULL: none */
-    char *visibility;     /* "public", "development", "private" */
+    char *description;                   /* NULL: none */
+    char *visibility;                    /* "public", "development", "private" */
     BVI_VEC(bvi_image_variant) variants; /* at least one */
-    bvi_json *document;   /* the whole file, tags as one-key objects */
+    bvi_json *document;                  /* the whole file, tags as one-key objects */
 } bvi_image_meta;
 
 /* BV_E_FORMAT names the key and what is wrong with it. */

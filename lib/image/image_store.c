@@ -1,5 +1,6 @@
 /*
- * image_store.c - the images of a host: opening, looking up, removing. Importing is in image_import.c.
+ * image_store.c - the images of a host: opening, looking up, removing. Importing is in
+ * image_import.c.
  */
 #include <string.h>
 
@@ -129,7 +130,8 @@ static const bvi_image *find_by_prefix(const bvi_image_store *store, const char 
 }
 
 /* The name as a whole, or all of it but the version; the latest one wins. */
-static const bvi_image *find_by_name(const bvi_image_store *store, const char *key, bool without_version)
+static const bvi_image *find_by_name(const bvi_image_store *store, const char *key,
+                                     bool without_version)
 {
     const bvi_image *found = NULL;
     size_t len = strlen(key);
@@ -137,7 +139,8 @@ static const bvi_image *find_by_name(const bvi_image_store *store, const char *k
     for (size_t i = 0; i < store->images.len; i++) {
         const bvi_image *image = store->images.items[i];
         const char *colon = strrchr(image->name, ':');
-        size_t name_len = without_version && colon ? (size_t)(colon - image->name) : strlen(image->name);
+        size_t name_len =
+            without_version && colon ? (size_t)(colon - image->name) : strlen(image->name);
 
         if (name_len == len && strncmp(image->name, key, len) == 0 &&
             (!found || image->created_us >= found->created_us))
@@ -170,8 +173,9 @@ static void drop(bvi_image_store *store, const bvi_image *image)
     }
 }
 
-static int begin_removal(bvi_image_store *store, const char *key, bool (*in_use)(const char *id, void *data),
-                         void *data, bvi_reply *reply, bv_error **err)
+static int begin_removal(bvi_image_store *store, const char *key,
+                         bool (*in_use)(const char *id, void *data), void *data, bvi_reply *reply,
+                         bv_error **err)
 {
     const bvi_image *image = bvi_image_store_find(store, key);
     bvi_auto_free char *from = NULL;
@@ -181,7 +185,8 @@ static int begin_removal(bvi_image_store *store, const char *key, bool (*in_use)
     if (!image)
         return bvi_fail(err, BV_E_NOT_FOUND, "there is no image '%s' in the store", key ? key : "");
     if (in_use && in_use(image->id, data))
-        return bvi_fail(err, BV_E_BUSY, "image '%s' is used by a node: delete the node first", image->name);
+        return bvi_fail(err, BV_E_BUSY, "image '%s' is used by a node: delete the node first",
+                        image->name);
     from = bvi_path_join(store->dir, image->id, NULL);
     if (!from)
         return bvi_fail_nomem(err);
@@ -194,8 +199,9 @@ static int begin_removal(bvi_image_store *store, const char *key, bool (*in_use)
     return throw_away(store->ctx, bvi_take(to), reply, err);
 }
 
-void bvi_image_store_remove(bvi_image_store *store, const char *key, bool (*in_use)(const char *id, void *data),
-                            void *data, bvi_reply *reply)
+void bvi_image_store_remove(bvi_image_store *store, const char *key,
+                            bool (*in_use)(const char *id, void *data), void *data,
+                            bvi_reply *reply)
 {
     bv_error *err = NULL;
 
@@ -221,7 +227,8 @@ static int load_one(bvi_image_store *store, const char *name, bv_error **err)
     return 0;
 }
 
-/* Leftovers of imports and removals that were interrupted; somebody else's imports while they hold the lock. */
+/* Leftovers of imports and removals that were interrupted; somebody else's imports while they hold
+ * the lock. */
 static int look_at(bvi_image_store *store, const char *name, bv_error **err)
 {
     bool leftover = strncmp(name, BVI_IMAGE_IMPORTING, strlen(BVI_IMAGE_IMPORTING)) == 0 ||

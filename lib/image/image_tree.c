@@ -130,14 +130,17 @@ static int hash_entry(walk *w, const char *path, const struct stat *st, bv_error
     bool sized = S_ISREG(st->st_mode) || S_ISLNK(st->st_mode);
     bool device = S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
     char head[128];
-    int len = snprintf(head, sizeof(head), "%o %u %u %llu ", (unsigned)st->st_mode, (unsigned)st->st_uid,
-                       (unsigned)st->st_gid,
-                       (unsigned long long)(sized ? (uint64_t)st->st_size : device ? (uint64_t)st->st_rdev : 0));
+    int len = snprintf(head, sizeof(head), "%o %u %u %llu ", (unsigned)st->st_mode,
+                       (unsigned)st->st_uid, (unsigned)st->st_gid,
+                       (unsigned long long)(sized    ? (uint64_t)st->st_size
+                                            : device ? (uint64_t)st->st_rdev
+                                                     : 0));
     const char *relative = path + w->top_len;
 
     atomic_store(&w->progress->files, w->files);
     bvi_blake3_update(&w->hash, head, (size_t)len);
-    bvi_blake3_update(&w->hash, relative, strlen(relative) + 1); /* with its zero, which no path holds */
+    bvi_blake3_update(&w->hash, relative,
+                      strlen(relative) + 1); /* with its zero, which no path holds */
     if (S_ISREG(st->st_mode)) {
         hash_capabilities(w, path);
         return hash_content(w, path, err);
@@ -145,10 +148,13 @@ static int hash_entry(walk *w, const char *path, const struct stat *st, bv_error
     return S_ISLNK(st->st_mode) ? hash_link(w, path, err) : 0;
 }
 
-int bvi_tree_digest(const char *path, bvi_tree_progress *progress, bvi_tree_result *ret_result, bv_error **err)
+int bvi_tree_digest(const char *path, bvi_tree_progress *progress, bvi_tree_result *ret_result,
+                    bv_error **err)
 {
     bvi_auto_free char *buffer = bvi_malloc(READ_BYTES);
-    walk w = { .visit = count_entry, .top_len = strlen(path), .progress = progress, .buffer = buffer };
+    walk w = {
+        .visit = count_entry, .top_len = strlen(path), .progress = progress, .buffer = buffer
+    };
     int r = buffer ? walk_entry(&w, path, 0, err) : bvi_fail_nomem(err);
 
     if (r < 0)

@@ -1,8 +1,10 @@
 /*
- * image_tree.h - the digest of a directory tree: what an image's id is made from. Blocking; any thread.
+ * image_tree.h - the digest of a directory tree: what an image's id is made from. Blocking; any
+ * thread.
  *
- * Covers each entry's path, type, mode, owner, size, content, link target, device number and file capabilities, in the
- * order of the names. Times are left out, so that the same content unpacked twice is the same image.
+ * Covers each entry's path, type, mode, owner, size, content, link target, device number and file
+ * capabilities, in the order of the names. Times are left out, so that the same content unpacked
+ * twice is the same image.
  */
 #ifndef BVI_IMAGE_TREE_H
 #define BVI_IMAGE_TREE_H
@@ -26,7 +28,9 @@ typedef struct bvi_tree_result {
     uint64_t bytes;
 } bvi_tree_result;
 
-/* BV_E_CANCELLED when asked; BV_E_LIMIT for a tree beyond reason. Symbolic links are not followed. */
-int bvi_tree_digest(const char *path, bvi_tree_progress *progress, bvi_tree_result *ret_result, bv_error **err);
+/* BV_E_CANCELLED when asked; BV_E_LIMIT for a tree beyond reason. Symbolic links are not followed.
+ */
+int bvi_tree_digest(const char *path, bvi_tree_progress *progress, bvi_tree_result *ret_result,
+                    bv_error **err);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * store_impl.h - what image_store.c, image_import.c and image_entry.c share; nobody else includes it.
+ * store_impl.h - what image_store.c, image_import.c and image_entry.c share; nobody else includes
+ * it.
  */
 #ifndef BVI_IMAGE_STORE_IMPL_H
 #define BVI_IMAGE_STORE_IMPL_H
@@ -10,7 +11,7 @@
 #define BVI_IMAGE_IMPORTING ".import-"
 #define BVI_IMAGE_REMOVED   ".removed-"
 
-#define BVI_IMAGE_ID_LEN  64u /* BLAKE3 in hexadecimal */
+#define BVI_IMAGE_ID_LEN   64u /* BLAKE3 in hexadecimal */
 #define BVI_IMAGE_NAME_MAX 255u
 
 typedef struct bvi_import bvi_import;
@@ -42,10 +43,12 @@ bool bvi_image_name_valid(const char *name);
 /* <dir>/<id>. Blocking; any thread. */
 int bvi_image_load(const char *dir, const char *id, bvi_image **ret_image, bv_error **err);
 /* Writes image.json and babel.yaml into a directory. Blocking; any thread. */
-int bvi_image_save(const bvi_image *image, const char *dir, const char *yaml, size_t yaml_len, bv_error **err);
+int bvi_image_save(const bvi_image *image, const char *dir, const char *yaml, size_t yaml_len,
+                   bv_error **err);
 
 /* image_store.c */
-int bvi_image_store_add(bvi_image_store *store, bvi_image *image, bv_error **err); /* owns image, also on failure */
+int bvi_image_store_add(bvi_image_store *store, bvi_image *image,
+                        bv_error **err); /* owns image, also on failure */
 /* A new unique name below the store: "<start><random>". */
 int bvi_image_store_temporary(const char *dir, const char *start, char **ret_path, bv_error **err);
 

@@ -1,14 +1,17 @@
 /*
- * driver.c - what all container drivers share: freeing one, and checking and copying the spec of a container.
+ * driver.c - what all container drivers share: freeing one, and checking and copying the spec of a
+ * container.
  *
- * A spec is borrowed for the call that takes it while the work goes on afterwards, so a driver works on a copy.
+ * A spec is borrowed for the call that takes it while the work goes on afterwards, so a driver
+ * works on a copy.
  */
 #include <string.h>
 
 #include "base/id.h"
 #include "runtime/driver.h"
 
-/* Far above what a node needs; keeps a mistaken caller from making a config.json nobody can read. */
+/* Far above what a node needs; keeps a mistaken caller from making a config.json nobody can read.
+ */
 #define SPEC_STRINGS_MAX 4096u
 #define SPEC_BINDS_MAX   256u
 
@@ -44,7 +47,8 @@ static int check_binds(const bvi_container_spec *spec, bv_error **err)
             return bvi_fail(err, BV_E_INVALID, "bind source '%s' is not an absolute path",
                             bind->source ? bind->source : "");
         if (!is_plain_path(bind->destination))
-            return bvi_fail(err, BV_E_INVALID, "bind destination '%s' is not a plain absolute path in the node",
+            return bvi_fail(err, BV_E_INVALID,
+                            "bind destination '%s' is not a plain absolute path in the node",
                             bind->destination ? bind->destination : "");
     }
     return 0;
@@ -56,7 +60,8 @@ static int check_program(const bvi_container_spec *spec, bv_error **err)
         return bvi_fail(err, BV_E_INVALID, "no first process is given");
     for (size_t i = 0; spec->env && spec->env[i]; i++) {
         if (!strchr(spec->env[i], '=') || spec->env[i][0] == '=')
-            return bvi_fail(err, BV_E_INVALID, "environment entry '%s' is not KEY=value", spec->env[i]);
+            return bvi_fail(err, BV_E_INVALID, "environment entry '%s' is not KEY=value",
+                            spec->env[i]);
     }
     return 0;
 }
@@ -67,14 +72,17 @@ int bvi_container_spec_check(const bvi_container_spec *spec, bool to_run, bv_err
 
     /* The id becomes a directory, a cgroup and an argument of the runtime. */
     if (!spec->id || !bvi_name_valid(spec->id, 128))
-        return bvi_fail(err, BV_E_INVALID, "container id '%s' is not valid", spec->id ? spec->id : "");
+        return bvi_fail(err, BV_E_INVALID, "container id '%s' is not valid",
+                        spec->id ? spec->id : "");
     if (!is_plain_path(spec->node_dir) || !is_plain_path(spec->root_dir))
-        return bvi_fail(err, BV_E_INVALID, "container '%s': node and root directories must be plain absolute paths",
+        return bvi_fail(err, BV_E_INVALID,
+                        "container '%s': node and root directories must be plain absolute paths",
                         spec->id);
     if (!to_run)
         return 0;
     if (!spec->image_root || spec->image_root[0] != '/')
-        return bvi_fail(err, BV_E_INVALID, "container '%s': the image root must be an absolute path", spec->id);
+        return bvi_fail(err, BV_E_INVALID,
+                        "container '%s': the image root must be an absolute path", spec->id);
     r = check_program(spec, err);
     if (r == 0)
         r = check_binds(spec, err);
@@ -150,7 +158,8 @@ static const bvi_bind *copy_binds(const bvi_bind *binds, size_t count, bool *ok)
     return copy;
 }
 
-int bvi_container_spec_copy(const bvi_container_spec *spec, bvi_container_spec **ret_copy, bv_error **err)
+int bvi_container_spec_copy(const bvi_container_spec *spec, bvi_container_spec **ret_copy,
+                            bv_error **err)
 {
     BVI_AUTO(bvi_container_spec_freep) bvi_container_spec *copy = bvi_new0(bvi_container_spec);
     bool ok = true;

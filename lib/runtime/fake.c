@@ -1,9 +1,11 @@
 /*
- * fake.c - the container driver without containers: everything is in memory, every answer comes from dispatch.
+ * fake.c - the container driver without containers: everything is in memory, every answer comes
+ * from dispatch.
  *
- * For unit tests, examples and bindings (`fake:` hosts). It keeps the rules a real driver keeps, so that code tested
- * against it meets no surprise: only one call per node at a time, a running container is not started twice, exits are
- * reported once and never after a stop. Failures are scripted: the n-th call of an operation fails with a code.
+ * For unit tests, examples and bindings (`fake:` hosts). It keeps the rules a real driver keeps, so
+ * that code tested against it meets no surprise: only one call per node at a time, a running
+ * container is not started twice, exits are reported once and never after a stop. Failures are
+ * scripted: the n-th call of an operation fails with a code.
  */
 #include <assert.h>
 #include <string.h>
@@ -121,7 +123,8 @@ static container *add(fake_driver *fake, const char *id)
 
 /* ---- faults ---- */
 
-/* The code this call of an operation is to fail with, or 0. Every scripted fault counts every call. */
+/* The code this call of an operation is to fail with, or 0. Every scripted fault counts every call.
+ */
 static int strike(fake_driver *fake, const char *operation)
 {
     int code = 0;
@@ -200,7 +203,8 @@ static void answer(void *data)
     bvi_auto_error bv_error *error = NULL;
 
     if (c->code < 0)
-        (void)bvi_fail(&error, c->code, "scripted failure of '%s'", c->operation); /* the error is the answer */
+        (void)bvi_fail(&error, c->code, "scripted failure of '%s'",
+                       c->operation); /* the error is the answer */
     else
         c->effect(c->owner, c);
     unlink_call(c->owner, c);
@@ -217,8 +221,9 @@ static bool is_busy(const fake_driver *fake, const char *id)
     return false;
 }
 
-static int begin(fake_driver *fake, const char *operation, effect_fn effect, const bvi_container_spec *spec,
-                 bvi_driver_done_fn done, void *data, bv_error **err)
+static int begin(fake_driver *fake, const char *operation, effect_fn effect,
+                 const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
+                 bv_error **err)
 {
     call *c;
 
@@ -256,9 +261,10 @@ static int fake_probe(bvi_driver *driver, bvi_driver_done_fn done, void *data, b
     return begin(of(driver), "probe", effect_none, NULL, done, data, err);
 }
 
-/* Room for the container is made at once, so that the answer from dispatch cannot fail for lack of memory. */
-static int have_container(fake_driver *fake, const bvi_container_spec *spec, container **ret_container,
-                          bv_error **err)
+/* Room for the container is made at once, so that the answer from dispatch cannot fail for lack of
+ * memory. */
+static int have_container(fake_driver *fake, const bvi_container_spec *spec,
+                          container **ret_container, bv_error **err)
 {
     container *c = find(fake, spec->id);
 
@@ -278,8 +284,8 @@ static void effect_prepare(fake_driver *fake, const call *from)
         c->state = BVI_CONTAINER_STOPPED;
 }
 
-static int fake_prepare(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
-                        bv_error **err)
+static int fake_prepare(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,
+                        void *data, bv_error **err)
 {
     container *c = NULL;
     int r = bvi_container_spec_check(spec, false, err);
@@ -289,8 +295,8 @@ static int fake_prepare(bvi_driver *driver, const bvi_container_spec *spec, bvi_
     return r < 0 ? r : begin(of(driver), "prepare", effect_prepare, spec, done, data, err);
 }
 
-static int fake_start(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
-                      bv_error **err)
+static int fake_start(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,
+                      void *data, bv_error **err)
 {
     container *c = NULL;
     int r = bvi_container_spec_check(spec, true, err);
@@ -311,8 +317,8 @@ static bvi_container_state fake_state(bvi_driver *driver, const char *id)
     return c ? c->state : BVI_CONTAINER_ABSENT;
 }
 
-static int fake_attach(bvi_driver *driver, const bvi_container_spec *spec, bvi_container_state *ret_state,
-                       bv_error **err)
+static int fake_attach(bvi_driver *driver, const bvi_container_spec *spec,
+                       bvi_container_state *ret_state, bv_error **err)
 {
     int r = strike_now(of(driver), "attach", err);
 
@@ -322,21 +328,21 @@ static int fake_attach(bvi_driver *driver, const bvi_container_spec *spec, bvi_c
     return 0;
 }
 
-static int fake_stop(bvi_driver *driver, const bvi_container_spec *spec, int64_t timeout_ms, bvi_driver_done_fn done,
-                     void *data, bv_error **err)
+static int fake_stop(bvi_driver *driver, const bvi_container_spec *spec, int64_t timeout_ms,
+                     bvi_driver_done_fn done, void *data, bv_error **err)
 {
     (void)timeout_ms; /* nothing here takes time */
     return begin(of(driver), "stop", effect_stop, spec, done, data, err);
 }
 
-static int fake_remove(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
-                       bv_error **err)
+static int fake_remove(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,
+                       void *data, bv_error **err)
 {
     return begin(of(driver), "remove", effect_remove, spec, done, data, err);
 }
 
-static int fake_unmount(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
-                        bv_error **err)
+static int fake_unmount(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,
+                        void *data, bv_error **err)
 {
     if (fake_state(driver, spec->id) == BVI_CONTAINER_RUNNING)
         return bvi_fail(err, BV_E_STATE, "container '%s' is running", spec->id);
@@ -350,7 +356,8 @@ static pid_t fake_pid(bvi_driver *driver, const char *id)
     return c ? c->pid : 0;
 }
 
-static int running(fake_driver *fake, const char *id, const container **ret_container, bv_error **err)
+static int running(fake_driver *fake, const char *id, const container **ret_container,
+                   bv_error **err)
 {
     const container *c = find(fake, id);
 
@@ -360,7 +367,8 @@ static int running(fake_driver *fake, const char *id, const container **ret_cont
     return 0;
 }
 
-static int fake_stats(bvi_driver *driver, const char *id, bvi_container_stats *ret_stats, bv_error **err)
+static int fake_stats(bvi_driver *driver, const char *id, bvi_container_stats *ret_stats,
+                      bv_error **err)
 {
     const container *c = NULL;
     int r = strike_now(of(driver), "stats", err);
@@ -369,7 +377,8 @@ static int fake_stats(bvi_driver *driver, const char *id, bvi_container_stats *r
         r = running(of(driver), id, &c, err);
     if (r < 0)
         return r;
-    *ret_stats = (bvi_container_stats){ .memory_bytes = c->memory_bytes / 2, .cpu_us = 1000, .pids = 1 };
+    *ret_stats =
+        (bvi_container_stats){ .memory_bytes = c->memory_bytes / 2, .cpu_us = 1000, .pids = 1 };
     return 0;
 }
 

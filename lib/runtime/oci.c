@@ -1,9 +1,10 @@
 /*
  * oci.c - the driver for nodes in containers made by crun or runc.
  *
- * This file is the loop's side: which containers there are, who waits for what. The steps themselves (oci_box.c)
- * block, so they run in a worker, one call a node at a time; a first process is watched through its pidfd. Stopping
- * waits on the loop, as long as the caller likes, without holding a worker.
+ * This file is the loop's side: which containers there are, who waits for what. The steps
+ * themselves (oci_box.c) block, so they run in a worker, one call a node at a time; a first process
+ * is watched through its pidfd. Stopping waits on the loop, as long as the caller likes, without
+ * holding a worker.
  */
 #include <assert.h>
 #include <string.h>
@@ -12,12 +13,13 @@
 #include "io/work.h"
 #include "runtime/oci_box.h"
 
-#define CONTAINERS_MAX   4096u
-#define RUNTIMES_MAX     8u
-#define CGROUP_PARENT    "blockvisor"
-/* A process that takes longer to die of SIGKILL waits in the kernel, and nobody can tell for how long. */
-#define KILL_TIMEOUT_US  (30 * 1000 * 1000)
-#define REASONS_MAX      16384u
+#define CONTAINERS_MAX 4096u
+#define RUNTIMES_MAX   8u
+#define CGROUP_PARENT  "blockvisor"
+/* A process that takes longer to die of SIGKILL waits in the kernel, and nobody can tell for how
+ * long. */
+#define KILL_TIMEOUT_US (30 * 1000 * 1000)
+#define REASONS_MAX     16384u
 
 typedef struct oci_driver oci_driver;
 typedef struct call call;
@@ -41,8 +43,8 @@ struct call {
     bvi_work work;
     int (*step)(call *c, bv_error **err);   /* in a worker */
     void (*apply)(call *c, bv_error **err); /* on the loop, after a step that worked */
-    bool ends_it;             /* stop and remove: an exit is what they wait for, not news */
-    bvi_timer *timer;         /* until the next, harder attempt at ending it */
+    bool ends_it;     /* stop and remove: an exit is what they wait for, not news */
+    bvi_timer *timer; /* until the next, harder attempt at ending it */
     bool killed;
     bv_error *error;
     bvi_driver_done_fn done;
@@ -60,7 +62,7 @@ struct oci_driver {
     char *wanted;       /* configured runtime; "" */
     bvi_oci_runtime rt; /* chosen by probe; path NULL before */
     BVI_VEC(container *) containers;
-    unsigned refs;      /* the owner's, and one for each call */
+    unsigned refs; /* the owner's, and one for each call */
     bool closed;
 };
 
@@ -115,7 +117,8 @@ static void forget(container *c)
     free_container(c);
 }
 
-static int add(oci_driver *oci, const bvi_container_spec *spec, container **ret_container, bv_error **err)
+static int add(oci_driver *oci, const bvi_container_spec *spec, container **ret_container,
+               bv_error **err)
 {
     container *c = bvi_new0(container);
     container **slot = NULL;
@@ -143,7 +146,8 @@ static void first_process_ended(bvi_watch *watch, int fd, unsigned events, void 
 
 static int watch_process(container *c, const bvi_proc_id *proc, int *pidfd, bv_error **err)
 {
-    int r = bvi_watch_new(c->owner->driver.ctx, *pidfd, BV_IO_IN, first_process_ended, c, &c->watch, err);
+    int r = bvi_watch_new(c->owner->driver.ctx, *pidfd, BV_IO_IN, first_process_ended, c, &c->watch,
+                          err);
 
     if (r < 0)
         return r;
@@ -169,10 +173,12 @@ static int look(container *c, const bvi_container_spec *spec, bv_error **err)
     r = bvi_proc_open(&proc, &pidfd, NULL);
     if (r == BV_E_NOT_FOUND) /* ended this instant */
         return 0;
-    return r < 0 ? bvi_fail(err, r, "cannot watch process %d", (int)proc.pid) : watch_process(c, &proc, &pidfd, err);
+    return r < 0 ? bvi_fail(err, r, "cannot watch process %d", (int)proc.pid)
+                 : watch_process(c, &proc, &pidfd, err);
 }
 
-static int have(oci_driver *oci, const bvi_container_spec *spec, container **ret_container, bv_error **err)
+static int have(oci_driver *oci, const bvi_container_spec *spec, container **ret_container,
+                bv_error **err)
 {
     container *c = find(oci, spec->id);
     int r;
@@ -257,9 +263,9 @@ static void step_done(void *data, bool cancelled)
     finish(c);
 }
 
-static int new_call(oci_driver *oci, container *on, const bvi_container_spec *spec, int (*step)(call *, bv_error **),
-                    void (*apply)(call *, bv_error **), bvi_driver_done_fn done, void *data, call **ret_call,
-                    bv_error **err)
+static int new_call(oci_driver *oci, container *on, const bvi_container_spec *spec,
+                    int (*step)(call *, bv_error **), void (*apply)(call *, bv_error **),
+                    bvi_driver_done_fn done, void *data, call **ret_call, bv_error **err)
 {
     call *c = bvi_new0(call);
     int r = 0;
@@ -290,9 +296,11 @@ static int new_call(oci_driver *oci, container *on, const bvi_container_spec *sp
 
 /* ---- probe ---- */
 
-static int try_runtime(const bvi_oci_env *env, const char *path, bvi_oci_runtime *rt, bv_error **err)
+static int try_runtime(const bvi_oci_env *env, const char *path, bvi_oci_runtime *rt,
+                       bv_error **err)
 {
-    int r = bvi_oci_runtime_init(rt, path, env->state_dir, bvi_cgroups_is_hybrid(&env->cgroups), err);
+    int r =
+        bvi_oci_runtime_init(rt, path, env->state_dir, bvi_cgroups_is_hybrid(&env->cgroups), err);
 
     if (r == 0)
         r = bvi_oci_box_self_test(env, rt, err);
@@ -319,10 +327,11 @@ static int step_probe(call *c, bv_error **err)
             return 0;
         text = bvi_error_text(why);
         (void)bvi_buf_printf(&reasons, "%s%s: %s", reasons.len ? "; " : "", paths.items[i],
-                             text ? text : bv_code_name(code)); /* a full buffer has reasons enough */
+                             text ? text
+                                  : bv_code_name(code)); /* a full buffer has reasons enough */
     }
-    return bvi_fail(err, code == BV_E_NOMEM ? code : BV_E_UNSUPPORTED, "no container runtime works on this host: %s",
-                    bvi_buf_str(&reasons));
+    return bvi_fail(err, code == BV_E_NOMEM ? code : BV_E_UNSUPPORTED,
+                    "no container runtime works on this host: %s", bvi_buf_str(&reasons));
 }
 
 static void apply_probe(call *c, bv_error **err)
@@ -341,7 +350,8 @@ static int oci_probe(bvi_driver *driver, bvi_driver_done_fn done, void *data, bv
     oci_driver *oci = of(driver);
     char *wanted = bvi_strdup(oci->wanted);
     call *c = NULL;
-    int r = wanted ? new_call(oci, NULL, NULL, step_probe, apply_probe, done, data, &c, err) : bvi_fail_nomem(err);
+    int r = wanted ? new_call(oci, NULL, NULL, step_probe, apply_probe, done, data, &c, err)
+                   : bvi_fail_nomem(err);
 
     if (r < 0) {
         bvi_free(wanted);
@@ -366,7 +376,8 @@ static void apply_prepare(call *c, bv_error **err)
         c->container->state = BVI_CONTAINER_STOPPED;
 }
 
-/* The root of a running container is as it is; taking it down to put it up again would pull it from under the node. */
+/* The root of a running container is as it is; taking it down to put it up again would pull it from
+ * under the node. */
 static int step_nothing(call *c, bv_error **err)
 {
     (void)c;
@@ -374,19 +385,21 @@ static int step_nothing(call *c, bv_error **err)
     return 0;
 }
 
-static int oci_prepare(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
-                       bv_error **err)
+static int oci_prepare(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,
+                       void *data, bv_error **err)
 {
     container *on = NULL;
     call *c = NULL;
     int r = bvi_container_spec_check(spec, false, err);
 
     if (r == 0 && (!spec->image_root || spec->image_root[0] != '/'))
-        return bvi_fail(err, BV_E_INVALID, "container '%s': the image root must be an absolute path", spec->id);
+        return bvi_fail(err, BV_E_INVALID,
+                        "container '%s': the image root must be an absolute path", spec->id);
     if (r == 0)
         r = have(of(driver), spec, &on, err);
     if (r == 0)
-        r = new_call(of(driver), on, spec, on->state == BVI_CONTAINER_RUNNING ? step_nothing : step_prepare,
+        r = new_call(of(driver), on, spec,
+                     on->state == BVI_CONTAINER_RUNNING ? step_nothing : step_prepare,
                      apply_prepare, done, data, &c, err);
     if (r == 0)
         bvi_work_submit(&c->work);
@@ -398,8 +411,8 @@ static int step_unmount(call *c, bv_error **err)
     return bvi_oci_box_unmount(&c->owner->env, c->spec, err);
 }
 
-static int oci_unmount(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
-                       bv_error **err)
+static int oci_unmount(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,
+                       void *data, bv_error **err)
 {
     container *on = NULL;
     call *c = NULL;
@@ -433,8 +446,8 @@ static void apply_start(call *c, bv_error **err)
     (void)bvi_proc_signal(&c->proc, SIGKILL, NULL);
 }
 
-static int oci_start(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
-                     bv_error **err)
+static int oci_start(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,
+                     void *data, bv_error **err)
 {
     oci_driver *oci = of(driver);
     container *on = NULL;
@@ -500,14 +513,16 @@ static void patience_over(bvi_timer *timer, void *data)
     call *c = data;
 
     if (c->killed) {
-        (void)bvi_fail(&c->error, BV_E_TIMEOUT, "process %d does not die: it waits for the kernel (disk or network)",
+        (void)bvi_fail(&c->error, BV_E_TIMEOUT,
+                       "process %d does not die: it waits for the kernel (disk or network)",
                        (int)c->container->proc.pid); /* the answer */
         finish(c);
         return;
     }
     c->killed = true;
     /* Number 1 takes its whole process namespace with it. */
-    (void)bvi_proc_signal(&c->container->proc, SIGKILL, NULL); /* whether it worked is seen by its end */
+    (void)bvi_proc_signal(&c->container->proc, SIGKILL,
+                          NULL); /* whether it worked is seen by its end */
     if (bvi_timer_set(timer, KILL_TIMEOUT_US, &c->error) < 0)
         finish(c);
 }
@@ -532,7 +547,8 @@ static void apply_remove(call *c, bv_error **err)
     c->container = NULL;
     forget(gone);
     for (size_t i = 0; i < oci->env.cgroups.all.len && oci->containers.len == 0; i++) {
-        bvi_auto_free char *path = bvi_asprintf("%s/%s", oci->env.cgroups.all.items[i], oci->env.cgroup_parent);
+        bvi_auto_free char *path =
+            bvi_asprintf("%s/%s", oci->env.cgroups.all.items[i], oci->env.cgroup_parent);
 
         if (path)
             (void)rmdir(path);
@@ -541,8 +557,8 @@ static void apply_remove(call *c, bv_error **err)
 
 /* Ends the first process if there is one, then runs the call's step. */
 static int end_it(oci_driver *oci, const bvi_container_spec *spec, int64_t timeout_ms,
-                  int (*step)(call *, bv_error **), void (*apply)(call *, bv_error **), bvi_driver_done_fn done,
-                  void *data, bv_error **err)
+                  int (*step)(call *, bv_error **), void (*apply)(call *, bv_error **),
+                  bvi_driver_done_fn done, void *data, bv_error **err)
 {
     container *on = NULL;
     call *c = NULL;
@@ -571,22 +587,22 @@ static int end_it(oci_driver *oci, const bvi_container_spec *spec, int64_t timeo
     return r;
 }
 
-static int oci_stop(bvi_driver *driver, const bvi_container_spec *spec, int64_t timeout_ms, bvi_driver_done_fn done,
-                    void *data, bv_error **err)
+static int oci_stop(bvi_driver *driver, const bvi_container_spec *spec, int64_t timeout_ms,
+                    bvi_driver_done_fn done, void *data, bv_error **err)
 {
     return end_it(of(driver), spec, timeout_ms, step_clear, NULL, done, data, err);
 }
 
-static int oci_remove(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done, void *data,
-                      bv_error **err)
+static int oci_remove(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,
+                      void *data, bv_error **err)
 {
     return end_it(of(driver), spec, 0, step_remove, apply_remove, done, data, err);
 }
 
 /* ---- questions ---- */
 
-static int oci_attach(bvi_driver *driver, const bvi_container_spec *spec, bvi_container_state *ret_state,
-                      bv_error **err)
+static int oci_attach(bvi_driver *driver, const bvi_container_spec *spec,
+                      bvi_container_state *ret_state, bv_error **err)
 {
     container *c = NULL;
     int r = bvi_container_spec_check(spec, false, err);
@@ -615,7 +631,8 @@ static pid_t oci_pid(bvi_driver *driver, const char *id)
     return c && c->state == BVI_CONTAINER_RUNNING ? c->proc.pid : 0;
 }
 
-static int find_running(oci_driver *oci, const char *id, const container **ret_container, bv_error **err)
+static int find_running(oci_driver *oci, const char *id, const container **ret_container,
+                        bv_error **err)
 {
     const container *c = find(oci, id);
 
@@ -625,7 +642,8 @@ static int find_running(oci_driver *oci, const char *id, const container **ret_c
     return 0;
 }
 
-static int oci_stats(bvi_driver *driver, const char *id, bvi_container_stats *ret_stats, bv_error **err)
+static int oci_stats(bvi_driver *driver, const char *id, bvi_container_stats *ret_stats,
+                     bv_error **err)
 {
     oci_driver *oci = of(driver);
     const container *c = NULL;
@@ -655,7 +673,8 @@ static int oci_exec_argv(bvi_driver *driver, const char *id, bvi_strv *argv, bv_
     path = record.runtime && record.runtime[0] ? record.runtime : oci->rt.path;
     if (!path)
         return bvi_fail(err, BV_E_STATE, "it is not known which runtime made container '%s'", id);
-    r = bvi_oci_runtime_init(&rt, path, oci->env.state_dir, bvi_cgroups_is_hybrid(&oci->env.cgroups), err);
+    r = bvi_oci_runtime_init(&rt, path, oci->env.state_dir,
+                             bvi_cgroups_is_hybrid(&oci->env.cgroups), err);
     return r < 0 ? r : bvi_oci_runtime_exec_argv(&rt, id, argv, err);
 }
 
@@ -704,9 +723,11 @@ static int set_up(oci_driver *oci, const bvi_oci_opts *opts, bv_error **err)
     const char *parent = opts->cgroup_parent ? opts->cgroup_parent : CGROUP_PARENT;
 
     parent += strspn(parent, "/");
-    if (!opts->state_dir || opts->state_dir[0] != '/' || !opts->init_path || !parent[0] || strstr(parent, ".."))
+    if (!opts->state_dir || opts->state_dir[0] != '/' || !opts->init_path || !parent[0] ||
+        strstr(parent, ".."))
         return bvi_fail(err, BV_E_INVALID,
-                        "the oci driver needs an absolute state directory, a first process and a control group");
+                        "the oci driver needs an absolute state directory, a first process and a "
+                        "control group");
     oci->env.state_dir = bvi_strdup(opts->state_dir);
     oci->env.init_path = bvi_strdup(opts->init_path);
     oci->env.cgroup_parent = bvi_strdup(parent);
@@ -716,7 +737,8 @@ static int set_up(oci_driver *oci, const bvi_oci_opts *opts, bv_error **err)
     return bvi_cgroups_detect(&oci->env.cgroups, err);
 }
 
-int bvi_oci_driver_new(bv_ctx *ctx, const bvi_oci_opts *opts, bvi_driver **ret_driver, bv_error **err)
+int bvi_oci_driver_new(bv_ctx *ctx, const bvi_oci_opts *opts, bvi_driver **ret_driver,
+                       bv_error **err)
 {
     oci_driver *oci = bvi_new0(oci_driver);
     int r;

@@ -1,5 +1,6 @@
 /*
- * oci_box.c - the steps of a container's life, and finding it again. The order of steps is the point of this file.
+ * oci_box.c - the steps of a container's life, and finding it again. The order of steps is the
+ * point of this file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,15 +18,15 @@
 #include "sys/fs.h"
 
 /* A console log larger than this is put aside (one generation) when its node starts. */
-#define CONSOLE_KEEP_MAX  (1024u * 1024u)
-#define CONSOLE_TAIL_MAX  (2u * CONSOLE_KEEP_MAX)
-#define PID_FILE_MAX      64u
+#define CONSOLE_KEEP_MAX (1024u * 1024u)
+#define CONSOLE_TAIL_MAX (2u * CONSOLE_KEEP_MAX)
+#define PID_FILE_MAX     64u
 /* A runtime left over from a killed host program is done in a few hundredths of a second. */
-#define LOCK_WAIT_MS      5000
-#define LOCK_POLL_MS      5
+#define LOCK_WAIT_MS 5000
+#define LOCK_POLL_MS 5
 
 /* A node directory has some ten entries. */
-#define NODE_FILES_MAX    4096u
+#define NODE_FILES_MAX 4096u
 
 /* Files in node_dir that are ours. */
 #define FILE_LOCK    "container.lock"
@@ -41,7 +42,8 @@ char *bvi_oci_box_group(const bvi_oci_env *env, const char *id)
     return bvi_asprintf("%s/%s", env->cgroup_parent, id);
 }
 
-/* The lock is inherited by the runtime: free means that no runtime works on this node, ours or an orphan. */
+/* The lock is inherited by the runtime: free means that no runtime works on this node, ours or an
+ * orphan. */
 static int lock_node(const bvi_container_spec *spec, int *ret_fd, bv_error **err)
 {
     bvi_auto_free char *path = bvi_path_join(spec->node_dir, FILE_LOCK, NULL);
@@ -56,9 +58,48 @@ static int lock_node(const bvi_container_spec *spec, int *ret_fd, bv_error **err
         if (r != BV_E_BUSY)
             return bvi_error_move(err, bvi_take(why));
         if (waited >= LOCK_WAIT_MS)
-            return bvi_fail(err, BV_E_BUSY, "another program works on the container of node '%s'", spec->id);
+            return bvi_fail(err, BV_E_BUSY, "another program works on the container of node '%s'",
+                            spec->id);
         (void)nanosleep(&pause, NULL); /* woken early is fine */
     }
+}
+
+/* A node under the lock: what the steps work on. */
+typedef struct box {
+    const bvi_oci_env *env;
+    const bvi_container_spec *spec;
+    bvi_oci_record record;
+    int lock; /* -1: the node has no directory, so there is nothing to lock either */
+} box;
+
+static void box_done(box *b)
+{
+    bvi_oci_record_done(&b->record);
+    bvi_closep(&b->lock);
+}
+
+#define auto_box BVI_AUTO(box_done) box
+#define BOX(e, s)                                                                                  \
+    {                                                                                              \
+        .env = (e), .spec = (s), .lock = -1                                                        \
+    }
+
+static int open_box(box *b, bool make, bv_error **err)
+{
+    int r = make ? bvi_fs_mkdir(b->spec->node_dir, 0700, err) : 0;
+
+    if (r == 0 && !bvi_fs_is_dir(b->spec->node_dir))
+        return 0;
+    if (r == 0)
+        r = lock_node(b->spec, &b->lock, err);
+    return r < 0 ? r : bvi_oci_record_load(b->spec->node_dir, &b->record, err);
+}
+
+static int save_record(box *b, bvi_oci_status status, const bvi_proc_id *proc, bv_error **err)
+{
+    b->record.status = status;
+    b->record.proc = proc ? *proc : (bvi_proc_id){ 0 };
+    return bvi_oci_record_save(b->spec->node_dir, b->spec->id, &b->record, err);
 }
 
 /* ---- finding ---- */
@@ -77,7 +118,8 @@ static pid_t read_pid_file(const char *node_dir)
     return end != text && pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
 }
 
-/* A runtime that was killed while it set up a container may leave its own image behind as process 1. */
+/* A runtime that was killed while it set up a container may leave its own image behind as
+ * process 1. */
 static bool is_runtime_itself(pid_t pid)
 {
     char link[64];
@@ -92,31 +134,33 @@ static bool is_runtime_itself(pid_t pid)
     target[len] = '\0';
     name = strrchr(target, '/');
     name = name ? name + 1 : target;
-    /* runc runs from a sealed copy of itself. */
-    return strcmp(name, "crun") == 0 || strcmp(name, "runc") == 0 || strncmp(name, "memfd:runc", 10) == 0;
+    /* Both may run from a sealed copy of themselves, "/memfd:runc_cloned:/proc/self/exe". */
+    return strcmp(name, "crun") == 0 || strcmp(name, "runc") == 0 ||
+           strncmp(target, "/memfd:runc", 11) == 0 || strncmp(target, "/memfd:crun", 11) == 0;
 }
 
 /* The process the node's control group vouches for; pid 0 when there is none. */
 static bvi_proc_id find_in_group(const bvi_oci_env *env, const char *node_dir, const char *group)
 {
-    const pid_t candidates[] = { read_pid_file(node_dir), bvi_cgroup_find_init(&env->cgroups, group) };
+    const pid_t candidates[] = { read_pid_file(node_dir),
+                                 bvi_cgroup_find_init(&env->cgroups, group) };
 
     for (size_t i = 0; i < BVI_COUNT(candidates); i++) {
         bvi_proc_id id = { 0 };
 
         if (candidates[i] > 0 && bvi_proc_identify(candidates[i], &id, NULL) == 0 &&
-            bvi_cgroup_has(group, candidates[i]) && !is_runtime_itself(candidates[i]) && bvi_proc_is_alive(&id))
+            bvi_cgroup_has(group, candidates[i]) && !is_runtime_itself(candidates[i]) &&
+            bvi_proc_is_alive(&id))
             return id;
     }
     return (bvi_proc_id){ 0 };
 }
 
-/* With the lock held. A process that is found but not recorded is recorded now. */
-static int find_locked(const bvi_oci_env *env, const bvi_container_spec *spec, bvi_oci_record *record,
-                       bvi_proc_id *ret_proc, bv_error **err)
+/* A process that is found but not recorded is recorded now. */
+static int find_process(box *b, bvi_proc_id *ret_proc, bv_error **err)
 {
-    bvi_auto_free char *group = bvi_oci_box_group(env, spec->id);
-    bvi_proc_id found = { 0 };
+    const bvi_oci_record *record = &b->record;
+    bvi_auto_free char *group = bvi_oci_box_group(b->env, b->spec->id);
 
     if (!group)
         return bvi_fail_nomem(err);
@@ -125,51 +169,30 @@ static int find_locked(const bvi_oci_env *env, const bvi_container_spec *spec, b
         *ret_proc = record->proc;
         return 0;
     }
-    found = find_in_group(env, spec->node_dir, group);
-    *ret_proc = found;
-    if (found.pid == 0)
-        return 0;
-    record->status = BVI_OCI_RUNNING;
-    record->proc = found;
-    return bvi_oci_record_save(spec->node_dir, spec->id, record, err);
+    *ret_proc = find_in_group(b->env, b->spec->node_dir, group);
+    return ret_proc->pid == 0 ? 0 : save_record(b, BVI_OCI_RUNNING, ret_proc, err);
 }
 
-int bvi_oci_box_find(const bvi_oci_env *env, const bvi_container_spec *spec, bvi_proc_id *ret_proc, bool *ret_known,
-                     bv_error **err)
+int bvi_oci_box_find(const bvi_oci_env *env, const bvi_container_spec *spec, bvi_proc_id *ret_proc,
+                     bool *ret_known, bv_error **err)
 {
-    BVI_AUTO(bvi_oci_record_done) bvi_oci_record record = { 0 };
-    bvi_auto_close int lock = -1;
+    auto_box b = BOX(env, spec);
     bvi_proc_id proc = { 0 };
-    int r = 0;
+    int r = open_box(&b, false, err);
 
-    if (bvi_fs_is_dir(spec->node_dir)) {
-        r = lock_node(spec, &lock, err);
-        if (r == 0)
-            r = bvi_oci_record_load(spec->node_dir, &record, err);
-        if (r == 0)
-            r = find_locked(env, spec, &record, &proc, err);
-    }
+    if (r == 0 && b.lock >= 0)
+        r = find_process(&b, &proc, err);
     if (r < 0)
         return bvi_wrap(err, r, "cannot find out about the container of node '%s'", spec->id);
     *ret_proc = proc;
-    *ret_known = record.exists || record.was_damaged || proc.pid > 0;
+    *ret_known = b.record.exists || b.record.was_damaged || proc.pid > 0;
     return 0;
 }
 
 /* ---- clearing ---- */
 
-void bvi_oci_box_kill(const bvi_oci_env *env, const char *id, const bvi_proc_id *proc)
-{
-    bvi_auto_free char *group = bvi_oci_box_group(env, id);
-
-    if (proc->pid > 0)
-        (void)bvi_proc_signal(proc, SIGKILL, NULL); /* whether it worked is seen by its end */
-    if (group)
-        (void)bvi_cgroup_kill(&env->cgroups, group, NULL); /* what stays is reported by bvi_oci_box_clear() */
-}
-
-/* Which runtime made the container is not known (its record was damaged): with its processes gone, what a runtime
- * remembers of it is only in the way. */
+/* Which runtime made the container is not known (its record was damaged): with its processes gone,
+ * what a runtime remembers of it is only in the way. */
 static int forget_in_all(const bvi_oci_env *env, const char *id, bv_error **err)
 {
     static const char *const names[] = { "crun", "runc" };
@@ -184,30 +207,30 @@ static int forget_in_all(const bvi_oci_env *env, const char *id, bv_error **err)
 }
 
 /* The runtime that made the container may be another than the one in use now. */
-static int delete_from_runtime(const bvi_oci_env *env, const bvi_container_spec *spec, const bvi_oci_record *record,
-                               bv_error **err)
+static int delete_from_runtime(const box *b, bv_error **err)
 {
     BVI_AUTO(bvi_oci_runtime_done) bvi_oci_runtime rt = { 0 };
-    bvi_auto_free char *log = bvi_path_join(spec->node_dir, FILE_RTLOG, NULL);
+    bvi_auto_free char *log = bvi_path_join(b->spec->node_dir, FILE_RTLOG, NULL);
+    const char *program = b->record.runtime;
     int r;
 
-    if (!record->runtime || !record->runtime[0])
-        return forget_in_all(env, spec->id, err);
-    r = log ? bvi_oci_runtime_init(&rt, record->runtime, env->state_dir, bvi_cgroups_is_hybrid(&env->cgroups), err)
+    if (!program || !program[0])
+        return forget_in_all(b->env, b->spec->id, err);
+    r = log ? bvi_oci_runtime_init(&rt, program, b->env->state_dir,
+                                   bvi_cgroups_is_hybrid(&b->env->cgroups), err)
             : bvi_fail_nomem(err);
-    return r < 0 ? r : bvi_oci_runtime_delete(&rt, spec->id, log, err);
+    return r < 0 ? r : bvi_oci_runtime_delete(&rt, b->spec->id, log, b->lock, err);
 }
 
 /* Leaves no process, no runtime record and no control group. */
-static int clear_traces(const bvi_oci_env *env, const bvi_container_spec *spec, const bvi_oci_record *record,
-                        bv_error **err)
+static int clear_traces(const box *b, bv_error **err)
 {
-    bvi_auto_free char *group = bvi_oci_box_group(env, spec->id);
-    int r = group ? bvi_cgroup_kill(&env->cgroups, group, err) : bvi_fail_nomem(err);
+    bvi_auto_free char *group = bvi_oci_box_group(b->env, b->spec->id);
+    int r = group ? bvi_cgroup_kill(&b->env->cgroups, group, err) : bvi_fail_nomem(err);
 
     if (r == 0)
-        r = delete_from_runtime(env, spec, record, err);
-    return r < 0 ? r : bvi_cgroup_remove(&env->cgroups, group, err);
+        r = delete_from_runtime(b, err);
+    return r < 0 ? r : bvi_cgroup_remove(&b->env->cgroups, group, err);
 }
 
 static int remove_file(const bvi_container_spec *spec, const char *name, bv_error **err)
@@ -217,83 +240,61 @@ static int remove_file(const bvi_container_spec *spec, const char *name, bv_erro
     return path ? bvi_fs_remove(path, err) : bvi_fail_nomem(err);
 }
 
-static int clear_locked(const bvi_oci_env *env, const bvi_container_spec *spec, bvi_oci_record *record, bv_error **err)
+static int clear_box(box *b, bv_error **err)
 {
-    int r = clear_traces(env, spec, record, err);
+    int r = clear_traces(b, err);
 
     if (r == 0)
-        r = remove_file(spec, FILE_PID, err);
-    if (r < 0 || !record->exists || record->status == BVI_OCI_PREPARED)
+        r = remove_file(b->spec, FILE_PID, err);
+    if (r < 0 || !b->record.exists || b->record.status == BVI_OCI_PREPARED)
         return r;
-    record->status = BVI_OCI_PREPARED;
-    record->proc = (bvi_proc_id){ 0 };
-    return bvi_oci_record_save(spec->node_dir, spec->id, record, err);
+    return save_record(b, BVI_OCI_PREPARED, NULL, err);
 }
 
 int bvi_oci_box_clear(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err)
 {
-    BVI_AUTO(bvi_oci_record_done) bvi_oci_record record = { 0 };
-    bvi_auto_close int lock = -1;
-    int r;
+    auto_box b = BOX(env, spec);
+    int r = open_box(&b, false, err);
 
-    if (!bvi_fs_is_dir(spec->node_dir))
-        return clear_traces(env, spec, &record, err);
-    r = lock_node(spec, &lock, err);
-    if (r == 0)
-        r = bvi_oci_record_load(spec->node_dir, &record, err);
-    return r < 0 ? r : clear_locked(env, spec, &record, err);
+    if (r < 0)
+        return r;
+    return b.lock < 0 ? clear_traces(&b, err) : clear_box(&b, err);
 }
 
 /* ---- root ---- */
 
-static int prepare_locked(const bvi_container_spec *spec, bvi_oci_record *record, bv_error **err)
+static int prepare_root(box *b, bv_error **err)
 {
-    const bvi_root_key *known = record->exists && record->same_boot ? &record->root : NULL;
+    const bvi_root_key *known = b->record.exists && b->record.same_boot ? &b->record.root : NULL;
 
-    return bvi_oci_root_prepare(spec, known, &record->root, err);
-}
-
-static int open_node(const bvi_container_spec *spec, bvi_oci_record *record, int *ret_lock, bv_error **err)
-{
-    int r = bvi_fs_mkdir(spec->node_dir, 0700, err);
-
-    if (r == 0)
-        r = lock_node(spec, ret_lock, err);
-    return r < 0 ? r : bvi_oci_record_load(spec->node_dir, record, err);
+    return bvi_oci_root_prepare(b->spec, known, b->lock, &b->record.root, err);
 }
 
 int bvi_oci_box_prepare(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err)
 {
-    BVI_AUTO(bvi_oci_record_done) bvi_oci_record record = { 0 };
-    bvi_auto_close int lock = -1;
+    auto_box b = BOX(env, spec);
     bvi_root_key before;
-    int r = open_node(spec, &record, &lock, err);
+    int r = open_box(&b, true, err);
 
-    (void)env; /* the root is the node directory's own business */
     if (r < 0)
         return r;
-    before = record.root;
-    r = prepare_locked(spec, &record, err);
-    if (r < 0 || (record.exists && record.same_boot && memcmp(&before, &record.root, sizeof(before)) == 0))
+    before = b.record.root;
+    r = prepare_root(&b, err);
+    if (r < 0 || (b.record.exists && b.record.same_boot &&
+                  memcmp(&before, &b.record.root, sizeof(before)) == 0))
         return r;
     /* After a boot, pids of the last one must not look like this one's. */
-    if (!record.same_boot) {
-        record.status = BVI_OCI_PREPARED;
-        record.proc = (bvi_proc_id){ 0 };
-    }
-    return bvi_oci_record_save(spec->node_dir, spec->id, &record, err);
+    if (!b.record.same_boot)
+        return save_record(&b, BVI_OCI_PREPARED, NULL, err);
+    return bvi_oci_record_save(spec->node_dir, spec->id, &b.record, err);
 }
 
 int bvi_oci_box_unmount(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err)
 {
-    bvi_auto_close int lock = -1;
-    int r;
+    auto_box b = BOX(env, spec);
+    int r = open_box(&b, false, err);
 
-    (void)env; /* as above */
-    if (!bvi_fs_is_dir(spec->node_dir))
-        return 0;
-    r = lock_node(spec, &lock, err);
-    return r < 0 ? r : bvi_oci_root_unmount(spec, err);
+    return r < 0 || b.lock < 0 ? r : bvi_oci_root_unmount(spec, err);
 }
 
 /* What a crash in the middle of a write left, and damaged records that were set aside. */
@@ -314,22 +315,18 @@ static int remove_remains(const bvi_container_spec *spec, bv_error **err)
 
 int bvi_oci_box_remove(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err)
 {
-    /* The record goes last but for the lock: until then a crash leaves something that says "remove me again". */
-    static const char *const files[] = { FILE_PID, FILE_CONSOLE, FILE_OLD, FILE_RTLOG, FILE_RECORD, FILE_LOCK };
-    BVI_AUTO(bvi_oci_record_done) bvi_oci_record record = { 0 };
+    /* The record goes last but for the lock: until then a crash leaves something that says "remove
+     * me again". */
+    static const char *const files[] = { FILE_PID,   FILE_CONSOLE, FILE_OLD,
+                                         FILE_RTLOG, FILE_RECORD,  FILE_LOCK };
+    auto_box b = BOX(env, spec);
     bvi_auto_free char *bundle = bvi_path_join(spec->node_dir, DIR_BUNDLE, NULL);
-    bvi_auto_close int lock = -1;
-    int r = 0;
+    int r = bundle ? open_box(&b, false, err) : bvi_fail_nomem(err);
 
-    if (!bundle)
-        return bvi_fail_nomem(err);
-    if (!bvi_fs_is_dir(spec->node_dir))
-        return clear_traces(env, spec, &record, err);
-    r = lock_node(spec, &lock, err);
     if (r == 0)
-        r = bvi_oci_record_load(spec->node_dir, &record, err);
-    if (r == 0)
-        r = clear_traces(env, spec, &record, err);
+        r = clear_traces(&b, err);
+    if (r == 0 && b.lock < 0)
+        return 0;
     if (r == 0)
         r = bvi_oci_root_remove(spec, err);
     if (r == 0)
@@ -355,12 +352,14 @@ static size_t host_files(const bvi_container_spec *spec, bvi_bind binds[2])
         for (size_t j = 0; j < spec->bind_count && !bound; j++)
             bound = strcmp(spec->binds[j].destination, paths[i]) == 0;
         if (!bound)
-            binds[count++] = (bvi_bind){ .source = paths[i], .destination = paths[i], .read_only = true };
+            binds[count++] =
+                (bvi_bind){ .source = paths[i], .destination = paths[i], .read_only = true };
     }
     return count;
 }
 
-static int make_points(const bvi_container_spec *spec, const bvi_bind *binds, size_t count, bv_error **err)
+static int make_points(const bvi_container_spec *spec, const bvi_bind *binds, size_t count,
+                       bv_error **err)
 {
     int r = 0;
 
@@ -385,7 +384,8 @@ static int write_config(const char *path, const bvi_json *config, bv_error **err
     return r < 0 ? bvi_fail_sys(err, -r, "cannot write '%s'", path) : 0;
 }
 
-static int make_bundle(const bvi_oci_env *env, const bvi_container_spec *spec, const char *bundle, bv_error **err)
+static int make_bundle(const bvi_oci_env *env, const bvi_container_spec *spec, const char *bundle,
+                       bv_error **err)
 {
     bvi_auto_free char *path = bvi_path_join(bundle, "config.json", NULL);
     bvi_auto_free char *group = bvi_oci_box_group(env, spec->id);
@@ -394,7 +394,8 @@ static int make_bundle(const bvi_oci_env *env, const bvi_container_spec *spec, c
     char root[PATH_MAX];
     bvi_bind binds[2];
     size_t count = host_files(spec, binds);
-    int r = path && group ? make_points(spec, spec->binds, spec->bind_count, err) : bvi_fail_nomem(err);
+    int r =
+        path && group ? make_points(spec, spec->binds, spec->bind_count, err) : bvi_fail_nomem(err);
 
     if (r == 0)
         r = make_points(spec, binds, count, err);
@@ -452,12 +453,13 @@ static int ended_early(const bvi_container_spec *spec, bv_error **err)
 {
     bvi_auto_free char *said = last_console_line(spec);
 
-    return bvi_fail(err, BV_E_STATE, "its first process '%s' ended at once%s%s; see '%s/" FILE_CONSOLE "'",
+    return bvi_fail(err, BV_E_STATE,
+                    "its first process '%s' ended at once%s%s; see '%s/" FILE_CONSOLE "'",
                     spec->argv[0], said ? ": " : "", said ? said : "", spec->node_dir);
 }
 
-static int identify_first(const bvi_container_spec *spec, const char *group, bvi_proc_id *ret_proc, int *ret_pidfd,
-                          bv_error **err)
+static int identify_first(const bvi_container_spec *spec, const char *group, bvi_proc_id *ret_proc,
+                          int *ret_pidfd, bv_error **err)
 {
     bvi_proc_id proc = { 0 };
     pid_t pid = read_pid_file(spec->node_dir);
@@ -492,7 +494,8 @@ static void start_paths_done(start_paths *p)
     bvi_free(p->group);
 }
 
-static int find_start_paths(const bvi_oci_env *env, const bvi_container_spec *spec, start_paths *p, bv_error **err)
+static int find_start_paths(const bvi_oci_env *env, const bvi_container_spec *spec, start_paths *p,
+                            bv_error **err)
 {
     p->bundle = bvi_path_join(spec->node_dir, DIR_BUNDLE, NULL);
     p->pid_file = bvi_path_join(spec->node_dir, FILE_PID, NULL);
@@ -502,108 +505,99 @@ static int find_start_paths(const bvi_oci_env *env, const bvi_container_spec *sp
 }
 
 /* Everything up to the runtime's call; the record is the intent. */
-static int get_ready(const bvi_oci_env *env, const bvi_oci_runtime *rt, const bvi_container_spec *spec,
-                     const start_paths *paths, bvi_oci_record *record, bv_error **err)
+static int get_ready(box *b, const bvi_oci_runtime *rt, const start_paths *paths, bv_error **err)
 {
-    bool leftover = record->exists && record->status != BVI_OCI_PREPARED;
+    bool leftover = b->record.exists && b->record.status != BVI_OCI_PREPARED;
     int r = 0;
 
-    if (leftover || bvi_cgroup_exists(&env->cgroups, paths->group))
-        r = clear_locked(env, spec, record, err);
+    if (leftover || bvi_cgroup_exists(&b->env->cgroups, paths->group))
+        r = clear_box(b, err);
     if (r == 0)
-        r = prepare_locked(spec, record, err);
+        r = prepare_root(b, err);
     if (r == 0)
-        r = make_bundle(env, spec, paths->bundle, err);
+        r = make_bundle(b->env, b->spec, paths->bundle, err);
     if (r == 0)
         r = bvi_fs_mkdir(rt->root, 0700, err);
     if (r == 0)
-        r = remove_file(spec, FILE_PID, err);
+        r = remove_file(b->spec, FILE_PID, err);
     if (r == 0)
-        r = bvi_oci_record_set_runtime(record, rt->path, err);
-    /* A record of this very runtime without a record of ours: the node directory was restored or replaced. */
+        r = bvi_oci_record_set_runtime(&b->record, rt->path, err);
+    /* A record of this very runtime without a record of ours: the node directory was restored or
+     * replaced. */
     if (r == 0 && !leftover)
-        r = delete_from_runtime(env, spec, record, err);
-    if (r < 0)
-        return r;
-    record->status = BVI_OCI_STARTING;
-    record->proc = (bvi_proc_id){ 0 };
-    return bvi_oci_record_save(spec->node_dir, spec->id, record, err);
+        r = delete_from_runtime(b, err);
+    return r < 0 ? r : save_record(b, BVI_OCI_STARTING, NULL, err);
 }
 
-static int run_box(const bvi_oci_runtime *rt, const bvi_container_spec *spec, const start_paths *paths, int lock,
-                   bool detach, bv_error **err)
+static int run_box(const box *b, const bvi_oci_runtime *rt, const start_paths *paths, bool detach,
+                   bv_error **err)
 {
     bvi_auto_close int console = -1;
-    int r = open_console(spec, &console, err);
+    int r = open_console(b->spec, &console, err);
     const bvi_oci_run run = {
-        .id = spec->id,
+        .id = b->spec->id,
         .bundle = paths->bundle,
         .pid_file = paths->pid_file,
         .log_file = paths->log,
         .console_fd = console,
-        .lock_fd = lock,
+        .lock_fd = b->lock,
         .detach = detach,
     };
 
     return r < 0 ? r : bvi_oci_runtime_run(rt, &run, err);
 }
 
-static int start_locked(const bvi_oci_env *env, const bvi_oci_runtime *rt, const bvi_container_spec *spec, int lock,
-                        bvi_oci_record *record, bvi_proc_id *ret_proc, int *ret_pidfd, bv_error **err)
+static int start_box(box *b, const bvi_oci_runtime *rt, bvi_proc_id *ret_proc, int *ret_pidfd,
+                     bv_error **err)
 {
     BVI_AUTO(start_paths_done) start_paths paths = { 0 };
     bvi_auto_close int pidfd = -1;
     bvi_proc_id proc = { 0 };
-    int r = find_start_paths(env, spec, &paths, err);
+    int r = find_start_paths(b->env, b->spec, &paths, err);
 
     if (r == 0)
-        r = get_ready(env, rt, spec, &paths, record, err);
+        r = get_ready(b, rt, &paths, err);
     if (r == 0)
-        r = run_box(rt, spec, &paths, lock, true, err);
+        r = run_box(b, rt, &paths, true, err);
     if (r == 0)
-        r = identify_first(spec, paths.group, &proc, &pidfd, err);
+        r = identify_first(b->spec, paths.group, &proc, &pidfd, err);
+    if (r == 0)
+        r = save_record(b, BVI_OCI_RUNNING, &proc, err);
     if (r < 0)
         return r;
-    record->status = BVI_OCI_RUNNING;
-    record->proc = proc;
-    r = bvi_oci_record_save(spec->node_dir, spec->id, record, err);
-    if (r < 0) { /* what cannot be recorded must not run: it would be lost with us */
-        bvi_oci_box_kill(env, spec->id, &proc);
-        return r;
-    }
     *ret_proc = proc;
     *ret_pidfd = bvi_take_fd(&pidfd);
     return 0;
 }
 
-int bvi_oci_box_start(const bvi_oci_env *env, const bvi_oci_runtime *rt, const bvi_container_spec *spec,
-                      bvi_proc_id *ret_proc, int *ret_pidfd, bv_error **err)
+int bvi_oci_box_start(const bvi_oci_env *env, const bvi_oci_runtime *rt,
+                      const bvi_container_spec *spec, bvi_proc_id *ret_proc, int *ret_pidfd,
+                      bv_error **err)
 {
-    BVI_AUTO(bvi_oci_record_done) bvi_oci_record record = { 0 };
-    bvi_auto_close int lock = -1;
-    int r = open_node(spec, &record, &lock, err);
+    auto_box b = BOX(env, spec);
+    int r = open_box(&b, true, err);
 
     if (r == 0)
-        r = start_locked(env, rt, spec, lock, &record, ret_proc, ret_pidfd, err);
-    if (r < 0) {
-        /* The failure that counts is known; what cannot be cleared now is cleared before the next start. */
-        if (lock >= 0)
-            (void)clear_locked(env, spec, &record, NULL);
-        return bvi_wrap(err, r, "cannot start the container of node '%s'", spec->id);
-    }
-    return 0;
+        r = start_box(&b, rt, ret_proc, ret_pidfd, err);
+    if (r == 0)
+        return 0;
+    /* What cannot be recorded must not run either: it would be lost with us. The failure that
+     * counts is known; what cannot be cleared now is cleared before the next start. */
+    if (b.lock >= 0)
+        (void)clear_box(&b, NULL);
+    return bvi_wrap(err, r, "cannot start the container of node '%s'", spec->id);
 }
 
-int bvi_oci_box_run(const bvi_oci_env *env, const bvi_oci_runtime *rt, const bvi_container_spec *spec, bv_error **err)
+int bvi_oci_box_run(const bvi_oci_env *env, const bvi_oci_runtime *rt,
+                    const bvi_container_spec *spec, bv_error **err)
 {
-    BVI_AUTO(bvi_oci_record_done) bvi_oci_record record = { 0 };
+    auto_box b = BOX(env, spec);
     BVI_AUTO(start_paths_done) start_paths paths = { 0 };
-    bvi_auto_close int lock = -1;
-    int r = open_node(spec, &record, &lock, err);
+    int r = open_box(&b, true, err);
 
     if (r == 0)
         r = find_start_paths(env, spec, &paths, err);
     if (r == 0)
-        r = get_ready(env, rt, spec, &paths, &record, err);
-    return r < 0 ? r : run_box(rt, spec, &paths, lock, false, err);
+        r = get_ready(&b, rt, &paths, err);
+    return r < 0 ? r : run_box(&b, rt, &paths, false, err);
 }

@@ -1,5 +1,6 @@
 /*
- * oci_cgroup.c - where control groups are mounted, what a container's group uses, and how it is emptied and removed.
+ * oci_cgroup.c - where control groups are mounted, what a container's group uses, and how it is
+ * emptied and removed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +17,14 @@
 
 #define MOUNTS_FILE_MAX (16u * 1024u * 1024u)
 /* cgroup files are short; cgroup.procs of a huge node has a line for each process. */
-#define GROUP_FILE_MAX  (4u * 1024u * 1024u)
-#define PROC_FILE_MAX   (64u * 1024u)
+#define GROUP_FILE_MAX (4u * 1024u * 1024u)
+#define PROC_FILE_MAX  (64u * 1024u)
 /* Groups made by the payload below its own. */
 #define GROUP_DEPTH_MAX 16u
 #define GROUP_NAMES_MAX 4096u
 /* How long killed processes may take to go, and a group to become removable. */
-#define EMPTY_WAIT_MS   5000
-#define POLL_MS         5
+#define EMPTY_WAIT_MS 5000
+#define POLL_MS       5
 
 /* ---- finding the hierarchies ---- */
 
@@ -49,7 +50,8 @@ static int set_once(char **field, const char *text)
     return *field ? 0 : BV_E_NOMEM;
 }
 
-/* One line of /proc/mounts: source, mount point, type, options. Points with blanks are not cgroup mounts of ours. */
+/* One line of /proc/mounts: source, mount point, type, options. Points with blanks are not cgroup
+ * mounts of ours. */
 static int parse_line(char *line, bvi_cgroups *cgroups)
 {
     char *save = NULL;
@@ -97,14 +99,16 @@ int bvi_cgroups_parse(const char *mounts, bvi_cgroups *ret_cgroups, bv_error **e
     char *save = NULL;
     int r = copy ? 0 : BV_E_NOMEM;
 
-    for (char *line = copy ? strtok_r(copy, "\n", &save) : NULL; line && r == 0; line = strtok_r(NULL, "\n", &save))
+    for (char *line = copy ? strtok_r(copy, "\n", &save) : NULL; line && r == 0;
+         line = strtok_r(NULL, "\n", &save))
         r = parse_line(line, &cgroups);
     if (r == 0)
         r = unified_first(&cgroups);
     if (r < 0) {
         bvi_cgroups_done(&cgroups);
-        return r == BV_E_NOMEM ? bvi_fail_nomem(err)
-                               : bvi_fail(err, r, "more than %u control group mounts", BVI_CGROUP_MOUNTS_MAX);
+        return r == BV_E_NOMEM
+                   ? bvi_fail_nomem(err)
+                   : bvi_fail(err, r, "more than %u control group mounts", BVI_CGROUP_MOUNTS_MAX);
     }
     *ret_cgroups = cgroups;
     return 0;
@@ -145,7 +149,8 @@ static int read_group_file(const char *mount, const char *group, const char *nam
 }
 
 /* A file that is one number, or with a key the number after that word at the start of a line. */
-static bool read_number(const char *mount, const char *group, const char *name, const char *key, uint64_t *ret_value)
+static bool read_number(const char *mount, const char *group, const char *name, const char *key,
+                        uint64_t *ret_value)
 {
     bvi_auto_free char *text = NULL;
     const char *at;
@@ -164,7 +169,8 @@ static bool read_number(const char *mount, const char *group, const char *name, 
     return true;
 }
 
-int bvi_cgroup_stats(const bvi_cgroups *cgroups, const char *group, bvi_container_stats *ret_stats, bv_error **err)
+int bvi_cgroup_stats(const bvi_cgroups *cgroups, const char *group, bvi_container_stats *ret_stats,
+                     bv_error **err)
 {
     const char *v2 = cgroups->unified;
     bvi_container_stats stats = { 0 };
@@ -172,7 +178,8 @@ int bvi_cgroup_stats(const bvi_cgroups *cgroups, const char *group, bvi_containe
     uint64_t pids = 0;
     bool any = false;
 
-    /* On a hybrid host the unified group may exist without the controllers: its files are then missing. */
+    /* On a hybrid host the unified group may exist without the controllers: its files are then
+     * missing. */
     any |= read_number(v2, group, "memory.current", NULL, &stats.memory_bytes) ||
            read_number(cgroups->memory, group, "memory.usage_in_bytes", NULL, &stats.memory_bytes);
     if (read_number(cgroups->cpuacct, group, "cpuacct.usage", NULL, &cpu_ns)) {
@@ -334,7 +341,8 @@ typedef struct killing {
     unsigned seen; /* processes that were still there */
 } killing;
 
-/* From the cgroup file to the signal a pid could change hands; bvi_proc_signal() compares start times. */
+/* From the cgroup file to the signal a pid could change hands; bvi_proc_signal() compares start
+ * times. */
 static bool kill_process(pid_t pid, void *data)
 {
     bvi_proc_id id = { 0 };
@@ -343,7 +351,8 @@ static bool kill_process(pid_t pid, void *data)
     if (bvi_proc_identify(pid, &id, NULL) < 0 || !bvi_cgroup_has(k->group, pid))
         return false;
     k->seen++;
-    (void)bvi_proc_signal(&id, SIGKILL, NULL); /* gone is what we want; anything else shows in the next round */
+    (void)bvi_proc_signal(&id, SIGKILL,
+                          NULL); /* gone is what we want; anything else shows in the next round */
     return false;
 }
 
@@ -363,11 +372,13 @@ static void pause_ms(long ms)
 /* Version 2 kills a whole tree at once, races with fork included. */
 static void kill_unified(const bvi_cgroups *cgroups, const char *group)
 {
-    bvi_auto_free char *path = cgroups->unified ? bvi_path_join(cgroups->unified, group, "cgroup.kill", NULL) : NULL;
+    bvi_auto_free char *path =
+        cgroups->unified ? bvi_path_join(cgroups->unified, group, "cgroup.kill", NULL) : NULL;
     bvi_auto_close int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
 
     if (fd >= 0)
-        (void)bvi_fs_write_all(fd, "1", 1); /* before 5.14 there is no such file: one by one below */
+        (void)bvi_fs_write_all(fd, "1",
+                               1); /* before 5.14 there is no such file: one by one below */
 }
 
 int bvi_cgroup_kill(const bvi_cgroups *cgroups, const char *group, bv_error **err)
@@ -382,7 +393,8 @@ int bvi_cgroup_kill(const bvi_cgroups *cgroups, const char *group, bv_error **er
             return 0;
         pause_ms(POLL_MS);
     }
-    return bvi_fail(err, BV_E_TIMEOUT, "%u processes of '%s' do not die: they wait for the kernel (disk or network)",
+    return bvi_fail(err, BV_E_TIMEOUT,
+                    "%u processes of '%s' do not die: they wait for the kernel (disk or network)",
                     k.seen, group);
 }
 
@@ -413,5 +425,6 @@ int bvi_cgroup_remove(const bvi_cgroups *cgroups, const char *group, bv_error **
             break;
         pause_ms(POLL_MS);
     }
-    return rm.errnum ? bvi_fail_sys(err, rm.errnum, "cannot remove the control group '%s'", rm.path) : 0;
+    return rm.errnum ? bvi_fail_sys(err, rm.errnum, "cannot remove the control group '%s'", rm.path)
+                     : 0;
 }

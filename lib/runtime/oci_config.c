@@ -1,8 +1,9 @@
 /*
  * oci_config.c - config.json by the OCI runtime specification 1.0.
  *
- * What a node may do is what Docker gives a container by default: operators know it, and images are written for it. One
- * thing is on purpose: no_new_privs stays off, because the agent runs jobs as other users through su.
+ * What a node may do is what Docker gives a container by default: operators know it, and images are
+ * written for it. One thing is on purpose: no_new_privs stays off, because the agent runs jobs as
+ * other users through su.
  */
 #include <math.h>
 #include <stdio.h>
@@ -10,23 +11,27 @@
 #include "runtime/oci_config.h"
 
 /* The period a processor share is counted in; the kernel's and everybody's default. */
-#define CPU_PERIOD_US  100000
+#define CPU_PERIOD_US 100000
 /* The kernel's smallest quota. */
-#define CPU_QUOTA_MIN  1000
-#define HOSTNAME_MAX   63u
+#define CPU_QUOTA_MIN 1000
+#define HOSTNAME_MAX  63u
 
 static const char *const capabilities[] = {
-    "CAP_AUDIT_WRITE", "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",  "CAP_KILL",       "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
-    NULL,
+    "CAP_AUDIT_WRITE", "CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",     "CAP_FSETID",
+    "CAP_KILL",        "CAP_MKNOD",   "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",    "CAP_SETFCAP",
+    "CAP_SETGID",      "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT", NULL,
 };
 
 /* Inheritable and ambient stay empty, as Docker's have been since CVE-2022-24769. */
 static const char *const capability_sets[] = { "bounding", "effective", "permitted" };
 
 static const char *const masked_paths[] = {
-    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
-    "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware", NULL,
+    "/proc/acpi",          "/proc/asound",
+    "/proc/kcore",         "/proc/keys",
+    "/proc/latency_stats", "/proc/sched_debug",
+    "/proc/scsi",          "/proc/timer_list",
+    "/proc/timer_stats",   "/sys/devices/virtual/powercap",
+    "/sys/firmware",       NULL,
 };
 
 static const char *const readonly_paths[] = {
@@ -41,7 +46,9 @@ static const struct mount_row {
 } mount_rows[] = {
     { "/proc", "proc", "proc", { "nosuid", "noexec", "nodev" } },
     { "/dev", "tmpfs", "tmpfs", { "nosuid", "strictatime", "mode=755", "size=65536k" } },
-    { "/dev/pts", "devpts", "devpts",
+    { "/dev/pts",
+      "devpts",
+      "devpts",
       { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
     { "/dev/shm", "tmpfs", "shm", { "nosuid", "noexec", "nodev", "mode=1777", "size=65536k" } },
     { "/dev/mqueue", "mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
@@ -49,7 +56,8 @@ static const struct mount_row {
     { "/sys/fs/cgroup", "cgroup", "cgroup", { "nosuid", "noexec", "nodev", "relatime", "ro" } },
 };
 
-/* Makers of JSON answer NULL, and adders BV_E_NOMEM, when memory is out: everything below ends in one check. */
+/* Makers of JSON answer NULL, and adders BV_E_NOMEM, when memory is out: everything below ends in
+ * one check. */
 
 static bvi_json *strings(const char *const *texts)
 {
@@ -94,7 +102,8 @@ static int put_rlimits(bvi_json *process, uint64_t hard)
     return r < 0 ? r : bvi_json_put_uint64(row, "soft", value);
 }
 
-static int put_process(bvi_json *root, const bvi_container_spec *spec, const bvi_oci_config_facts *facts)
+static int put_process(bvi_json *root, const bvi_container_spec *spec,
+                       const bvi_oci_config_facts *facts)
 {
     bvi_json *process = bvi_json_new_object();
     bvi_json *user;
@@ -125,8 +134,8 @@ static int put_process(bvi_json *root, const bvi_container_spec *spec, const bvi
 
 /* ---- mounts ---- */
 
-static int add_mount(bvi_json *mounts, const char *destination, const char *type, const char *source,
-                     const char *const *options)
+static int add_mount(bvi_json *mounts, const char *destination, const char *type,
+                     const char *source, const char *const *options)
 {
     bvi_json *mount = bvi_json_new_object();
     int r = bvi_json_add(mounts, mount);
@@ -152,7 +161,8 @@ static int add_binds(bvi_json *mounts, const bvi_bind *binds, size_t count)
     return r;
 }
 
-static int put_mounts(bvi_json *root, const bvi_container_spec *spec, const bvi_oci_config_facts *facts)
+static int put_mounts(bvi_json *root, const bvi_container_spec *spec,
+                      const bvi_oci_config_facts *facts)
 {
     bvi_json *mounts = bvi_json_new_array();
     int r = bvi_json_put(root, "mounts", mounts);
@@ -177,7 +187,8 @@ static int add_namespace(bvi_json *list, const char *type)
     return r < 0 ? r : bvi_json_put_string(row, "type", type);
 }
 
-static int put_namespaces(bvi_json *root, const bvi_container_spec *spec, const bvi_oci_config_facts *facts)
+static int put_namespaces(bvi_json *root, const bvi_container_spec *spec,
+                          const bvi_oci_config_facts *facts)
 {
     static const char *const always[] = { "pid", "ipc", "uts", "mount" };
     bvi_json *list = bvi_json_new_array();
@@ -225,7 +236,8 @@ static int put_cpu(bvi_json *resources, double cpus)
     if (quota > (double)INT32_MAX * 100.0)
         quota = (double)INT32_MAX * 100.0;
     if (r == 0)
-        r = bvi_json_put_int64(cpu, "quota", quota < CPU_QUOTA_MIN ? CPU_QUOTA_MIN : (int64_t)quota);
+        r = bvi_json_put_int64(cpu, "quota",
+                               quota < CPU_QUOTA_MIN ? CPU_QUOTA_MIN : (int64_t)quota);
     return r < 0 ? r : bvi_json_put_int64(cpu, "period", CPU_PERIOD_US);
 }
 
@@ -246,7 +258,8 @@ static int put_resources(bvi_json *root, const bvi_container_spec *spec)
     return r;
 }
 
-static int put_linux(bvi_json *root, const bvi_container_spec *spec, const bvi_oci_config_facts *facts)
+static int put_linux(bvi_json *root, const bvi_container_spec *spec,
+                     const bvi_oci_config_facts *facts)
 {
     bvi_json *os = bvi_json_new_object();
     bvi_auto_free char *group = bvi_asprintf("/%s", facts->group);
@@ -289,8 +302,8 @@ static int put_root(bvi_json *config, const char *path)
     return r < 0 ? r : bvi_json_put_bool(root, "readonly", false);
 }
 
-int bvi_oci_config_make(const bvi_container_spec *spec, const bvi_oci_config_facts *facts, bvi_json **ret_config,
-                        bv_error **err)
+int bvi_oci_config_make(const bvi_container_spec *spec, const bvi_oci_config_facts *facts,
+                        bvi_json **ret_config, bv_error **err)
 {
     bvi_auto_json bvi_json *config = bvi_json_new_object();
     int r = config ? bvi_json_put_string(config, "ociVersion", "1.0.0") : BV_E_NOMEM;

@@ -45,7 +45,8 @@ static int read_boot_id(char **ret_id, bv_error **err)
     return r;
 }
 
-static int parse_fields(const bvi_json *fields, bvi_oci_record *record, const char **ret_boot, bv_error **err)
+static int parse_fields(const bvi_json *fields, bvi_oci_record *record, const char **ret_boot,
+                        bv_error **err)
 {
     const char *status = NULL;
     const char *runtime = "";
@@ -55,7 +56,8 @@ static int parse_fields(const bvi_json *fields, bvi_oci_record *record, const ch
     int r = bvi_json_get_int64(fields, "version", &version, err);
 
     if (r == 0 && version != RECORD_VERSION)
-        return bvi_fail(err, BV_E_FORMAT, "version %lld is not known to this program", (long long)version);
+        return bvi_fail(err, BV_E_FORMAT, "version %lld is not known to this program",
+                        (long long)version);
     if (r == 0)
         r = bvi_json_get_string(fields, "status", &status, err);
     if (r == 0 && !bvi_name_find(status_names, status, &value))
@@ -152,7 +154,8 @@ static int put_fields(bvi_json *fields, const char *id, bvi_oci_record *record, 
     return r;
 }
 
-int bvi_oci_record_save(const char *node_dir, const char *id, bvi_oci_record *record, bv_error **err)
+int bvi_oci_record_save(const char *node_dir, const char *id, bvi_oci_record *record,
+                        bv_error **err)
 {
     bvi_auto_free char *path = bvi_path_join(node_dir, "container.json", NULL);
     bvi_auto_free char *boot = NULL;

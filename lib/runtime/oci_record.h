@@ -1,8 +1,10 @@
 /*
- * oci_record.h - node_dir/container.json: what is known about a node's container across restarts of the host program.
+ * oci_record.h - node_dir/container.json: what is known about a node's container across restarts of
+ * the host program.
  *
- * Written before a container is started (the intent) and again when its first process is known. Fields this version
- * does not know survive. A file that cannot be understood is set aside, not trusted and not lost.
+ * Written before a container is started (the intent) and again when its first process is known.
+ * Fields this version does not know survive. A file that cannot be understood is set aside, not
+ * trusted and not lost.
  */
 #ifndef BVI_RUNTIME_OCI_RECORD_H
 #define BVI_RUNTIME_OCI_RECORD_H
@@ -18,20 +20,21 @@ typedef enum bvi_oci_status {
 } bvi_oci_status;
 
 typedef struct bvi_oci_record {
-    bvi_json *fields;      /* as read */
-    bool exists;           /* there was a file, and it was understood */
+    bvi_json *fields; /* as read */
+    bool exists;      /* there was a file, and it was understood */
     bool was_damaged;
-    bool same_boot;        /* written since the machine started: pids and mounts mean something */
+    bool same_boot; /* written since the machine started: pids and mounts mean something */
     bvi_oci_status status;
-    char *runtime;         /* program that made the container; "" */
-    bvi_root_key root;     /* as mounted last; zeroes */
-    bvi_proc_id proc;      /* of the first process, when running */
+    char *runtime;     /* program that made the container; "" */
+    bvi_root_key root; /* as mounted last; zeroes */
+    bvi_proc_id proc;  /* of the first process, when running */
 } bvi_oci_record;
 
 /* Missing or damaged gives an empty record: exists is false. */
 int bvi_oci_record_load(const char *node_dir, bvi_oci_record *ret_record, bv_error **err);
 /* Durable when it returns. */
-int bvi_oci_record_save(const char *node_dir, const char *id, bvi_oci_record *record, bv_error **err);
+int bvi_oci_record_save(const char *node_dir, const char *id, bvi_oci_record *record,
+                        bv_error **err);
 int bvi_oci_record_set_runtime(bvi_oci_record *record, const char *path, bv_error **err);
 void bvi_oci_record_done(bvi_oci_record *record);
 

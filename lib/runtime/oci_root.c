@@ -17,7 +17,8 @@
 #include "sys/mounts.h"
 #include "sys/proc.h"
 
-/* Marks an upper directory that is a whole copy of an image rather than the changes to one. Its value is "1". */
+/* Marks an upper directory that is a whole copy of an image rather than the changes to one. Its
+ * value is "1". */
 #define COPY_MARK "trusted.blockvisor.copied"
 
 /* How often an open below a root is tried again when the kernel says so. */
@@ -69,7 +70,8 @@ static int wait_for_copy(pid_t pid, const char *from, bv_error **err)
     int status = 0;
 
     while (waitpid(pid, &status, 0) < 0) {
-        if (errno == ECHILD) /* the host ignores SIGCHLD: the mark that follows is all we can check */
+        if (errno ==
+            ECHILD) /* the host ignores SIGCHLD: the mark that follows is all we can check */
             return 0;
         if (errno != EINTR)
             return bvi_fail_sys(err, errno, "cannot wait for cp");
@@ -80,10 +82,12 @@ static int wait_for_copy(pid_t pid, const char *from, bv_error **err)
 }
 
 /* cp clones extents where the file system can, and keeps owners, links, holes and attributes. */
-static int copy_image(const char *image_root, const char *to, bv_error **err)
+static int copy_image(const char *image_root, const char *to, int lock_fd, bv_error **err)
 {
     bvi_auto_free char *from = bvi_path_join(image_root, ".", NULL);
-    const char *argv[] = { "cp", "-a", "--reflink=auto", "--sparse=auto", "--one-file-system", "--", from, to, NULL };
+    const char *argv[] = {
+        "cp", "-a", "--reflink=auto", "--sparse=auto", "--one-file-system", "--", from, to, NULL
+    };
     bvi_spawn spawn = BVI_SPAWN_INIT;
     pid_t pid = 0;
     int r;
@@ -92,40 +96,46 @@ static int copy_image(const char *image_root, const char *to, bv_error **err)
         return bvi_fail_nomem(err);
     spawn.argv = argv;
     spawn.use_path = true;
+    spawn.keep_fds = &lock_fd;
+    spawn.keep_count = lock_fd >= 0;
     r = bvi_proc_spawn(&spawn, &pid, NULL, err);
     return r < 0 ? r : wait_for_copy(pid, image_root, err);
 }
 
-static int make_copy(const bvi_container_spec *spec, const places *p, bv_error **err)
+static int make_copy(const bvi_container_spec *spec, const places *p, int lock_fd, bv_error **err)
 {
     int r = bvi_fs_remove_tree(p->partial, err);
 
     if (r == 0)
         r = bvi_fs_mkdir(p->partial, 0755, err);
     if (r == 0)
-        r = copy_image(spec->image_root, p->partial, err);
+        r = copy_image(spec->image_root, p->partial, lock_fd, err);
     if (r < 0)
         return r;
     if (setxattr(p->partial, COPY_MARK, "1", 1, 0) < 0)
         return bvi_fail_sys(err, errno, "cannot mark the copied root '%s'", p->partial);
-    /* An empty upper may be left from the overlay that was refused; one with content is never thrown away. */
+    /* An empty upper may be left from the overlay that was refused; one with content is never
+     * thrown away. */
     if (rmdir(p->upper) < 0 && errno != ENOENT)
-        return bvi_fail_sys(err, errno,
-                            "'%s' holds the changes to an overlay, but this kernel refuses overlays now", p->upper);
+        return bvi_fail_sys(
+            err, errno,
+            "'%s' holds the changes to an overlay, but this kernel refuses overlays now", p->upper);
     return bvi_fs_rename(p->partial, p->upper, err);
 }
 
 /* ---- mounting ---- */
 
-/* What mount(2) answers when the kernel or the file system cannot do overlays, as against a mistake of ours. */
+/* What mount(2) answers when the kernel or the file system cannot do overlays, as against a mistake
+ * of ours. */
 static bool is_refused(const bv_error *err)
 {
     int errnum = bv_error_errno(err);
 
-    return bv_error_code(err) == BV_E_UNSUPPORTED || errnum == EINVAL || errnum == EOPNOTSUPP || errnum == EPERM;
+    return bv_error_code(err) == BV_E_UNSUPPORTED || errnum == EINVAL || errnum == EOPNOTSUPP ||
+           errnum == EPERM;
 }
 
-static int mount_root(const bvi_container_spec *spec, const places *p, bv_error **err)
+static int mount_root(const bvi_container_spec *spec, const places *p, int lock_fd, bv_error **err)
 {
     bvi_auto_error bv_error *refusal = NULL;
     int r = 0;
@@ -136,18 +146,21 @@ static int mount_root(const bvi_container_spec *spec, const places *p, bv_error 
             r = bvi_fs_mkdir(p->work, 0755, err);
         if (r < 0)
             return r;
-        if (bvi_mount_overlay(&spec->image_root, 1, p->upper, p->work, spec->root_dir, &refusal) == 0)
+        if (bvi_mount_overlay(&spec->image_root, 1, p->upper, p->work, spec->root_dir, &refusal) ==
+            0)
             return 0;
         if (!is_refused(refusal))
             return bvi_error_move(err, bvi_take(refusal));
-        r = make_copy(spec, p, err);
+        r = make_copy(spec, p, lock_fd, err);
         if (r < 0)
-            return bvi_wrap(err, r, "an overlay was refused (%s), and copying failed", bv_error_message(refusal));
+            return bvi_wrap(err, r, "an overlay was refused (%s), and copying failed",
+                            bv_error_message(refusal));
     }
     return bvi_mount_bind(p->upper, spec->root_dir, false, err);
 }
 
-static int current_key(const bvi_container_spec *spec, const places *p, bvi_root_key *key, bv_error **err)
+static int current_key(const bvi_container_spec *spec, const places *p, bvi_root_key *key,
+                       bv_error **err)
 {
     struct stat image = { 0 };
     struct stat upper = { 0 };
@@ -158,19 +171,22 @@ static int current_key(const bvi_container_spec *spec, const places *p, bvi_root
     if (stat(p->upper, &upper) < 0 && errno != ENOENT)
         return bvi_fail_sys(err, errno, "cannot look at '%s'", p->upper);
     *key = (bvi_root_key){
-        .image_dev = image.st_dev, .image_ino = image.st_ino, .upper_dev = upper.st_dev, .upper_ino = upper.st_ino,
+        .image_dev = image.st_dev,
+        .image_ino = image.st_ino,
+        .upper_dev = upper.st_dev,
+        .upper_ino = upper.st_ino,
     };
     return 0;
 }
 
 static bool same_key(const bvi_root_key *a, const bvi_root_key *b)
 {
-    return a->image_dev == b->image_dev && a->image_ino == b->image_ino && a->upper_dev == b->upper_dev &&
-           a->upper_ino == b->upper_ino;
+    return a->image_dev == b->image_dev && a->image_ino == b->image_ino &&
+           a->upper_dev == b->upper_dev && a->upper_ino == b->upper_ino;
 }
 
-int bvi_oci_root_prepare(const bvi_container_spec *spec, const bvi_root_key *mounted, bvi_root_key *ret_key,
-                         bv_error **err)
+int bvi_oci_root_prepare(const bvi_container_spec *spec, const bvi_root_key *mounted, int lock_fd,
+                         bvi_root_key *ret_key, bv_error **err)
 {
     BVI_AUTO(places_done) places p = { 0 };
     bvi_root_key key = { 0 };
@@ -193,7 +209,7 @@ int bvi_oci_root_prepare(const bvi_container_spec *spec, const bvi_root_key *mou
     if (is_mounted)
         r = bvi_umount_tree(spec->root_dir, err);
     if (r == 0)
-        r = mount_root(spec, &p, err);
+        r = mount_root(spec, &p, lock_fd, err);
     if (r == 0)
         r = current_key(spec, &p, ret_key, err);
     return r < 0 ? bvi_wrap(err, r, "cannot make the root '%s'", spec->root_dir) : 0;
@@ -211,7 +227,8 @@ int bvi_oci_root_remove(const bvi_container_spec *spec, bv_error **err)
 
     if (r == 0)
         r = bvi_umount_tree(spec->root_dir, err);
-    /* The removal refuses to cross a mount, so a bind that stayed costs an error and never somebody's data. */
+    /* The removal refuses to cross a mount, so a bind that stayed costs an error and never
+     * somebody's data. */
     if (r == 0)
         r = bvi_fs_remove_tree(spec->root_dir, err);
     if (r == 0)
@@ -223,7 +240,8 @@ int bvi_oci_root_remove(const bvi_container_spec *spec, bv_error **err)
 
 /* ---- mount points ---- */
 
-/* Symbolic links are the image's: "/run" inside it means the root's /run, whatever tricks they try. */
+/* Symbolic links are the image's: "/run" inside it means the root's /run, whatever tricks they try.
+ */
 static int open_in_root(int root_fd, const char *path, uint64_t flags, uint64_t mode)
 {
     struct open_how how = {
@@ -282,7 +300,8 @@ static int make_parent_in_root(int root_fd, const char *path, bv_error **err)
     return dir[0] ? make_dir_in_root(root_fd, dir, err) : 0;
 }
 
-/* A link to nowhere is usual for /etc/resolv.conf: the directory it points into is made, as a boot would. */
+/* A link to nowhere is usual for /etc/resolv.conf: the directory it points into is made, as a boot
+ * would. */
 static int make_link_target_parent(int root_fd, const char *path, bv_error **err)
 {
     bvi_auto_close int link = open_in_root(root_fd, path, O_PATH | O_NOFOLLOW, 0);
@@ -327,7 +346,8 @@ int bvi_oci_root_make_point(const char *root_dir, const bvi_bind *bind, bv_error
     if (root_fd < 0)
         return bvi_fail_sys(err, errno, "cannot open the root '%s'", root_dir);
     if (stat(bind->source, &st) < 0)
-        return bvi_fail_sys(err, errno, "cannot bind '%s' to '%s' in the node", bind->source, bind->destination);
+        return bvi_fail_sys(err, errno, "cannot bind '%s' to '%s' in the node", bind->source,
+                            bind->destination);
     return S_ISDIR(st.st_mode) ? make_dir_in_root(root_fd, bind->destination, err)
                                : make_file_in_root(root_fd, bind->destination, err);
 }

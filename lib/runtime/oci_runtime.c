@@ -17,12 +17,13 @@
 #define COMMAND_TIMEOUT_MS 60000
 #define COMMAND_ARGS_MAX   16u
 /* What it said last is at the end of its log, which is new for each command. */
-#define LOG_MAX            (1024u * 1024u)
-#define PATH_TEXT_MAX      65536u
+#define LOG_MAX       (1024u * 1024u)
+#define PATH_TEXT_MAX 65536u
 
 static const char *const usual_runtimes[] = { "crun", "runc" };
 /* Tried after PATH: services often run with a short one. */
-static const char *const usual_dirs[] = { "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin" };
+static const char *const usual_dirs[] = { "/usr/bin",        "/usr/sbin", "/usr/local/bin",
+                                          "/usr/local/sbin", "/bin",      "/sbin" };
 
 static const char *base_name(const char *path)
 {
@@ -31,7 +32,8 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-int bvi_oci_runtime_init(bvi_oci_runtime *rt, const char *path, const char *state_dir, bool hybrid, bv_error **err)
+int bvi_oci_runtime_init(bvi_oci_runtime *rt, const char *path, const char *state_dir, bool hybrid,
+                         bv_error **err)
 {
     rt->path = bvi_strdup(path);
     rt->root = bvi_path_join(state_dir, base_name(path), NULL);
@@ -62,7 +64,8 @@ const char *bvi_oci_runtime_name(const bvi_oci_runtime *rt)
 /* ---- finding ---- */
 
 /* 1: found and added, 0: not there. */
-static int try_dir(const char *dir, size_t dir_len, const char *name, bvi_strv *paths, bv_error **err)
+static int try_dir(const char *dir, size_t dir_len, const char *name, bvi_strv *paths,
+                   bv_error **err)
 {
     bvi_auto_free char *path = bvi_asprintf("%.*s/%s", (int)dir_len, dir, name);
 
@@ -95,13 +98,15 @@ static int find_wanted(const char *wanted, bvi_strv *paths, bv_error **err)
 
     if (strchr(wanted, '/')) {
         if (access(wanted, X_OK) < 0)
-            return bvi_fail_sys(err, errno, "cannot use the configured container runtime '%s'", wanted);
+            return bvi_fail_sys(err, errno, "cannot use the configured container runtime '%s'",
+                                wanted);
         return bvi_strv_add(paths, wanted) < 0 ? bvi_fail_nomem(err) : 0;
     }
     r = find_by_name(wanted, paths, err);
     if (r == 0 && paths->len == 0)
         return bvi_fail(err, BV_E_NOT_FOUND,
-                        "the configured container runtime '%s' is not installed: install it or change the setting",
+                        "the configured container runtime '%s' is not installed: install it or "
+                        "change the setting",
                         wanted);
     return r;
 }
@@ -115,7 +120,8 @@ int bvi_oci_runtime_find(const char *wanted, bvi_strv *paths, bv_error **err)
     for (size_t i = 0; i < BVI_COUNT(usual_runtimes) && r == 0; i++)
         r = find_by_name(usual_runtimes[i], paths, err);
     if (r == 0 && paths->len == 0)
-        return bvi_fail(err, BV_E_NOT_FOUND, "no container runtime is installed: install crun or runc");
+        return bvi_fail(err, BV_E_NOT_FOUND,
+                        "no container runtime is installed: install crun or runc");
     return r;
 }
 
@@ -145,8 +151,8 @@ static char *last_message(const char *log_file)
     return found;
 }
 
-static int exit_failure(const bvi_oci_runtime *rt, const char *command, int status, const char *log_file,
-                        bv_error **err)
+static int exit_failure(const bvi_oci_runtime *rt, const char *command, int status,
+                        const char *log_file, bv_error **err)
 {
     bvi_auto_free char *said = last_message(log_file);
 
@@ -155,12 +161,13 @@ static int exit_failure(const bvi_oci_runtime *rt, const char *command, int stat
     if (WIFSIGNALED(status))
         return bvi_fail(err, BV_E_IO, "%s %s was killed by %s", bvi_oci_runtime_name(rt), command,
                         bvi_signal_name(WTERMSIG(status)));
-    return bvi_fail(err, BV_E_IO, "%s %s ended with status %d and no message", bvi_oci_runtime_name(rt), command,
-                    WEXITSTATUS(status));
+    return bvi_fail(err, BV_E_IO, "%s %s ended with status %d and no message",
+                    bvi_oci_runtime_name(rt), command, WEXITSTATUS(status));
 }
 
 /* Waits for the runtime itself, not for the container. */
-static int wait_for(const bvi_oci_runtime *rt, const char *command, pid_t pid, int pidfd, int *ret_status, bv_error **err)
+static int wait_for(const bvi_oci_runtime *rt, const char *command, pid_t pid, int pidfd,
+                    int *ret_status, bv_error **err)
 {
     struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
     bool late = false;
@@ -180,19 +187,20 @@ static int wait_for(const bvi_oci_runtime *rt, const char *command, pid_t pid, i
         if (errno != EINTR)
             return bvi_fail_sys(err, errno, "cannot wait for '%s'", rt->path);
     }
-    return late ? bvi_fail(err, BV_E_TIMEOUT, "%s %s did not finish in %d s", bvi_oci_runtime_name(rt), command,
-                           COMMAND_TIMEOUT_MS / 1000)
+    return late ? bvi_fail(err, BV_E_TIMEOUT, "%s %s did not finish in %d s",
+                           bvi_oci_runtime_name(rt), command, COMMAND_TIMEOUT_MS / 1000)
                 : 0;
 }
 
 /* args: the command and what follows, ended by NULL. */
-static int run_command(const bvi_oci_runtime *rt, const char *const *args, const char *log_file, int console_fd,
-                       int lock_fd, bv_error **err)
+static int run_command(const bvi_oci_runtime *rt, const char *const *args, const char *log_file,
+                       int console_fd, int lock_fd, bv_error **err)
 {
     /* crun takes what stands before a colon for the kind of log. */
     bool is_crun = strncmp(bvi_oci_runtime_name(rt), "crun", 4) == 0;
     bvi_auto_free char *log = bvi_asprintf("%s%s", is_crun ? "file:" : "", log_file);
-    const char *argv[8 + COMMAND_ARGS_MAX] = { rt->path, "--root", rt->root, "--log", log, "--log-format", "json" };
+    const char *argv[8 + COMMAND_ARGS_MAX] = { rt->path, "--root",       rt->root, "--log",
+                                               log,      "--log-format", "json" };
     bvi_spawn spawn = BVI_SPAWN_INIT;
     bvi_auto_close int pidfd = -1;
     pid_t pid = 0;
@@ -221,40 +229,45 @@ static int run_command(const bvi_oci_runtime *rt, const char *const *args, const
 
 int bvi_oci_runtime_run(const bvi_oci_runtime *rt, const bvi_oci_run *run, bv_error **err)
 {
-    const char *detached[] = { "run", "-d", "--bundle", run->bundle, "--pid-file", run->pid_file, run->id, NULL };
-    const char *waiting[] = { "run", "--bundle", run->bundle, "--pid-file", run->pid_file, run->id, NULL };
+    const char *detached[] = { "run",        "-d",          "--bundle", run->bundle,
+                               "--pid-file", run->pid_file, run->id,    NULL };
+    const char *waiting[] = { "run",         "--bundle", run->bundle, "--pid-file",
+                              run->pid_file, run->id,    NULL };
 
-    return run_command(rt, run->detach ? detached : waiting, run->log_file, run->console_fd, run->lock_fd, err);
+    return run_command(rt, run->detach ? detached : waiting, run->log_file, run->console_fd,
+                       run->lock_fd, err);
 }
 
-int bvi_oci_runtime_delete(const bvi_oci_runtime *rt, const char *id, const char *log_file, bv_error **err)
+int bvi_oci_runtime_delete(const bvi_oci_runtime *rt, const char *id, const char *log_file,
+                           int lock_fd, bv_error **err)
 {
     bvi_auto_free char *record = bvi_path_join(rt->root, id, NULL);
     const char *args[] = { "delete", "--force", id, NULL };
+    bvi_auto_error bv_error *why = NULL;
     int r;
 
     if (!record)
         return bvi_fail_nomem(err);
     if (!bvi_fs_is_dir(record))
         return 0;
-    r = run_command(rt, args, log_file, -1, -1, err);
-    if (r == 0 || bvi_fs_is_dir(record) == false)
+    r = run_command(rt, args, log_file, -1, lock_fd, &why);
+    /* A record without its status file, from a runtime killed at a bad moment, is one that runtimes
+     * cannot read. By now nothing of the container lives, so it may go. */
+    if (r == 0 || bvi_fs_remove_tree(record, NULL) == 0)
         return 0;
-    /* A record without its status file, from a runtime killed at a bad moment, is one that runtimes cannot read. */
-    if (bvi_fs_remove_tree(record, NULL) == 0) {
-        if (err) {
-            bv_error_free(*err);
-            *err = NULL;
-        }
-        return 0;
-    }
-    return r;
+    return bvi_error_move(err, bvi_take(why));
 }
 
-int bvi_oci_runtime_exec_argv(const bvi_oci_runtime *rt, const char *id, bvi_strv *argv, bv_error **err)
+int bvi_oci_runtime_exec_argv(const bvi_oci_runtime *rt, const char *id, bvi_strv *argv,
+                              bv_error **err)
 {
     static const char *const covered[] = {
-        "unshare", "--mount", "--propagation", "slave", "sh", "-c",
+        "unshare",
+        "--mount",
+        "--propagation",
+        "slave",
+        "sh",
+        "-c",
         "mount -t tmpfs none /sys/fs/cgroup/unified && exec \"$0\" \"$@\"",
     };
     const char *plain[] = { rt->path, "--root", rt->root, "exec", id };
@@ -264,5 +277,7 @@ int bvi_oci_runtime_exec_argv(const bvi_oci_runtime *rt, const char *id, bvi_str
         r = bvi_strv_add(argv, covered[i]);
     for (size_t i = 0; i < BVI_COUNT(plain) && r == 0; i++)
         r = bvi_strv_add(argv, plain[i]);
-    return r == 0 ? 0 : r == BV_E_NOMEM ? bvi_fail_nomem(err) : bvi_fail(err, r, "the argument list is full");
+    return r == 0            ? 0
+           : r == BV_E_NOMEM ? bvi_fail_nomem(err)
+                             : bvi_fail(err, r, "the argument list is full");
 }

@@ -1,8 +1,10 @@
 /*
- * oci_selftest.c - whether a runtime works here, found out by using it; and remembering that it does.
+ * oci_selftest.c - whether a runtime works here, found out by using it; and remembering that it
+ * does.
  *
- * A version number says little: what counts is the kernel, the control groups and the rights of this host. The test is
- * a container with everything nodes get: overlay or copied root, a bind, limits, own network.
+ * A version number says little: what counts is the kernel, the control groups and the rights of
+ * this host. The test is a container with everything nodes get: overlay or copied root, a bind,
+ * limits, own network.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,10 +14,11 @@
 #include "runtime/oci_box.h"
 #include "sys/fs.h"
 
-#define CACHE_MAX       65536u
-#define SELF_TEST_INIT  "/babel_init"
+#define CACHE_MAX      65536u
+#define SELF_TEST_INIT "/babel_init"
 
-static int stamp_of(const bvi_oci_env *env, const bvi_oci_runtime *rt, char **ret_stamp, bv_error **err)
+static int stamp_of(const bvi_oci_env *env, const bvi_oci_runtime *rt, char **ret_stamp,
+                    bv_error **err)
 {
     bvi_auto_free char *boot = NULL;
     int64_t runtime_us = 0;
@@ -29,16 +32,21 @@ static int stamp_of(const bvi_oci_env *env, const bvi_oci_runtime *rt, char **re
         r = bvi_fs_read("/proc/sys/kernel/random/boot_id", 128, &boot, &len, err);
     if (r < 0)
         return r;
-    *ret_stamp = bvi_asprintf("%lld %s %lld %.36s", (long long)runtime_us, env->init_path, (long long)init_us, boot);
+    *ret_stamp = bvi_asprintf("%lld %s %lld %.36s", (long long)runtime_us, env->init_path,
+                              (long long)init_us, boot);
     return *ret_stamp ? 0 : bvi_fail_nomem(err);
 }
 
-static int self_test_in(const bvi_oci_env *env, const bvi_oci_runtime *rt, const char *dir, bv_error **err)
+static int self_test_in(const bvi_oci_env *env, const bvi_oci_runtime *rt, const char *dir,
+                        bv_error **err)
 {
     const char *const argv[] = { SELF_TEST_INIT, "--self-test", NULL };
     const char *const environment[] = { "PATH=/", NULL };
-    const bvi_bind bind = { .source = env->init_path, .destination = SELF_TEST_INIT, .read_only = true };
-    bvi_auto_free char *id = bvi_asprintf("bv-self-test-%s-%d", bvi_oci_runtime_name(rt), (int)getpid());
+    const bvi_bind bind = { .source = env->init_path,
+                            .destination = SELF_TEST_INIT,
+                            .read_only = true };
+    bvi_auto_free char *id =
+        bvi_asprintf("bv-self-test-%s-%d", bvi_oci_runtime_name(rt), (int)getpid());
     bvi_auto_free char *image = bvi_path_join(dir, "image", NULL);
     bvi_auto_free char *node = bvi_path_join(dir, "node", NULL);
     bvi_auto_free char *root = bvi_path_join(dir, "node", "rootfs", NULL);
@@ -86,7 +94,8 @@ static void cache(const char *path, const char *program, const char *stamp)
 {
     bvi_auto_json bvi_json *entries = NULL;
 
-    if (bvi_fs_read_json(path, CACHE_MAX, &entries, NULL) < 0 || bvi_json_type_of(entries) != BVI_JSON_OBJECT) {
+    if (bvi_fs_read_json(path, CACHE_MAX, &entries, NULL) < 0 ||
+        bvi_json_type_of(entries) != BVI_JSON_OBJECT) {
         bvi_json_free(entries);
         entries = bvi_json_new_object();
     }
@@ -97,15 +106,16 @@ static void cache(const char *path, const char *program, const char *stamp)
 int bvi_oci_box_self_test(const bvi_oci_env *env, const bvi_oci_runtime *rt, bv_error **err)
 {
     bvi_auto_free char *cache_path = bvi_path_join(env->state_dir, "self-test.json", NULL);
-    bvi_auto_free char *dir = bvi_asprintf("%s/self-test-%s-%d", env->state_dir, bvi_oci_runtime_name(rt),
-                                           (int)getpid());
+    bvi_auto_free char *dir =
+        bvi_asprintf("%s/self-test-%s-%d", env->state_dir, bvi_oci_runtime_name(rt), (int)getpid());
     bvi_auto_free char *stamp = NULL;
     int r;
 
     if (!cache_path || !dir)
         return bvi_fail_nomem(err);
     if (access(env->init_path, X_OK) < 0)
-        return bvi_fail_sys(err, errno, "cannot use the first process of containers '%s'", env->init_path);
+        return bvi_fail_sys(err, errno, "cannot use the first process of containers '%s'",
+                            env->init_path);
     r = stamp_of(env, rt, &stamp, err);
     if (r < 0)
         return r;

@@ -1,4 +1,5 @@
-/* babel.yaml comes with an image from anywhere: any bytes must give metadata or a reason, and metadata must be whole. */
+/* babel.yaml comes with an image from anywhere: any bytes must give metadata or a reason, and
+ * metadata must be whole. */
 #include <stdlib.h>
 #include <string.h>
 

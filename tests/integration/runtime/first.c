@@ -1,5 +1,6 @@
 /*
- * first.c - a stand-in for the first process of containers: `--self-test` ends with 0, anything else with 1.
+ * first.c - a stand-in for the first process of containers: `--self-test` ends with 0, anything
+ * else with 1.
  *
  * Linked statically, because the self-test's container has nothing in it but this program.
  */

@@ -1,4 +1,5 @@
-/* babel.yaml: a whole one read field by field, and each rule of the format with the message that explains it. */
+/* babel.yaml: a whole one read field by field, and each rule of the format with the message that
+ * explains it. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,8 +10,10 @@
 #define HEAD                                                                                       \
     "version: 1.0.0\ncontainer_uri: docker://o/p/v:1\nprotocol_key: p\nvisibility: public\n"
 #define FIREWALL "firewall_config: {default_in: deny, default_out: allow, rules: []}\n"
-#define VARIANT  "{key: v, sku_code: A-B-C, archive_pointers: [], min_cpu: 1, min_memory_mb: 2, min_disk_gb: 3}"
-#define GOOD     HEAD FIREWALL "properties: []\nvariants: [" VARIANT "]\n"
+#define VARIANT                                                                                    \
+    "{key: v, sku_code: A-B-C, archive_pointers: [], min_cpu: 1, min_memory_mb: 2, min_disk_gb: "  \
+    "3}"
+#define GOOD HEAD FIREWALL "properties: []\nvariants: [" VARIANT "]\n"
 
 static const char whole[] =
     "version: 1.10.0\n"
@@ -23,9 +26,11 @@ static const char whole[] =
     "  default_in: deny\n"
     "  default_out: allow\n"
     "  rules:\n"
-    "    - {key: rpc, protocol: tcp, direction: in, action: allow, ips: [{ip: 10.0.0.0/8}], ports: [{port: 8545}]}\n"
+    "    - {key: rpc, protocol: tcp, direction: in, action: allow, ips: [{ip: 10.0.0.0/8}], ports: "
+    "[{port: 8545}]}\n"
     "properties:\n"
-    "  - {key: rpc, name: RPC, dynamic_value: true, default_value: off, ui_type: !switch {on: {new_archive: true}}}\n"
+    "  - {key: rpc, name: RPC, dynamic_value: true, default_value: off, ui_type: !switch {on: "
+    "{new_archive: true}}}\n"
     "  - key: peers\n"
     "    name: Peers\n"
     "    description: how many\n"
@@ -88,9 +93,11 @@ START_TEST(reads_everything)
     ck_assert_uint_eq(v->min_memory_mb, 8000);
     ck_assert_uint_eq(v->min_disk_gb, 500);
     assert_json(v->ramdisks, "[{\"ram_disk_mount_point\":\"/mnt/r\",\"ram_disk_size_mb\":64}]");
-    assert_json(v->firewall, "{\"default_in\":\"deny\",\"default_out\":\"allow\",\"rules\":[{\"name\":\"rpc\","
-                             "\"action\":\"allow\",\"direction\":\"in\",\"protocol\":\"tcp\",\"ips\":[\"10.0.0.0/8\"],"
-                             "\"ports\":[8545]}]}");
+    assert_json(
+        v->firewall,
+        "{\"default_in\":\"deny\",\"default_out\":\"allow\",\"rules\":[{\"name\":\"rpc\","
+        "\"action\":\"allow\",\"direction\":\"in\",\"protocol\":\"tcp\",\"ips\":[\"10.0.0.0/8\"],"
+        "\"ports\":[8545]}]}");
     ck_assert_uint_eq(v->properties.len, 2);
     ck_assert_str_eq(v->properties.items[0].default_value, "off");
     ck_assert(v->properties.items[0].dynamic_value);
@@ -100,7 +107,8 @@ START_TEST(reads_everything)
 
     ck_assert_ptr_null(second->store_key);
     ck_assert_uint_eq(second->properties.len, 0);
-    assert_json(second->firewall, "{\"default_in\":\"reject\",\"default_out\":\"reject\",\"rules\":[]}");
+    assert_json(second->firewall,
+                "{\"default_in\":\"reject\",\"default_out\":\"reject\",\"rules\":[]}");
     assert_json(second->ramdisks, "[]");
     ck_assert_ptr_null(bvi_image_meta_variant(meta, "none"));
 }
@@ -109,7 +117,8 @@ END_TEST
 #define WITH_PROPERTY(p) HEAD FIREWALL "properties: [" p "]\nvariants: [" VARIANT "]\n"
 #define WITH_VARIANT(v)  HEAD FIREWALL "properties: []\nvariants: [" v "]\n"
 #define WITH_RULE(r)                                                                               \
-    HEAD "firewall_config: {default_in: deny, default_out: allow, rules: [" r "]}\nproperties: []\n" \
+    HEAD "firewall_config: {default_in: deny, default_out: allow, rules: [" r                      \
+         "]}\nproperties: []\n"                                                                    \
          "variants: [" VARIANT "]\n"
 
 static const struct {
@@ -122,8 +131,10 @@ static const struct {
     { "version: 1.0.0\n", "'container_uri' is missing" },
     { "version: [1]\n", "'version'" },
     { "version: 1.0.0\ncontainer_uri: nowhere\n", "invalid container_uri" },
-    { "version: 1.0.0\ncontainer_uri: docker://x\nprotocol_key: A_b\n", "'protocol_key: A_b' isn't lower-kebab-case" },
-    { "version: 1.0.0\ncontainer_uri: docker://x\nprotocol_key: p\nvisibility: secret\n", "'visibility' cannot be 'secret'" },
+    { "version: 1.0.0\ncontainer_uri: docker://x\nprotocol_key: A_b\n",
+      "'protocol_key: A_b' isn't lower-kebab-case" },
+    { "version: 1.0.0\ncontainer_uri: docker://x\nprotocol_key: p\nvisibility: secret\n",
+      "'visibility' cannot be 'secret'" },
     { HEAD "properties: []\nvariants: [" VARIANT "]\n", "'firewall_config' must be a mapping" },
     { HEAD FIREWALL "variants: [" VARIANT "]\n", "'properties' is missing" },
     { HEAD FIREWALL "properties: []\n", "'variants' is missing" },
@@ -138,32 +149,46 @@ static const struct {
     { WITH_VARIANT("{key: v, sku_code: A-B-C-D}"), "Invalid SKU format" },
     { WITH_VARIANT("{key: v, sku_code: A-B-C}"), "'min_cpu'" },
     { WITH_VARIANT("{key: v, sku_code: A-B-C, min_cpu: -1}"), "'min_cpu'" },
-    { WITH_VARIANT("{key: v, sku_code: A-B-C, metadata: [{key: N, value: x}]}"), "'metadata key: N' isn't" },
+    { WITH_VARIANT("{key: v, sku_code: A-B-C, metadata: [{key: N, value: x}]}"),
+      "'metadata key: N' isn't" },
     { WITH_VARIANT("{key: v, sku_code: A-B-C, min_cpu: 1, min_memory_mb: 1, min_disk_gb: 1,"
-                   " archive_pointers: [{pointer: !store_key A}]}"), "'store_key: A' isn't" },
+                   " archive_pointers: [{pointer: !store_key A}]}"),
+      "'store_key: A' isn't" },
     { WITH_VARIANT("{key: v, sku_code: A-B-C, min_cpu: 1, min_memory_mb: 1, min_disk_gb: 1,"
-                   " archive_pointers: [{pointer: plain}]}"), "'pointer' must be !store_key" },
+                   " archive_pointers: [{pointer: plain}]}"),
+      "'pointer' must be !store_key" },
     { WITH_VARIANT("{key: v, sku_code: A-B-C, min_cpu: 1, min_memory_mb: 1, min_disk_gb: 1,"
-                   " ramdisks: [{mount: mnt, size_mb: 1}]}"), "ramdisk 'mount' must be an absolute path" },
-    { WITH_VARIANT("{key: v, sku_code: A-B-C, min_cpu: 1, min_memory_mb: 1, min_disk_gb: 1, visibility: x}"),
+                   " ramdisks: [{mount: mnt, size_mb: 1}]}"),
+      "ramdisk 'mount' must be an absolute path" },
+    { WITH_VARIANT(
+          "{key: v, sku_code: A-B-C, min_cpu: 1, min_memory_mb: 1, min_disk_gb: 1, visibility: x}"),
       "'visibility' cannot be 'x'" },
     { WITH_PROPERTY("{key: P}"), "'property key: P' isn't" },
     { WITH_PROPERTY("{key: p}"), "property 'p': 'name' is missing" },
     { WITH_PROPERTY("{key: p, name: n, default_value: x}"), "'dynamic_value'" },
     { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: no}"), "'dynamic_value'" },
-    { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: true}"), "'ui_type' must be" },
-    { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: true, ui_type: !box }"), "not !box" },
-    { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: true, ui_type: !enum [{value: A, name: a}]}"),
+    { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: true}"),
+      "'ui_type' must be" },
+    { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: true, ui_type: !box }"),
+      "not !box" },
+    { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: true, ui_type: !enum "
+                    "[{value: A, name: a}]}"),
       "'enum value: A' isn't" },
-    { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: true, ui_type: !text {add_cpu: many}}"),
+    { WITH_PROPERTY("{key: p, name: n, default_value: x, dynamic_value: true, ui_type: !text "
+                    "{add_cpu: many}}"),
       "'add_cpu'" },
-    { WITH_RULE("{key: R_1, protocol: tcp, direction: in, action: allow}"), "'firewall rule key: R_1' isn't" },
-    { WITH_RULE("{key: r, protocol: icmp, direction: in, action: allow}"), "'protocol' cannot be 'icmp'" },
-    { WITH_RULE("{key: r, protocol: tcp, direction: up, action: allow}"), "'direction' cannot be 'up'" },
-    { WITH_RULE("{key: r, protocol: tcp, direction: in, action: drop}"), "'action' cannot be 'drop'" },
+    { WITH_RULE("{key: R_1, protocol: tcp, direction: in, action: allow}"),
+      "'firewall rule key: R_1' isn't" },
+    { WITH_RULE("{key: r, protocol: icmp, direction: in, action: allow}"),
+      "'protocol' cannot be 'icmp'" },
+    { WITH_RULE("{key: r, protocol: tcp, direction: up, action: allow}"),
+      "'direction' cannot be 'up'" },
+    { WITH_RULE("{key: r, protocol: tcp, direction: in, action: drop}"),
+      "'action' cannot be 'drop'" },
     { WITH_RULE("{key: r, protocol: tcp, direction: in, action: allow, ips: [{ip: 10.0.0.0/33}]}"),
       "invalid ip (10.0.0.0/33) in rule 'r'" },
-    { WITH_RULE("{key: r, protocol: tcp, direction: in, action: allow, ports: [{port: 65536}]}"), "above 65535" },
+    { WITH_RULE("{key: r, protocol: tcp, direction: in, action: allow, ports: [{port: 65536}]}"),
+      "above 65535" },
 };
 
 START_TEST(refuses_and_explains)
@@ -201,16 +226,19 @@ static const struct {
     const char *text;
     bool good;
 } versions[] = {
-    { "0.0.0", true },       { "1.2.3", true },      { "10.20.30", true },   { "1.0.0-alpha", true },
-    { "1.0.0-a.1+b.2", true }, { "1.0.0+001", true },  { "1.0.0-0a", true },   { "1.0.0--", true },
-    { "1", false },          { "1.2", false },       { "01.2.3", false },    { "1.2.3.4", false },
-    { "1.2.3-", false },     { "1.2.3-01", false },  { "1.2.3+", false },    { "1.2.3-a..b", false },
-    { "v1.2.3", false },     { "1.2.3 ", false },    { "", false },          { "1.2.x", false },
+    { "0.0.0", true },       { "1.2.3", true },         { "10.20.30", true },
+    { "1.0.0-alpha", true }, { "1.0.0-a.1+b.2", true }, { "1.0.0+001", true },
+    { "1.0.0-0a", true },    { "1.0.0--", true },       { "1", false },
+    { "1.2", false },        { "01.2.3", false },       { "1.2.3.4", false },
+    { "1.2.3-", false },     { "1.2.3-01", false },     { "1.2.3+", false },
+    { "1.2.3-a..b", false }, { "v1.2.3", false },       { "1.2.3 ", false },
+    { "", false },           { "1.2.x", false },
 };
 
 START_TEST(knows_versions)
 {
-    ck_assert_int_eq(bvi_image_check_version(versions[_i].text, NULL), versions[_i].good ? 0 : BV_E_FORMAT);
+    ck_assert_int_eq(bvi_image_check_version(versions[_i].text, NULL),
+                     versions[_i].good ? 0 : BV_E_FORMAT);
 }
 END_TEST
 
@@ -218,10 +246,13 @@ static const struct {
     const char *text;
     bool good;
 } addresses[] = {
-    { "10.0.0.1", true },  { "10.0.0.0/8", true }, { "0.0.0.0/0", true },   { "::/0", true },
-    { "2001:db8::1/128", true }, { "10.0.0.1/", false }, { "10.0.0.1/33", false }, { "::1/129", false },
-    { "10.0.0", false },   { "", false },          { "host", false },       { "10.0.0.1/-1", false },
-    { "10.0.0.1/1a", false }, { "10.0.0.1/0008", false },
+    { "10.0.0.1", true },        { "10.0.0.0/8", true },
+    { "0.0.0.0/0", true },       { "::/0", true },
+    { "2001:db8::1/128", true }, { "10.0.0.1/", false },
+    { "10.0.0.1/33", false },    { "::1/129", false },
+    { "10.0.0", false },         { "", false },
+    { "host", false },           { "10.0.0.1/-1", false },
+    { "10.0.0.1/1a", false },    { "10.0.0.1/0008", false },
 };
 
 START_TEST(knows_addresses)
@@ -243,5 +274,5 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("image/image_meta", bvt_test(reads_everything), bvt_loop(refuses_and_explains, refused),
-         bvt_test(bounds_its_lists), bvt_loop(knows_versions, versions), bvt_loop(knows_addresses, addresses),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(bounds_its_lists), bvt_loop(knows_versions, versions),
+         bvt_loop(knows_addresses, addresses), bvt_test(survives_every_failed_allocation))

@@ -1,4 +1,5 @@
-/* The image store: imports from directories and tars in every layout, look-up, removal, crashes, and what is refused. */
+/* The image store: imports from directories and tars in every layout, look-up, removal, crashes,
+ * and what is refused. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,10 +17,11 @@
 
 #define WAIT_MS 30000
 
-static const char yaml[] = "version: 1.2.3\ncontainer_uri: docker://o/p/v:1\nprotocol_key: chain\nvisibility: public\n"
-                           "firewall_config: {default_in: deny, default_out: allow, rules: []}\nproperties: []\n"
-                           "variants: [{key: main-full, sku_code: A-B-C, archive_pointers: [], min_cpu: 1,"
-                           " min_memory_mb: 2, min_disk_gb: 3}]\n";
+static const char yaml[] =
+    "version: 1.2.3\ncontainer_uri: docker://o/p/v:1\nprotocol_key: chain\nvisibility: public\n"
+    "firewall_config: {default_in: deny, default_out: allow, rules: []}\nproperties: []\n"
+    "variants: [{key: main-full, sku_code: A-B-C, archive_pointers: [], min_cpu: 1,"
+    " min_memory_mb: 2, min_disk_gb: 3}]\n";
 
 typedef struct fixture {
     bv_ctx *ctx;
@@ -106,7 +108,8 @@ static void put(const char *path, const char *text)
 {
     const char *full = bvt_path("%s", path);
 
-    ck_assert_int_eq(bvi_fs_mkdir(bvt_format("%.*s", (int)(strrchr(full, '/') - full), full), 0755, NULL), 0);
+    ck_assert_int_eq(
+        bvi_fs_mkdir(bvt_format("%.*s", (int)(strrchr(full, '/') - full), full), 0755, NULL), 0);
     (void)bvt_write_file(path, text);
 }
 
@@ -147,7 +150,8 @@ static void assert_tidy(size_t images)
     BVI_AUTO(bvi_strv_done) bvi_strv names = BVI_VEC_INIT(64);
 
     ck_assert_int_eq(bvi_fs_list(bvt_path("images"), &names, NULL), 0);
-    ck_assert_msg(names.len == images + 1, "%zu entries, the first '%s'", names.len, names.items[0]);
+    ck_assert_msg(names.len == images + 1, "%zu entries, the first '%s'", names.len,
+                  names.items[0]);
 }
 
 static const struct {
@@ -202,7 +206,8 @@ START_TEST(imports_a_bundle)
     open_fixture(&f, 1);
     make_bundle("src");
     assert_imported(&f, bvt_path("src"), NULL);
-    ck_assert_str_eq(bvt_read_file(bvt_path("images/%s/root/var/lib/babel/babel.yaml", f.id), NULL), yaml);
+    ck_assert_str_eq(bvt_read_file(bvt_path("images/%s/root/var/lib/babel/babel.yaml", f.id), NULL),
+                     yaml);
     ck_assert(bvt_exists(bvt_path("images/%s/root/var/lib/babel/plugin/main.rhai", f.id)));
     ck_assert(bvt_exists(bvt_path("images/%s/root/var/lib/babel/plugin/aux.rhai", f.id)));
     ck_assert(bvt_exists(bvt_path("images/%s/root/bin/client", f.id)));
@@ -235,9 +240,11 @@ START_TEST(imports_tars)
     else
         make_plain("src");
     if (strcmp(tars[_i].flag, "--") == 0)
-        run((const char *[]){ "tar", "--force-local", "-C", bvt_path("src"), "-cf", bvt_path("%s", tars[_i].file), ".", NULL });
+        run((const char *[]){ "tar", "--force-local", "-C", bvt_path("src"), "-cf",
+                              bvt_path("%s", tars[_i].file), ".", NULL });
     else
-        run((const char *[]){ "tar", tars[_i].flag, "-C", bvt_path("src"), "-cf", bvt_path("%s", tars[_i].file), ".", NULL });
+        run((const char *[]){ "tar", tars[_i].flag, "-C", bvt_path("src"), "-cf",
+                              bvt_path("%s", tars[_i].file), ".", NULL });
     assert_imported(&f, bvt_path("%s", tars[_i].file), NULL);
     (void)snprintf(from_tar, sizeof(from_tar), "%s", f.id);
     assert_tidy(1);
@@ -566,5 +573,6 @@ END_TEST
 BVT_MAIN("image/image_store", bvt_loop(imports_a_plain_root, pools), bvt_test(imports_a_bundle),
          bvt_loop(imports_tars, tars), bvt_loop(refuses_and_leaves_nothing, refused),
          bvt_test(refuses_bad_arguments), bvt_test(finds_and_removes), bvt_test(opens_again),
-         bvt_test(replaces_a_damaged_copy), bvt_test(can_be_cancelled), bvt_test(ends_imports_when_freed),
-         bvt_test(digests_trees), bvt_test(opening_survives_every_failed_allocation))
+         bvt_test(replaces_a_damaged_copy), bvt_test(can_be_cancelled),
+         bvt_test(ends_imports_when_freed), bvt_test(digests_trees),
+         bvt_test(opening_survives_every_failed_allocation))

@@ -1,4 +1,5 @@
-/* The fake driver, and what all drivers share: answers from dispatch only, one call a node, scripted failures. */
+/* The fake driver, and what all drivers share: answers from dispatch only, one call a node,
+ * scripted failures. */
 #include <stdio.h>
 
 #include "bvt.h"
@@ -16,7 +17,8 @@ typedef struct host {
 
 static const char *const argv[] = { "/sbin/init", "-x", NULL };
 static const char *const env[] = { "A=1", "B=", NULL };
-static const bvi_bind binds[] = { { "/srv/data", "/blockjoy", false }, { "/srv/agent", "/opt/agent", true } };
+static const bvi_bind binds[] = { { "/srv/data", "/blockjoy", false },
+                                  { "/srv/agent", "/opt/agent", true } };
 
 static const bvi_container_spec good = {
     .id = "n1",

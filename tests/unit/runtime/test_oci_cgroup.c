@@ -1,4 +1,5 @@
-/* Control groups on every kind of host: the mount table, and the files of a group in a pretended tree. */
+/* Control groups on every kind of host: the mount table, and the files of a group in a pretended
+ * tree. */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,12 +14,15 @@ static const struct {
     bool hybrid;
     size_t all;
 } hosts[] = {
-    { "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\nproc /proc proc rw 0 0\n", "/sys/fs/cgroup", NULL, NULL, false, 1 },
+    { "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\nproc /proc proc rw 0 0\n", "/sys/fs/cgroup",
+      NULL, NULL, false, 1 },
     { "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n"
-      "cgroup /sys/fs/cgroup/pids cgroup rw,relatime,pids 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n",
+      "cgroup /sys/fs/cgroup/pids cgroup rw,relatime,pids 0 0\ncgroup2 /sys/fs/cgroup/unified "
+      "cgroup2 rw 0 0\n",
       "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids", true, 3 },
     { "cgroup /c/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\ncgroup /c/mem cgroup rw,memory 0 0\n"
-      "cgroup /c/systemd cgroup rw,xattr,name=systemd 0 0\n", NULL, "/c/mem", NULL, false, 3 },
+      "cgroup /c/systemd cgroup rw,xattr,name=systemd 0 0\n",
+      NULL, "/c/mem", NULL, false, 3 },
     { "", NULL, NULL, NULL, false, 0 },
     { "cgroup\ncgroup2 \nx y\n\n", NULL, NULL, NULL, false, 0 },
     { "cgroup /c/nomemory cgroup rw,hugememory 0 0\n", NULL, NULL, NULL, false, 1 },
@@ -95,7 +99,8 @@ START_TEST(measures_hybrid)
     put("p/bv/n/pids.current", "2\n");
     parse_tree(bvt_format("cgroup %s cgroup rw,memory 0 0\ncgroup %s cgroup rw,cpuacct 0 0\n"
                           "cgroup %s cgroup rw,pids 0 0\ncgroup2 %s cgroup2 rw 0 0\n",
-                          bvt_path("m"), bvt_path("c"), bvt_path("p"), bvt_path("u")), &cgroups);
+                          bvt_path("m"), bvt_path("c"), bvt_path("p"), bvt_path("u")),
+               &cgroups);
     ck_assert_int_eq(bvi_cgroup_stats(&cgroups, "bv/n", &stats, NULL), 0);
     ck_assert_uint_eq(stats.memory_bytes, 1000);
     ck_assert_uint_eq(stats.cpu_us, 5000);
@@ -115,8 +120,9 @@ START_TEST(removes_groups_depth_first)
 
     ck_assert_int_eq(bvi_fs_mkdir(bvt_path("u/bv/n/a/b"), 0755, NULL), 0);
     ck_assert_int_eq(bvi_fs_mkdir(bvt_path("m/bv/n/c"), 0755, NULL), 0);
-    parse_tree(bvt_format("cgroup %s cgroup rw,memory 0 0\ncgroup2 %s cgroup2 rw 0 0\n", bvt_path("m"),
-                          bvt_path("u")), &cgroups);
+    parse_tree(bvt_format("cgroup %s cgroup rw,memory 0 0\ncgroup2 %s cgroup2 rw 0 0\n",
+                          bvt_path("m"), bvt_path("u")),
+               &cgroups);
     bvt_assert_ok(bvi_cgroup_kill(&cgroups, "bv/n", &err), err);
     bvt_assert_ok(bvi_cgroup_remove(&cgroups, "bv/n", &err), err);
     ck_assert(!bvt_exists(bvt_path("u/bv/n")));
@@ -128,7 +134,8 @@ END_TEST
 
 START_TEST(believes_only_the_kernel)
 {
-    /* This process is in some group, but in none of that name; and a listed stranger is not killed. */
+    /* This process is in some group, but in none of that name; and a listed stranger is not killed.
+     */
     BVI_AUTO(bvi_cgroups_done) bvi_cgroups cgroups = { 0 };
 
     ck_assert(!bvi_cgroup_has("blockvisor/no-such-node", getpid()));
@@ -152,5 +159,5 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("runtime/oci_cgroup", bvt_loop(reads_the_mount_table, hosts), bvt_test(measures_version_2),
-         bvt_test(measures_hybrid), bvt_test(removes_groups_depth_first), bvt_test(believes_only_the_kernel),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(measures_hybrid), bvt_test(removes_groups_depth_first),
+         bvt_test(believes_only_the_kernel), bvt_test(survives_every_failed_allocation))

@@ -1,4 +1,5 @@
-/* config.json: a node's spec in the words of the OCI specification, compared piece by piece with the expected JSON. */
+/* config.json: a node's spec in the words of the OCI specification, compared piece by piece with
+ * the expected JSON. */
 #include <stdlib.h>
 
 #include "bvt.h"
@@ -6,7 +7,8 @@
 
 static const char *const argv[] = { "/opt/agent/babel_init", "run", NULL };
 static const char *const env[] = { "NODE_ID=x", "PATH=/bin", NULL };
-static const bvi_bind binds[] = { { "/srv/data", "/blockjoy", false }, { "/srv/agent", "/opt/agent", true } };
+static const bvi_bind binds[] = { { "/srv/data", "/blockjoy", false },
+                                  { "/srv/agent", "/opt/agent", true } };
 static const bvi_bind more[] = { { "/etc/hosts", "/etc/hosts", true } };
 
 static const bvi_container_spec base_spec = {
@@ -87,10 +89,11 @@ static const struct {
     { "process.terminal", "false" },
     { "process.noNewPrivileges", "false" },
     { "process.rlimits", "[{\"type\":\"RLIMIT_NOFILE\",\"hard\":20000,\"soft\":20000}]" },
-    { "process.capabilities.bounding",
-      "[\"CAP_AUDIT_WRITE\",\"CAP_CHOWN\",\"CAP_DAC_OVERRIDE\",\"CAP_FOWNER\",\"CAP_FSETID\",\"CAP_KILL\","
-      "\"CAP_MKNOD\",\"CAP_NET_BIND_SERVICE\",\"CAP_NET_RAW\",\"CAP_SETFCAP\",\"CAP_SETGID\",\"CAP_SETPCAP\","
-      "\"CAP_SETUID\",\"CAP_SYS_CHROOT\"]" },
+    { "process.capabilities.bounding", "[\"CAP_AUDIT_WRITE\",\"CAP_CHOWN\",\"CAP_DAC_OVERRIDE\","
+                                       "\"CAP_FOWNER\",\"CAP_FSETID\",\"CAP_KILL\","
+                                       "\"CAP_MKNOD\",\"CAP_NET_BIND_SERVICE\",\"CAP_NET_RAW\","
+                                       "\"CAP_SETFCAP\",\"CAP_SETGID\",\"CAP_SETPCAP\","
+                                       "\"CAP_SETUID\",\"CAP_SYS_CHROOT\"]" },
     { "mounts.0", "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\","
                   "\"options\":[\"nosuid\",\"noexec\",\"nodev\"]}" },
     { "mounts.5.options", "[\"nosuid\",\"noexec\",\"nodev\",\"ro\"]" },
@@ -99,8 +102,8 @@ static const struct {
     { "mounts.8.options", "[\"rbind\",\"rprivate\",\"ro\"]" },
     { "mounts.9.destination", "\"/etc/hosts\"" },
     { "linux.cgroupsPath", "\"/blockvisor/n1\"" },
-    { "linux.namespaces",
-      "[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"},{\"type\":\"cgroup\"}]" },
+    { "linux.namespaces", "[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":"
+                          "\"mount\"},{\"type\":\"cgroup\"}]" },
     { "linux.resources", "{\"devices\":[{\"allow\":false,\"access\":\"rwm\"}]}" },
     { "linux.readonlyPaths",
       "[\"/proc/bus\",\"/proc/fs\",\"/proc/irq\",\"/proc/sys\",\"/proc/sysrq-trigger\"]" },
@@ -139,8 +142,8 @@ static const struct {
     { 0, 0.2, 0, NULL, "{\"quota\":20000,\"period\":100000}", NULL },
     { 0, 3, 50, NULL, "{\"quota\":300000,\"period\":100000}", "{\"limit\":50}" },
     { 0, 0.000001, 0, NULL, "{\"quota\":1000,\"period\":100000}", NULL },
-    { UINT64_MAX, 1e300, UINT32_MAX, "{\"limit\":9223372036854775807}", "{\"quota\":214748364700,\"period\":100000}",
-      "{\"limit\":4294967295}" },
+    { UINT64_MAX, 1e300, UINT32_MAX, "{\"limit\":9223372036854775807}",
+      "{\"quota\":214748364700,\"period\":100000}", "{\"limit\":4294967295}" },
     { 0, -1, 0, NULL, NULL, NULL },
 };
 

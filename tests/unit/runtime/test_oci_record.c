@@ -1,4 +1,5 @@
-/* container.json: written, read back, unknown fields kept, damaged ones set aside; and mount points inside a root. */
+/* container.json: written, read back, unknown fields kept, damaged ones set aside; and mount points
+ * inside a root. */
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,8 +35,9 @@ END_TEST
 START_TEST(keeps_unknown_fields_and_knows_another_boot)
 {
     BVI_AUTO(bvi_oci_record_done) bvi_oci_record record = { 0 };
-    const char *path = bvt_write_file("container.json", "{\"version\":1,\"status\":\"running\",\"boot_id\":\"old\","
-                                                        "\"pid\":1,\"start_ticks\":1,\"future\":[1,2]}");
+    const char *path = bvt_write_file("container.json",
+                                      "{\"version\":1,\"status\":\"running\",\"boot_id\":\"old\","
+                                      "\"pid\":1,\"start_ticks\":1,\"future\":[1,2]}");
 
     ck_assert_int_eq(bvi_oci_record_load(bvt_dir(), &record, NULL), 0);
     ck_assert(record.exists);
@@ -46,8 +48,12 @@ START_TEST(keeps_unknown_fields_and_knows_another_boot)
 END_TEST
 
 static const char *const damaged[] = {
-    "", "{\"version\":1", "[]", "{\"version\":2,\"status\":\"running\",\"boot_id\":\"x\"}",
-    "{\"version\":1,\"status\":\"asleep\",\"boot_id\":\"x\"}", "{\"version\":1,\"status\":\"running\"}",
+    "",
+    "{\"version\":1",
+    "[]",
+    "{\"version\":2,\"status\":\"running\",\"boot_id\":\"x\"}",
+    "{\"version\":1,\"status\":\"asleep\",\"boot_id\":\"x\"}",
+    "{\"version\":1,\"status\":\"running\"}",
     "{\"version\":1,\"status\":\"running\",\"boot_id\":\"x\",\"pid\":-1}",
     "{\"version\":1,\"status\":\"running\",\"boot_id\":\"x\",\"pid\":99999999999}",
 };
@@ -111,7 +117,8 @@ START_TEST(makes_mount_points_inside)
     ck_assert_int_eq(mkdir(root, 0755), 0);
     ck_assert_int_eq(mkdir(bvt_format("%s/inside", root), 0755), 0);
     if (points[_i].link_at)
-        ck_assert_int_eq(symlink(points[_i].link_to, bvt_format("%s/%s", root, points[_i].link_at)), 0);
+        ck_assert_int_eq(symlink(points[_i].link_to, bvt_format("%s/%s", root, points[_i].link_at)),
+                         0);
     bvt_assert_ok(bvi_oci_root_make_point(root, &bind, &err), err);
     ck_assert(bvt_exists(bvt_format("%s/%s", root, points[_i].appears)));
     ck_assert(!bvt_exists("/inside"));
@@ -133,6 +140,7 @@ START_TEST(refuses_a_file_in_the_way)
 }
 END_TEST
 
-BVT_MAIN("runtime/oci_record", bvt_test(round_trip), bvt_test(keeps_unknown_fields_and_knows_another_boot),
+BVT_MAIN("runtime/oci_record", bvt_test(round_trip),
+         bvt_test(keeps_unknown_fields_and_knows_another_boot),
          bvt_loop(sets_damaged_ones_aside, damaged), bvt_test(survives_every_failed_allocation),
          bvt_loop(makes_mount_points_inside, points), bvt_test(refuses_a_file_in_the_way))
