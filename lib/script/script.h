@@ -146,7 +146,7 @@ enum {
 /*
  * params has one letter per parameter; overloads differ in their letters, a later registration wins:
  *   v any  i INT  f FLOAT  n INT or FLOAT  t bool  s string  c char  a array  b blob  m map
- *   p function (or a string naming one)  r range  h host object  e timestamp  u unit
+ *   p function (or a string naming one)  k function only  r range  h host object  e timestamp  u unit
  * A call that matches no overload is "Function not found: name (types)". The table is borrowed for the engine's life
  * and ends with a NULL name.
  */

@@ -1,0 +1,409 @@
+/*
+ * container.c - arrays, blobs and maps: copied when written while shared, bounded by the engine's limits.
+ */
+#include <string.h>
+
+#include "script/engine.h"
+
+static int check_items(bvi_script_engine *engine, size_t count, const char *what)
+{
+    if (count > engine->options.limits.items)
+        return bvi_script_too_large(engine, what);
+    return 0;
+}
+
+/* ---- arrays ---- */
+
+int bvi_value_array(bvi_script_engine *engine, bvi_value *ret_value)
+{
+    bvi_array *a = bvi_traced_new(engine, BVI_T_ARRAY, sizeof(*a));
+
+    if (!a)
+        return BV_E_NOMEM;
+    *ret_value = bvi_of_obj(a);
+    return 0;
+}
+
+int bvi_array_slice(const bvi_value *array, size_t at, size_t count, bvi_value *ret)
+{
+    const bvi_array *from = bvi_arr(array);
+    bvi_value made = BVI_VALUE_UNIT;
+    int r = bvi_value_array(from->head.obj.engine, &made);
+
+    if (r == 0)
+        r = bvi_array_reserve(&made, count);
+    if (r < 0) {
+        bvi_drop(&made);
+        return r;
+    }
+    for (size_t i = 0; i < count; i++)
+        bvi_arr(&made)->items[i] = bvi_dup(&from->items[at + i]);
+    bvi_arr(&made)->len = (uint32_t)count;
+    *ret = made;
+    return 0;
+}
+
+int bvi_array_own(bvi_value *array)
+{
+    bvi_value copy = BVI_VALUE_UNIT;
+    int r;
+
+    if (array->as.obj->refs == 1)
+        return 0;
+    r = bvi_array_slice(array, 0, bvi_arr(array)->len, &copy);
+    if (r < 0)
+        return r;
+    bvi_replace(array, copy);
+    return 0;
+}
+
+int bvi_array_reserve(bvi_value *array, size_t more)
+{
+    bvi_script_engine *engine = array->as.obj->engine;
+    bvi_array *a;
+    int r = bvi_array_own(array);
+
+    if (r < 0)
+        return r;
+    a = bvi_arr(array);
+    r = check_items(engine, a->len + more, "Size of array");
+    if (r < 0)
+        return r;
+    return bvi_script_grow(engine, (void **)(void *)&a->items, &a->cap, a->len + more, sizeof(bvi_value));
+}
+
+int bvi_array_insert(bvi_value *array, size_t at, bvi_value item)
+{
+    int r = bvi_array_reserve(array, 1);
+    bvi_array *a = bvi_arr(array);
+
+    if (r < 0) {
+        bvi_drop(&item);
+        return r;
+    }
+    memmove(&a->items[at + 1], &a->items[at], (a->len - at) * sizeof(bvi_value));
+    item.tag = 0;
+    a->items[at] = item;
+    a->len++;
+    return 0;
+}
+
+int bvi_array_push(bvi_value *array, bvi_value item)
+{
+    return bvi_array_insert(array, bvi_arr(array)->len, item);
+}
+
+int bvi_value_push(bvi_value *array, bvi_value item)
+{
+    return bvi_array_push(array, item);
+}
+
+int bvi_array_remove(bvi_value *array, size_t at, size_t count)
+{
+    bvi_array *a;
+    int r = bvi_array_own(array);
+
+    if (r < 0)
+        return r;
+    a = bvi_arr(array);
+    for (size_t i = 0; i < count; i++)
+        bvi_drop(&a->items[at + i]);
+    if (a->len - at - count > 0)
+        memmove(&a->items[at], &a->items[at + count], (a->len - at - count) * sizeof(bvi_value));
+    a->len -= (uint32_t)count;
+    return 0;
+}
+
+int bvi_array_append(bvi_value *array, const bvi_value *from)
+{
+    size_t count = bvi_arr(from)->len;
+    bvi_value source = bvi_dup(from); /* array += itself */
+    int r = bvi_array_reserve(array, count);
+
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        bvi_array *a = bvi_arr(array);
+
+        a->items[a->len++] = bvi_dup(&bvi_arr(&source)->items[i]);
+    }
+    bvi_drop(&source);
+    return r;
+}
+
+/* ---- blobs ---- */
+
+int bvi_value_blob(bvi_script_engine *engine, const void *bytes, size_t len, bvi_value *ret_value)
+{
+    bvi_blob *b;
+
+    if (len > engine->options.limits.string_bytes)
+        return bvi_script_too_large(engine, "Size of BLOB");
+    b = bvi_obj_new(engine, BVI_T_BLOB, sizeof(*b));
+    if (!b)
+        return BV_E_NOMEM;
+    if (len > 0) {
+        b->data = bvi_script_realloc(engine, NULL, 0, len);
+        if (!b->data) {
+            bvi_obj_unref(b);
+            return BV_E_NOMEM;
+        }
+        memcpy(b->data, bytes, len);
+    }
+    b->len = b->cap = (uint32_t)len;
+    *ret_value = bvi_of_obj(b);
+    return 0;
+}
+
+int bvi_blob_own(bvi_value *blob)
+{
+    bvi_value copy = BVI_VALUE_UNIT;
+    int r;
+
+    if (blob->as.obj->refs == 1)
+        return 0;
+    r = bvi_value_blob(blob->as.obj->engine, bvi_blb(blob)->data, bvi_blb(blob)->len, &copy);
+    if (r < 0)
+        return r;
+    bvi_replace(blob, copy);
+    return 0;
+}
+
+int bvi_blob_resize(bvi_value *blob, size_t len, uint8_t fill)
+{
+    bvi_script_engine *engine = blob->as.obj->engine;
+    bvi_blob *b;
+    int r;
+
+    if (len > engine->options.limits.string_bytes)
+        return bvi_script_too_large(engine, "Size of BLOB");
+    r = bvi_blob_own(blob);
+    if (r < 0)
+        return r;
+    b = bvi_blb(blob);
+    r = bvi_script_grow(engine, (void **)(void *)&b->data, &b->cap, len, 1);
+    if (r < 0)
+        return r;
+    if (len > b->len)
+        memset(b->data + b->len, fill, len - b->len);
+    b->len = (uint32_t)len;
+    return 0;
+}
+
+int bvi_blob_insert(bvi_value *blob, size_t at, const void *bytes, size_t len)
+{
+    size_t old = bvi_blb(blob)->len;
+    bvi_blob *b;
+    int r = bvi_blob_resize(blob, old + len, 0);
+
+    if (r < 0 || len == 0)
+        return r;
+    b = bvi_blb(blob);
+    memmove(b->data + at + len, b->data + at, old - at);
+    memcpy(b->data + at, bytes, len);
+    return 0;
+}
+
+int bvi_blob_remove(bvi_value *blob, size_t at, size_t len)
+{
+    bvi_blob *b;
+    int r = bvi_blob_own(blob);
+
+    if (r < 0 || len == 0)
+        return r;
+    b = bvi_blb(blob);
+    memmove(b->data + at, b->data + at + len, b->len - at - len);
+    b->len -= (uint32_t)len;
+    return 0;
+}
+
+/* ---- maps ---- */
+
+int bvi_value_map(bvi_script_engine *engine, bvi_value *ret_value)
+{
+    bvi_map *m = bvi_traced_new(engine, BVI_T_MAP, sizeof(*m));
+
+    if (!m)
+        return BV_E_NOMEM;
+    *ret_value = bvi_of_obj(m);
+    return 0;
+}
+
+static int compare_key(const bvi_string *key, const char *text, size_t len)
+{
+    size_t shorter = key->len < len ? key->len : len;
+    int d = memcmp(key->data, text, shorter);
+
+    if (d != 0)
+        return d;
+    return key->len < len ? -1 : key->len > len;
+}
+
+/* Where the key is, or where it would go. */
+static bool search(const bvi_map *m, const char *text, size_t len, size_t *ret_at)
+{
+    size_t lo = 0;
+    size_t hi = m->len;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int d = compare_key(m->entries[mid].key, text, len);
+
+        if (d == 0) {
+            *ret_at = mid;
+            return true;
+        }
+        if (d < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    *ret_at = lo;
+    return false;
+}
+
+bvi_value *bvi_map_find_text(const bvi_value *map, const char *key, size_t len)
+{
+    size_t at;
+
+    return search(bvi_mp(map), key, len, &at) ? &bvi_mp(map)->entries[at].value : NULL;
+}
+
+bvi_value *bvi_map_find(const bvi_value *map, const bvi_string *key)
+{
+    return bvi_map_find_text(map, key->data, key->len);
+}
+
+int bvi_map_own(bvi_value *map)
+{
+    const bvi_map *from = bvi_mp(map);
+    bvi_value copy = BVI_VALUE_UNIT;
+    bvi_map *to;
+    int r;
+
+    if (map->as.obj->refs == 1)
+        return 0;
+    r = bvi_value_map(from->head.obj.engine, &copy);
+    if (r < 0)
+        return r;
+    to = bvi_mp(&copy);
+    r = bvi_script_grow(from->head.obj.engine, (void **)(void *)&to->entries, &to->cap, from->len,
+                        sizeof(bvi_map_entry));
+    if (r < 0) {
+        bvi_drop(&copy);
+        return r;
+    }
+    for (uint32_t i = 0; i < from->len; i++) {
+        bvi_obj_ref(from->entries[i].key);
+        to->entries[i] = (bvi_map_entry){ from->entries[i].key, bvi_dup(&from->entries[i].value) };
+    }
+    to->len = from->len;
+    bvi_replace(map, copy);
+    return 0;
+}
+
+static int insert_key(bvi_map *m, size_t at, bvi_string *key)
+{
+    bvi_script_engine *engine = m->head.obj.engine;
+    int r = check_items(engine, (size_t)m->len + 1, "Size of object map");
+
+    if (r == 0)
+        r = bvi_script_grow(engine, (void **)(void *)&m->entries, &m->cap, (size_t)m->len + 1, sizeof(bvi_map_entry));
+    if (r < 0)
+        return r;
+    memmove(&m->entries[at + 1], &m->entries[at], (m->len - at) * sizeof(bvi_map_entry));
+    bvi_obj_ref(key);
+    m->entries[at] = (bvi_map_entry){ .key = key };
+    m->len++;
+    return 0;
+}
+
+int bvi_map_slot(bvi_value *map, bvi_string *key, bvi_value **ret_slot)
+{
+    size_t at;
+    int r = bvi_map_own(map);
+
+    if (r < 0)
+        return r;
+    if (!search(bvi_mp(map), key->data, key->len, &at)) {
+        r = insert_key(bvi_mp(map), at, key);
+        if (r < 0)
+            return r;
+    }
+    *ret_slot = &bvi_mp(map)->entries[at].value;
+    return 0;
+}
+
+int bvi_map_set(bvi_value *map, bvi_string *key, bvi_value value)
+{
+    bvi_value *slot = NULL;
+    int r = bvi_map_slot(map, key, &slot);
+
+    if (r < 0) {
+        bvi_drop(&value);
+        return r;
+    }
+    value.tag = 0;
+    bvi_replace(slot, value);
+    return 0;
+}
+
+int bvi_map_set_text(bvi_value *map, const char *key, bvi_value value)
+{
+    bvi_value name = BVI_VALUE_UNIT;
+    int r = bvi_value_cstring(map->as.obj->engine, key, &name);
+
+    if (r < 0) {
+        bvi_drop(&value);
+        return r;
+    }
+    r = bvi_map_set(map, bvi_str(&name), value);
+    bvi_drop(&name);
+    return r;
+}
+
+int bvi_value_put(bvi_value *map, const char *key, bvi_value item)
+{
+    return bvi_map_set_text(map, key, item);
+}
+
+int bvi_value_put_string(bvi_value *map, const char *key, const char *text)
+{
+    bvi_value v = BVI_VALUE_UNIT;
+    int r = bvi_value_cstring(map->as.obj->engine, text, &v);
+
+    return r < 0 ? r : bvi_map_set_text(map, key, v);
+}
+
+int bvi_map_take(bvi_value *map, const bvi_string *key, bvi_value *ret)
+{
+    bvi_map *m;
+    size_t at;
+    int r;
+
+    *ret = BVI_VALUE_UNIT;
+    if (!search(bvi_mp(map), key->data, key->len, &at))
+        return 0;
+    r = bvi_map_own(map);
+    if (r < 0)
+        return r;
+    m = bvi_mp(map);
+    *ret = m->entries[at].value;
+    bvi_obj_unref(m->entries[at].key);
+    memmove(&m->entries[at], &m->entries[at + 1], (m->len - at - 1) * sizeof(bvi_map_entry));
+    m->len--;
+    return 0;
+}
+
+int bvi_map_merge(bvi_value *map, const bvi_value *from, bool keep)
+{
+    bvi_value source = bvi_dup(from); /* map += itself */
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < bvi_mp(&source)->len; i++) {
+        bvi_map_entry *e = &bvi_mp(&source)->entries[i];
+
+        if (!keep || !bvi_map_find(map, e->key))
+            r = bvi_map_set(map, e->key, bvi_dup(&e->value));
+    }
+    bvi_drop(&source);
+    return r;
+}
