@@ -137,7 +137,8 @@ static int start(bvi_agent_server *agent, http_run *run, wanted *w, bv_error **e
         return bvi_fail_nomem(err);
     if (strlen(w->url) > BVI_AGENT_URL_MAX)
         return bvi_fail(err, BV_E_LIMIT, "a URL of more than %u bytes", BVI_AGENT_URL_MAX);
-    memcpy(headers, w->headers.items, w->headers.len * sizeof(*headers));
+    for (size_t i = 0; i < w->headers.len; i++)
+        headers[i] = w->headers.items[i];
     if (!agent->http)
         r = bvi_http_new(agent->ctx, NULL, &agent->http, err);
     if (r < 0)
