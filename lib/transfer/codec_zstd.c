@@ -143,7 +143,8 @@ static int decoder_step(bvi_codec *codec, bvi_codec_io *io, bv_error **err)
     ZSTD_inBuffer in = { io->in, io->in_len, io->in_used };
     ZSTD_outBuffer out = { io->out, io->out_cap, io->out_made };
 
-    while (out.pos < out.size) {
+    /* Behind a frame, no input must not be taken for the start of another. */
+    while (out.pos < out.size && (d->in_frame || in.pos < in.size)) {
         size_t before = in.pos;
         size_t made = out.pos;
         size_t hint = ZSTD_decompressStream(d->stream, &out, &in);
@@ -152,8 +153,6 @@ static int decoder_step(bvi_codec *codec, bvi_codec_io *io, bv_error **err)
             return zstd_failure(hint, "cannot decompress", err);
         d->in_frame = hint != 0;
         if (in.pos == before && out.pos == made)
-            break;
-        if (!d->in_frame && in.pos == in.size)
             break;
     }
     io->in_used = in.pos;

@@ -326,6 +326,29 @@ START_TEST(zstd_notices_cut_and_damaged_frames)
 }
 END_TEST
 
+/* The output is full exactly where the frame ends. */
+START_TEST(zstd_frames_may_end_with_the_buffer)
+{
+    static const uint8_t known[] = { 40, 181, 47, 253, 0, 88, 77, 0, 0, 16, 7, 7, 1, 0, 244, 43, 128, 5 };
+    const bvi_compression level3 = { .kind = BVI_CODEC_ZSTD, .level = 3 };
+    uint8_t out[1017];
+    bvi_codec_io io = { .in = known, .in_len = sizeof(known), .out = out, .out_cap = sizeof(out) };
+    bvi_codec *codec = NULL;
+    bv_error *err = NULL;
+    bool done = false;
+
+    bvt_assert_ok(bvi_decoder_new(&level3, &codec, &err), err);
+    bvt_assert_ok(codec->vtable->step(codec, &io, &err), err);
+    ck_assert_uint_eq(io.out_made, sizeof(out));
+    io.out_made = 0;
+    bvt_assert_ok(codec->vtable->step(codec, &io, &err), err);
+    ck_assert_uint_eq(io.out_made, 0);
+    bvt_assert_ok(codec->vtable->finish(codec, &io, &done, &err), err);
+    ck_assert(done);
+    bvi_codec_free(codec);
+}
+END_TEST
+
 START_TEST(a_huge_window_is_refused)
 {
     /* A frame header that asks for a window of 2^31 bytes. */
@@ -348,4 +371,5 @@ BVT_MAIN("transfer/plan", bvt_loop(cuts_as_the_specification_does, plans),
          bvt_test(more_slots_than_bytes_make_one_for_each_byte), bvt_test(fills_as_the_specification_does),
          bvt_loop(packs_as_the_specification_does, packed), bvt_test(an_empty_chunk_is_stored_as_nothing),
          bvt_test(a_file_that_changes_is_noticed), bvt_test(zstd_writes_the_known_bytes),
-         bvt_test(zstd_notices_cut_and_damaged_frames), bvt_test(a_huge_window_is_refused))
+         bvt_test(zstd_notices_cut_and_damaged_frames), bvt_test(zstd_frames_may_end_with_the_buffer),
+         bvt_test(a_huge_window_is_refused))
