@@ -806,7 +806,7 @@ static int module_error(bvi_script_call *call, bvi_pos pos, const char *name)
     return r;
 }
 
-int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_pos pos, bvi_module **ret)
+int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_module **ret)
 {
     const bvi_script *unit = frame->proto->unit;
     const bvi_string *alias = bvi_unit_str(unit, unit->names[m->first]);
@@ -823,7 +823,7 @@ int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, 
         v = bvi_map_find(&bvi_mod(v)->imports, alias);
     }
     if (!v || v->type != BVI_T_MODULE)
-        return module_error(call, pos, alias->data);
+        return module_error(call, m->pos, alias->data);
     *ret = bvi_mod(v);
     return 0;
 }
@@ -838,7 +838,7 @@ int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site, bvi_pos pos)
     bvi_module *module = NULL;
     const bvi_proto *proto;
     bvi_auto_free char *full = NULL;
-    int r = bvi_vm_member(call, frame, m, pos, &module);
+    int r = bvi_vm_member(call, frame, m, &module);
 
     if (r < 0)
         return r;

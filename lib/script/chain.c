@@ -73,7 +73,7 @@ static void function_call(bvi_compiler *c, bvi_expr *e, uint32_t name)
     if (c->failed)
         return;
     if (text_is(c, name, "eval") && site.argc == 1)
-        bvi_c_emit(c, BVI_OP_EVAL, bvi_c_snapshot_scope(c), e->pos);
+        bvi_c_emit(c, BVI_OP_EVAL, bvi_c_snapshot_scope(c), site.first_arg);
     else
         bvi_c_emit(c, BVI_OP_CALL, bvi_c_add_site(c, &site), e->pos);
     become_value(e);
@@ -179,7 +179,7 @@ static uint32_t add_member(bvi_compiler *c, const bvi_member *m)
 static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
 {
     bvi_found found = bvi_c_resolve(c, alias, true);
-    bvi_member m = { .first = c->unit->names_len, .root = found.root, .slot = found.slot };
+    bvi_member m = { .first = c->unit->names_len, .root = found.root, .slot = found.slot, .pos = e->pos };
     uint32_t name = alias;
     bvi_pos pos = e->pos;
 
@@ -197,7 +197,7 @@ static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
 
         site.argc = arguments(c, name, &site, false);
         site.member = add_member(c, &m);
-        bvi_c_emit(c, BVI_OP_CALL_MEMBER, bvi_c_add_site(c, &site), e->pos);
+        bvi_c_emit(c, BVI_OP_CALL_MEMBER, bvi_c_add_site(c, &site), pos);
         become_value(e);
         return;
     }
@@ -352,8 +352,7 @@ void bvi_c_index(bvi_compiler *c, bvi_expr *e)
 
     become_path(e);
     bvi_c_next(c);
-    step.item = c->tok.pos;
-    bvi_c_expression(c);
+    step.item = bvi_c_expression(c).pos;
     bvi_c_expect(c, BVI_TOK_RBRACKET, "for a matching [ in this index expression");
     e->indices++;
     add_step(c, e, step);

@@ -36,6 +36,16 @@ void bvi_c_nomem(bvi_compiler *c)
     stop(c);
 }
 
+void bvi_c_unknown_operator(bvi_compiler *c)
+{
+    const bvi_token *t = &c->tok;
+
+    if (t->hint)
+        bvi_c_error(c, t->pos, "%s", t->hint);
+    else
+        bvi_c_error(c, t->pos, "Unknown operator: '%.*s'", (int)t->len, t->text);
+}
+
 void bvi_c_unexpected(bvi_compiler *c)
 {
     const bvi_token *t = &c->tok;

@@ -104,6 +104,7 @@ bool bvi_c_accept(bvi_compiler *c, bvi_token_type type);
 /* "Expecting '<token>' <purpose>", or "Script is incomplete" where the language says so */
 bool bvi_c_expect(bvi_compiler *c, bvi_token_type type, const char *fmt, ...) BV_PRINTF(3, 4);
 void bvi_c_unexpected(bvi_compiler *c);
+void bvi_c_unknown_operator(bvi_compiler *c);
 bool bvi_c_enter(bvi_compiler *c); /* counts nesting; false: too deep, an error was set */
 void bvi_c_leave(bvi_compiler *c);
 /* The token as a variable's or function's name, interned; UINT32_MAX after an error. */

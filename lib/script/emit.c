@@ -210,7 +210,7 @@ void bvi_c_emit2(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bvi_
 static bool has_no_effect(bvi_opcode op)
 {
     return op == BVI_OP_UNIT || op == BVI_OP_TRUE || op == BVI_OP_FALSE || op == BVI_OP_INT ||
-           op == BVI_OP_CONST || op == BVI_OP_GET_LOCAL || op == BVI_OP_GET_UP;
+           op == BVI_OP_CONST || op == BVI_OP_GET_LOCAL || op == BVI_OP_GET_UP || op == BVI_OP_GET_NAME;
 }
 
 void bvi_c_pop(bvi_compiler *c)

@@ -328,6 +328,7 @@ static void binary(bvi_compiler *c, bvi_expr *e)
     bvi_c_load(c, &right);
     bvi_c_emit(c, r->op, 0, pos);
     set_value(e, BVI_LIT_NONE, false);
+    e->pos = pos; /* messages about the result point at the operator */
 }
 
 static const char *literal_name(bvi_literal literal)
@@ -415,6 +416,7 @@ static void range_end(bvi_compiler *c, bvi_expr *e)
     }
     bvi_c_emit(c, op, 0, pos);
     set_value(e, BVI_LIT_NONE, false);
+    e->pos = pos;
 }
 
 static void range(bvi_compiler *c, bvi_expr *e)
@@ -499,7 +501,7 @@ void bvi_c_parse(bvi_compiler *c, int precedence, bvi_expr *e)
             rules[c->tok.type].infix(c, e);
     }
     if (c->tok.type == BVI_TOK_RESERVED_SYMBOL && c->tok.is_operator)
-        bvi_c_unexpected(c);
+        bvi_c_unknown_operator(c);
     bvi_c_leave(c);
 }
 

@@ -127,6 +127,18 @@ int bvi_format_float(bvi_buf *out, double f, bool debug)
     return r < 0 ? r : bvi_buf_append_str(out, text);
 }
 
+int bvi_format_whole(bvi_buf *out, double f)
+{
+    char digits[32];
+    char text[FLOAT_TEXT_MAX];
+    int exponent;
+    int n = shortest(f, digits, &exponent);
+    int r = f < 0 ? bvi_buf_append_char(out, '-') : 0;
+
+    write_positional(text, digits, n, exponent);
+    return r < 0 ? r : bvi_buf_append(out, text, strcspn(text, "."));
+}
+
 /* ---- characters and strings ---- */
 
 static int append_char(bvi_buf *out, uint32_t c)

@@ -349,7 +349,7 @@ static int lex_hex_escape(bvi_lexer *lex, bvi_token *ret, unsigned count)
     if (lex->json && c >= 0xd800 && c <= 0xdbff && peek(lex) == '\\' && peek_at(lex, 1) == 'u')
         return append_lone_surrogate(lex, c);
     if (c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-        return fail_at(lex, ret, (bvi_pos){ at.line, at.col + 1 }, "Invalid escape sequence: '%s'", seen);
+        return fail_at(lex, ret, at, "Invalid escape sequence: '%s'", seen);
     return append_scalar(&lex->text, c);
 }
 

@@ -67,6 +67,16 @@ BVI_LIB(to_float)
     return 0;
 }
 
+static int to_int_overflow(bvi_script_call *call, double f)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(NUMBER_TEXT_MAX);
+    int r = isinf(f) ? bvi_format_float(&text, f, false) : bvi_format_whole(&text, f);
+
+    if (r < 0)
+        return bvi_lib_end(call, r);
+    return bvi_vm_arithmetic(call, false, "Integer overflow: to_int(%s)", bvi_buf_str(&text));
+}
+
 BVI_LIB(to_int)
 {
     double f = args[0].as.f;
@@ -78,7 +88,7 @@ BVI_LIB(to_int)
     } else if (isnan(f)) {
         *ret = bvi_value_int(0);
     } else if (f >= 9223372036854775808.0 || f < -9223372036854775808.0) {
-        return bvi_vm_arithmetic(call, false, "Integer overflow: to_int(%.0f)", f);
+        return to_int_overflow(call, f);
     } else {
         *ret = bvi_value_int((int64_t)f);
     }

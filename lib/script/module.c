@@ -223,12 +223,8 @@ int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos)
     bvi_script *unit = NULL;
     int r;
 
-    if (source->type != BVI_T_STRING) {
-        r = bvi_script_throw_type(call, source, "string");
-        if (call->failure)
-            call->failure->pos = (bvi_pos){ pos.line, pos.col + 5 };
-        return r;
-    }
+    if (source->type != BVI_T_STRING)
+        return bvi_script_throw_type(call, source, "string");
     r = bvi_compile_eval(call->engine, bvi_str(source)->data, bvi_str(source)->len, f->proto->unit, scope, &unit,
                          &where);
     if (r == BV_E_NOMEM)

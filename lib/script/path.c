@@ -111,7 +111,7 @@ static int member_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *
     const bvi_member *m = &unit->members[path->slot];
     bvi_module *module = NULL;
     bvi_value *v;
-    int r = bvi_vm_member(call, frame, m, path->pos, &module);
+    int r = bvi_vm_member(call, frame, m, &module);
 
     if (r < 0)
         return r;

@@ -40,7 +40,7 @@ static const bvi_local *find_local(const bvi_func *f, uint32_t name, bool import
     return NULL;
 }
 
-static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint32_t slot)
+static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint32_t slot, bool copied)
 {
     bvi_proto *p = f->proto;
 
@@ -53,7 +53,7 @@ static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint3
         bvi_c_nomem(c);
         return 0;
     }
-    p->captures[p->captures_len] = (bvi_capture){ from_local, slot };
+    p->captures[p->captures_len] = (bvi_capture){ from_local, copied, slot };
     return p->captures_len++;
 }
 
@@ -70,7 +70,7 @@ static bool find_outer(bvi_compiler *c, bvi_func *f, uint32_t name, bvi_found *r
         const bvi_visible *v = &c->outer->visible[scope->first + i - 1];
 
         if (bvi_string_compare(bvi_unit_str(c->outer, v->name), wanted) == 0) {
-            *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, i - 1), v->is_const };
+            *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, i - 1, false), v->is_const };
             return true;
         }
     }
@@ -85,13 +85,13 @@ static bool find_captured(bvi_compiler *c, bvi_func *f, uint32_t name, bool impo
     if (!f->parent)
         return !import && find_outer(c, f, name, ret);
     local = find_local(f->parent, name, import);
-    if (local) { /* a captured constant can be written inside the closure, as in the reference */
-        *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, local->slot), import };
+    if (local) { /* a constant can be written inside the closure, as in the reference: it is the closure's own */
+        *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, local->slot, local->is_const), import };
         return true;
     }
     if (!find_captured(c, f->parent, name, import, &up))
         return false;
-    *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, false, up.slot), import };
+    *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, false, up.slot, false), import };
     return true;
 }
 

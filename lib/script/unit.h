@@ -102,8 +102,9 @@ typedef struct bvi_member {
     uint32_t first;  /* in unit->names: alias constants */
     uint32_t count;
     uint32_t name;   /* constant */
-    bvi_root root;   /* LOCAL or UP: the first alias is that variable; GLOBAL: look it up */
+    bvi_root root;   /* LOCAL or UP: the first alias is that variable; NAME: look it up */
     uint32_t slot;
+    bvi_pos pos;
 } bvi_member;
 
 #define BVI_NO_PATH UINT32_MAX
@@ -148,6 +149,7 @@ typedef struct bvi_switch {
 
 typedef struct bvi_capture {
     bool from_local; /* a variable of the surrounding function; otherwise one it captured itself */
+    bool copied;     /* a constant: the closure has its own */
     uint32_t slot;
 } bvi_capture;
 

@@ -302,6 +302,7 @@ typedef enum bvi_form {
 /* BV_E_NOMEM, BV_E_LIMIT */
 int bvi_format(bvi_buf *out, const bvi_value *v, bvi_form form);
 int bvi_format_float(bvi_buf *out, double f, bool debug);
+int bvi_format_whole(bvi_buf *out, double f); /* finite; without the fraction, never with an exponent */
 int bvi_format_quoted(bvi_buf *out, const char *text, size_t len);
 /* A JSON text; BV_E_LIMIT when too deep. */
 int bvi_format_json(bvi_buf *out, const bvi_value *v);

@@ -75,6 +75,21 @@ static int interpolate(bvi_script_call *call, uint32_t count)
     return 0;
 }
 
+static int capture(bvi_script_call *call, bvi_value *from, bool copied, bvi_value *to)
+{
+    int r = 0;
+
+    if (copied) {
+        *to = bvi_dup(bvi_deref(from));
+        return bvi_cell_new(call->engine, to);
+    }
+    if (from->type != BVI_T_CELL)
+        r = bvi_cell_new(call->engine, from);
+    if (r == 0)
+        *to = bvi_dup(from);
+    return r;
+}
+
 /* Variables that a closure uses become shared ones, here and in it. */
 static int make_closure(bvi_script_call *call, bvi_frame *f, const bvi_proto *proto)
 {
@@ -86,10 +101,7 @@ static int make_closure(bvi_script_call *call, bvi_frame *f, const bvi_proto *pr
         const bvi_capture *c = &proto->captures[i];
         bvi_value *from = c->from_local ? &call->stack[f->base + c->slot] : &bvi_fnp(&f->fn)->values[c->slot];
 
-        if (from->type != BVI_T_CELL)
-            r = bvi_cell_new(call->engine, from);
-        if (r == 0)
-            bvi_fnp(&v)->values[i] = bvi_dup(from);
+        r = capture(call, from, c->copied, &bvi_fnp(&v)->values[i]);
     }
     if (r < 0) {
         bvi_drop(&v);

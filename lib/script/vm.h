@@ -160,7 +160,7 @@ int bvi_vm_method(bvi_script_call *call, bvi_site *site, bvi_pos pos);
 int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site, bvi_pos pos);
 /* Calls a function value with the argc topmost values; the result replaces the stack from ret on. */
 int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn, uint32_t argc, uint32_t ret, bvi_pos pos);
-int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_pos pos, bvi_module **ret);
+int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_module **ret);
 int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_pos pos, bvi_value *ret);
 bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bvi_string *name);
 int bvi_vm_step_pending(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);
