@@ -124,10 +124,10 @@ static int watch_process(bvi_job *job, bv_error **err)
     return bvi_watch_new(job->manager->ctx, job->pidfd, BV_IO_IN, on_process, job, &job->watch, err);
 }
 
-static int spawn(bvi_job *job, const char *option, bv_error **err)
+static int spawn(bvi_job *job, const char *option, const char *value, bv_error **err)
 {
     bvi_job_manager *m = job->manager;
-    const char *const argv[] = { m->runner_path, job->dir, option, NULL };
+    const char *const argv[] = { m->runner_path, job->dir, option, value, NULL };
     bvi_spawn how = BVI_SPAWN_INIT;
     int r;
 
@@ -246,7 +246,7 @@ static void clean(bvi_job *job)
         return;
     }
     job->step = BVI_STEP_CLEANING;
-    if (!cleaned && spawn(job, hard ? "--kill" : "--clean", &err) == 0) {
+    if (!cleaned && spawn(job, hard ? "--kill" : "--clean", NULL, &err) == 0) {
         set_timer(job, hard ? FORCE_MS : job->config->shutdown_timeout_secs * 1000LL + BVI_JOB_STOP_MARGIN_MS);
         return;
     }
@@ -280,7 +280,7 @@ static int begin(bvi_job *job, bv_error **err)
     int r = bvi_job_put_status(job, BVI_JOB_PENDING, false, 0, NULL, err);
 
     if (r == 0)
-        r = bvi_intent_save(job->dir_fd, BVI_INTENT_RUN, err);
+        r = bvi_intent_save(job->dir_fd, BVI_INTENT_RUN, NULL, err);
     if (r < 0)
         return bvi_wrap(err, r, "cannot start job '%s'", job->name);
     job->again = job->config->one_time && failed;
@@ -302,14 +302,17 @@ static void launch_failed(bvi_job *job, bv_error *err)
 /* From here on the job must run: no status says so to whoever comes after us. */
 static void start_runner(bvi_job *job, bool is_restart)
 {
+    char run[BVI_INSTANCE_SIZE];
     bv_error *err = NULL;
-    int r = bvi_job_write_conf(job, is_restart, &err);
+    int r = bvi_job_write_conf(job, is_restart, run, &err);
 
+    if (r == 0)
+        r = bvi_intent_save(job->dir_fd, BVI_INTENT_RUN, run, &err);
     if (r == 0)
         r = bvi_job_drop_status(job, &err);
     if (r == 0) {
         bvi_backoff_start(&job->backoff, bvi_ctx_now_us(job->manager->ctx) / US_PER_MS);
-        r = spawn(job, NULL, &err);
+        r = spawn(job, "--run", run, &err);
     }
     if (r < 0) {
         launch_failed(job, err);
@@ -346,14 +349,6 @@ static int fail_pending(bvi_job *job, bv_error **err)
     return 0;
 }
 
-/* STOP of an inactive job. */
-static int settle(bvi_job *job, bv_error **err)
-{
-    (void)err;
-    reach_goal(job, NULL);
-    return 0;
-}
-
 static int64_t stop_budget_ms(const bvi_job *job)
 {
     return job->force ? FORCE_MS : job->config->shutdown_timeout_secs * 1000LL + BVI_JOB_STOP_MARGIN_MS;
@@ -373,6 +368,17 @@ static int halt(bvi_job *job, bv_error **err)
     signal_process(job, job->force ? SIGQUIT : SIGTERM);
     if (job->pidfd >= 0)
         set_timer(job, stop_budget_ms(job));
+    return 0;
+}
+
+/* STOP of an inactive job. A runner may have come to itself only now, after its manager died: it saw the old intent. */
+static int settle(bvi_job *job, bv_error **err)
+{
+    bvi_proc_id id;
+
+    if (bvi_runner_is_locked(job->dir_fd, &id))
+        return halt(job, err);
+    reach_goal(job, NULL);
     return 0;
 }
 
@@ -537,7 +543,7 @@ int bvi_job_want(bvi_job *job, bvi_goal goal, bool force, bvi_waiter *waiter, bv
     if (stopping && goal < job->goal && !(goal == BVI_GOAL_STOPPED && job->goal == BVI_GOAL_SKIPPED))
         goal = job->goal;
     if (goal > BVI_GOAL_FAILED)
-        r = bvi_intent_save(job->dir_fd, intent_of(goal), err);
+        r = bvi_intent_save(job->dir_fd, intent_of(goal), NULL, err);
     if (r < 0)
         return bvi_wrap(err, r, "cannot stop job '%s'", job->name);
     job->goal = goal;
@@ -609,19 +615,21 @@ static void restore_pending(bvi_job *job, bool found)
     set_state(job, BVI_JS_PENDING);
 }
 
-static void restore_inactive(bvi_job *job, bvi_intent intent)
+/* No runner holds the lock, but one may be on its way, started by a manager that then died. From now on it is not the one
+ * that is meant. True: it was quicker. */
+static bool call_off(bvi_job *job)
 {
     bv_error *err = NULL;
-    bool found = false;
 
-    if (bvi_job_get_status(job, &found, &err) < 0)
-        report(job, "cannot read its status", err);
-    if (intent == BVI_INTENT_STOP || intent == BVI_INTENT_SKIP) {
-        restore_ended(job, intent, found);
-    } else if (found && job->status.state == BVI_JOB_FINISHED) {
-        set_state(job, BVI_JS_FINISHED);
-    } else if (found && job->status.state == BVI_JOB_STOPPED) {
-        set_state(job, BVI_JS_STOPPED);
+    if (bvi_intent_save(job->dir_fd, BVI_INTENT_RUN, NULL, &err) < 0)
+        report(job, "cannot keep what it is meant to do", err);
+    return adopt(job);
+}
+
+static void restore_running(bvi_job *job, bool found)
+{
+    if (call_off(job)) {
+        restore_active(job, BVI_INTENT_RUN);
     } else if (!found && bvi_job_is_dirty(job)) {
         job->exit_status = -1;
         vanished(job); /* while nobody looked */
@@ -630,9 +638,26 @@ static void restore_inactive(bvi_job *job, bvi_intent intent)
     }
 }
 
+static void restore_inactive(bvi_job *job, bvi_intent intent)
+{
+    bv_error *err = NULL;
+    bool found = false;
+
+    if (bvi_job_get_status(job, &found, &err) < 0)
+        report(job, "cannot read its status", err);
+    if (intent == BVI_INTENT_STOP || intent == BVI_INTENT_SKIP)
+        restore_ended(job, intent, found);
+    else if (found && job->status.state == BVI_JOB_FINISHED)
+        set_state(job, BVI_JS_FINISHED);
+    else if (found && job->status.state == BVI_JOB_STOPPED)
+        set_state(job, BVI_JS_STOPPED);
+    else
+        restore_running(job, found);
+}
+
 void bvi_job_restore(bvi_job *job)
 {
-    bvi_intent intent = bvi_intent_load(job->dir_fd);
+    bvi_intent intent = bvi_intent_load(job->dir_fd, NULL);
 
     if (adopt(job))
         restore_active(job, intent);

@@ -502,19 +502,39 @@ static int run(bvi_job_runner *rn, bool clean_only)
     return BVI_RUNNER_EXIT_OK;
 }
 
+static bool parse_args(bvi_job_runner *rn, int argc, char **argv, bool *ret_clean_only)
+{
+    bool has_run = argc == 4 && strcmp(argv[2], "--run") == 0;
+    bool has_kill = argc == 3 && strcmp(argv[2], "--kill") == 0;
+    bool has_clean = argc == 3 && strcmp(argv[2], "--clean") == 0;
+
+    rn->force = has_kill;
+    rn->run = has_run ? argv[3] : NULL;
+    *ret_clean_only = has_kill || has_clean;
+    return argc == 2 || has_run || has_kill || has_clean;
+}
+
+/* Looked at under the lock: whoever changes the intent looks at the lock afterwards, so one of us sees the other. */
+static bool is_wanted(bvi_job_runner *rn)
+{
+    char wanted[BVI_INSTANCE_SIZE];
+
+    if (!rn->run)
+        return true;
+    return bvi_intent_load(rn->dir_fd, wanted) == BVI_INTENT_RUN && strcmp(wanted, rn->run) == 0;
+}
+
 int bvi_job_runner_main(bvi_job_runner *runner, int argc, char **argv)
 {
-    static const char usage[] = "Usage: babel_job_runner JOB_DIRECTORY [--clean | --kill]\n";
-    bool kill_only = argc == 3 && strcmp(argv[2], "--kill") == 0;
-    bool clean_only = kill_only || (argc == 3 && strcmp(argv[2], "--clean") == 0);
+    static const char usage[] = "Usage: babel_job_runner JOB_DIRECTORY [--run ID | --clean | --kill]\n";
+    bool clean_only = false;
     int r;
 
-    runner->force = kill_only;
     runner->lock_fd = runner->signal_fd = -1;
     runner->conf = (bvi_runner_conf)BVI_RUNNER_CONF_INIT;
     runner->payload = (bvi_payload)BVI_PAYLOAD_INIT;
     runner->log.fd = -1;
-    if (argc < 2 || (argc > 2 && !clean_only)) {
+    if (!parse_args(runner, argc, argv, &clean_only)) {
         (void)bvi_fs_write_all(STDERR_FILENO, usage, sizeof(usage) - 1); /* nothing to do about a failure */
         return BVI_RUNNER_EXIT_USAGE;
     }
@@ -527,5 +547,7 @@ int bvi_job_runner_main(bvi_job_runner *runner, int argc, char **argv)
     r = bvi_runner_lock(runner->dir_fd, &runner->lock_fd, NULL);
     if (r < 0)
         return r == BV_E_BUSY ? BVI_RUNNER_EXIT_BUSY : BVI_RUNNER_EXIT_FAILED;
+    if (!clean_only && !is_wanted(runner))
+        return BVI_RUNNER_EXIT_OK;
     return run(runner, clean_only);
 }

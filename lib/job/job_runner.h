@@ -1,7 +1,8 @@
 /*
  * job_runner.h - the process that looks after one job: babel.md chapter 9 with the weaknesses of chapter 13 repaired.
  *
- *     babel_job_runner <job directory>            runs the job of its runner.conf until it is final or stopped
+ *     babel_job_runner <job directory> --run ID   runs the job of its runner.conf until it is final or stopped, if
+ *                                                 the intent file still asks for this very run
  *     babel_job_runner <job directory> --clean    only ends what an earlier runner left behind
  *     babel_job_runner <job directory> --kill     the same without giving it time
  *
@@ -37,6 +38,7 @@ typedef struct bvi_job_runner {
     int signal_fd;
     bool stop;             /* somebody wants the job to stop */
     bool force;            /* at once */
+    const char *run;       /* the run we are; NULL: nobody asks */
     bool ended;            /* the payload was reaped ... */
     int wait_status;       /* ... and this is what it said */
     bvi_runner_conf conf;

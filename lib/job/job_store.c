@@ -90,7 +90,7 @@ int bvi_job_install(bvi_job *job, const bvi_json *document, bv_error **err)
     if (r == 0)
         r = bvi_job_open_dir(job, err);
     if (r == 0)
-        r = bvi_intent_save(job->dir_fd, BVI_INTENT_STOP, err);
+        r = bvi_intent_save(job->dir_fd, BVI_INTENT_STOP, NULL, err);
     if (r == 0)
         r = bvi_job_put_status(job, BVI_JOB_STOPPED, false, 0, NULL, err);
     if (r == 0)
@@ -267,12 +267,11 @@ static int fill_conf(bvi_job *job, bvi_strv *argv, char **ret_record, bvi_runner
     return find_payload(job, argv, conf, err);
 }
 
-int bvi_job_write_conf(bvi_job *job, bool is_restart, bv_error **err)
+int bvi_job_write_conf(bvi_job *job, bool is_restart, char run[BVI_INSTANCE_SIZE], bv_error **err)
 {
     BVI_AUTO(bvi_strv_done) bvi_strv argv = BVI_VEC_INIT(BVI_RUNNER_ARGS_MAX);
     BVI_AUTO(bvi_runner_conf_done) bvi_runner_conf conf = BVI_RUNNER_CONF_INIT;
     bvi_auto_free char *record = NULL;
-    char run[BVI_ID_TEXT_SIZE];
     int r = bvi_id_new(run, err);
 
     conf.run = run;

@@ -119,7 +119,8 @@ int bvi_job_put_status(bvi_job *job, bvi_job_state state, bool has_code, int cod
 /* *ret_found false: there is none (a damaged one was set aside). */
 int bvi_job_get_status(bvi_job *job, bool *ret_found, bv_error **err);
 int bvi_job_drop_status(bvi_job *job, bv_error **err);
-int bvi_job_write_conf(bvi_job *job, bool is_restart, bv_error **err);
+/* run receives the id of the start it is for. */
+int bvi_job_write_conf(bvi_job *job, bool is_restart, char run[BVI_INSTANCE_SIZE], bv_error **err);
 /* An earlier runner did not end in order and may have left processes. */
 bool bvi_job_is_dirty(const bvi_job *job);
 int bvi_job_info(bvi_job *job, bvi_json **ret_info, bv_error **err);

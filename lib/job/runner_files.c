@@ -458,14 +458,22 @@ static const char *const intents[] = {
     [BVI_INTENT_SKIP] = "skip",
 };
 
-bvi_intent bvi_intent_load(int dir_fd)
+bvi_intent bvi_intent_load(int dir_fd, char *run)
 {
     bvi_auto_free char *text = NULL;
+    char *rest;
     size_t len = 0;
 
-    if (bvi_fs_read_at(dir_fd, BVI_JOB_INTENT_FILE, 64, &text, &len, NULL) < 0)
+    if (run)
+        *run = '\0';
+    if (bvi_fs_read_at(dir_fd, BVI_JOB_INTENT_FILE, 128, &text, &len, NULL) < 0)
         return BVI_INTENT_NONE;
     text[strcspn(text, "\n")] = '\0';
+    rest = text + strcspn(text, " ");
+    if (*rest)
+        *rest++ = '\0';
+    if (run)
+        (void)snprintf(run, BVI_INSTANCE_SIZE, "%s", rest); /* a longer one is not ours and matches nothing */
     for (size_t i = 0; i < BVI_COUNT(intents); i++) {
         if (strcmp(intents[i], text) == 0)
             return (bvi_intent)i;
@@ -473,10 +481,10 @@ bvi_intent bvi_intent_load(int dir_fd)
     return BVI_INTENT_NONE;
 }
 
-int bvi_intent_save(int dir_fd, bvi_intent intent, bv_error **err)
+int bvi_intent_save(int dir_fd, bvi_intent intent, const char *run, bv_error **err)
 {
-    char text[16];
-    int len = snprintf(text, sizeof(text), "%s\n", intents[intent]);
+    char text[16 + BVI_INSTANCE_SIZE];
+    int len = snprintf(text, sizeof(text), "%s%s%s\n", intents[intent], run ? " " : "", run ? run : "");
 
     return bvi_fs_replace_at(dir_fd, BVI_JOB_INTENT_FILE, text, (size_t)len, 0600, err);
 }

@@ -120,8 +120,11 @@ typedef enum bvi_intent {
     BVI_INTENT_SKIP,
 } bvi_intent;
 
-bvi_intent bvi_intent_load(int dir_fd);
-int bvi_intent_save(int dir_fd, bvi_intent intent, bv_error **err);
+/* With "run" goes the id of the one start of a runner that is meant: a runner that a manager started just before it died,
+ * and that comes to itself only after the next manager decided otherwise, sees that it is not wanted. run may be NULL:
+ * none yet. In load() run takes BVI_INSTANCE_SIZE bytes, or is NULL. */
+bvi_intent bvi_intent_load(int dir_fd, char *run);
+int bvi_intent_save(int dir_fd, bvi_intent intent, const char *run, bv_error **err);
 
 /* ---- events ---- */
 

@@ -30,18 +30,25 @@ static const char *guarded(const char *then)
                       bvt_path("double"), bvt_path("pids"), then);
 }
 
-static void assert_nothing_left(const char *job, const char *instance)
+/* `dir`: where no runner may be either, not even one that is late. */
+static void assert_nothing_left(const char *dir, const char *job, const char *instance)
 {
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int lock_fd = -1;
+
     bvi_runner_conf conf = BVI_RUNNER_CONF_INIT;
     bvi_runner_state state = { 0 };
     bvi_proc_ids ids = BVI_VEC_INIT(BVI_KILL_MAX);
     bv_error *err = NULL;
 
+    bvt_assert_ok(bvi_runner_lock(dir_fd, &lock_fd, &err), err); /* waits a little for late ones */
     conf.name = job;
     conf.instance = instance;
     bvt_assert_ok(bvi_find_leftovers(&conf, &state, &ids, &err), err);
     ck_assert_uint_eq(ids.len, 0);
     bvi_vec_done(&ids);
+    close(lock_fd);
+    close(dir_fd);
 }
 
 /* The payload ends all the time, so kills hit launches, ends and waits. */
@@ -67,7 +74,7 @@ START_TEST(a_runner_dies_at_any_moment)
     ck_assert_int_eq(runner_wait(&p), 0);
     ck_assert(bvt_exists(bvt_path("pids")));
     ck_assert_msg(!bvt_exists(bvt_path("double")), "two copies ran");
-    assert_nothing_left("a", bvt_dir());
+    assert_nothing_left(bvt_path("a"), "a", bvt_dir());
 }
 END_TEST
 
@@ -150,11 +157,11 @@ START_TEST(a_manager_dies_at_any_moment)
     drive_start(&d, "first");
     drive_wait_state(&d, "first", BVI_JS_FINISHED);
     drive_stop(&d, "svc");
-    assert_nothing_left("svc", instance);
+    assert_nothing_left(drive_path("svc", ""), "svc", instance);
     drive_start(&d, "svc");
     drive_wait_state(&d, "svc", BVI_JS_ACTIVE);
     drive_end(&d);
-    assert_nothing_left("svc", instance);
+    assert_nothing_left(drive_path("svc", ""), "svc", instance);
 }
 END_TEST
 
@@ -188,7 +195,7 @@ START_TEST(everybody_dies)
     drive_wait_state(&d, "svc", BVI_JS_ACTIVE);
     drive_stop(&d, "svc");
     ck_assert_msg(!bvt_exists(bvt_path("double")), "two copies ran");
-    assert_nothing_left("svc", instance);
+    assert_nothing_left(drive_path("svc", ""), "svc", instance);
     drive_done(&d);
 }
 END_TEST
