@@ -38,6 +38,9 @@ struct bvi_agent_server {
     bvi_service_call *cleanup_call; /* during bvi_job_manager_cleanup() */
 };
 
+/* agent_server.c: the table of requests, also for tests that look at it without an agent. */
+const bvi_service_method *bvi_agent_methods(size_t *ret_count);
+
 /* agent_setup.c: after preparation, with agent->conf in place. */
 int bvi_agent_jobs_startup(bvi_agent_server *agent, bv_error **err);
 void bvi_agent_drop_setup(bvi_agent_server *agent);

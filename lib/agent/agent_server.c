@@ -83,6 +83,12 @@ static const bvi_service_method methods[] = {
     { BVI_CALL_DATA_STAMP, &bvi__agent__empty__descriptor, SMALL_MAX, handle_data_stamp },
 };
 
+const bvi_service_method *bvi_agent_methods(size_t *ret_count)
+{
+    *ret_count = BVI_COUNT(methods);
+    return methods;
+}
+
 /* ---- starting ---- */
 
 /* Where data is: what the configuration says, or the default. */

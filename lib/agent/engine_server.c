@@ -574,6 +574,12 @@ static const bvi_service_method methods[] = {
     { BVI_CALL_BV_ERROR, &bvi__agent__bv_error_request__descriptor, SMALL_MAX, handle_bv_error },
 };
 
+const bvi_service_method *bvi_engine_methods(size_t *ret_count)
+{
+    *ret_count = BVI_COUNT(methods);
+    return methods;
+}
+
 int bvi_engine_server_new(bv_ctx *ctx, const char *socket_path, const bvi_engine_host *host,
                           bvi_engine_server **ret_server, bv_error **err)
 {

@@ -10,6 +10,7 @@
 #define BVI_AGENT_ENGINE_SERVER_H
 
 #include "agent/limits.h"
+#include "agent/service.h"
 #include "transfer/chunk_source.h"
 
 typedef struct bvi_engine_server bvi_engine_server;
@@ -31,5 +32,8 @@ int bvi_engine_server_new(bv_ctx *ctx, const char *socket_path, const bvi_engine
  * call ended; `host` is not used any more. */
 void bvi_engine_server_free(bvi_engine_server *server);
 BVI_DEFINE_FREEP(bvi_engine_server, bvi_engine_server_free)
+
+/* The table of requests, for tests that call handlers without a connection; their service is the server. */
+const bvi_service_method *bvi_engine_methods(size_t *ret_count);
 
 #endif
