@@ -81,6 +81,18 @@ static int write_env(bvi_node *node, bv_error **err)
     return r < 0 ? r : BVI_STEP_DONE;
 }
 
+/* Which runtime to use is found out once; later calls answer at once. */
+static int choose_runtime(bvi_node *node, bv_error **err)
+{
+    bvi_driver *driver = node->manager->opts.driver;
+    int r;
+
+    if (bvi_node_is_running(node))
+        return BVI_STEP_DONE;
+    r = driver->vtable->probe(driver, on_driver, node, err);
+    return r < 0 ? r : BVI_STEP_WAIT;
+}
+
 static int start_container(bvi_node *node, bv_error **err)
 {
     bvi_driver *driver = node->manager->opts.driver;
@@ -165,6 +177,7 @@ static const bvi_step start_steps[] = {
     { "serve its engine socket", serve_engine },
     { "prepare its root", prepare_root },
     { "write its environment", write_env },
+    { "choose a container runtime", choose_runtime },
     { "start its container", start_container },
     { "reach its agent", wait_for_agent },
     { "set up its agent", setup_agent },
