@@ -213,6 +213,7 @@ int bvi_manager_new(bv_ctx *ctx, const bvi_manager_opts *opts, bvi_manager **ret
     manager->opts = *opts;
     manager->nodes.max = BVI_NODES_MAX;
     manager->log_readers.max = LOG_READERS_MAX;
+    manager->runtime_waiters.max = BVI_NODES_MAX;
     opts->driver->on_exit = on_exit_of;
     opts->driver->on_exit_data = manager;
     r = load_all(manager, err);
@@ -235,6 +236,7 @@ void bvi_manager_free(bvi_manager *manager)
         bvi_manager_forget(manager, manager->nodes.items[manager->nodes.len - 1]);
     bvi_vec_done(&manager->nodes);
     bvi_vec_done(&manager->log_readers);
+    bvi_vec_done(&manager->runtime_waiters);
     bvi_free(manager);
 }
 

@@ -20,8 +20,16 @@
 
 typedef struct bvi_log_reader bvi_log_reader; /* node_logs.c: a caller waiting for output */
 
+typedef enum bvi_runtime_choice {
+    BVI_RUNTIME_UNKNOWN,
+    BVI_RUNTIME_PROBING,
+    BVI_RUNTIME_CHOSEN,
+} bvi_runtime_choice;
+
 struct bvi_manager {
     bv_ctx *ctx;
+    bvi_runtime_choice runtime; /* runtime_choice.c */
+    BVI_VEC(bvi_node *) runtime_waiters;
     bvi_manager_opts opts;
     BVI_VEC(bvi_node *) nodes; /* ordered by name */
     BVI_VEC(bvi_log_reader *) log_readers;
@@ -72,6 +80,8 @@ int bvi_node_serve_engine(bvi_node *node, bv_error **err); /* idempotent */
 /* What an environment for plugins and an engine service need, see node_plugin.c and node_engine.c. */
 void bvi_node_plugin_env(bvi_node *node, bvi_plugin_env *env);
 int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err);
+/* A step: waits until a container runtime has been found to work. */
+int bvi_node_choose_runtime(bvi_node *node, bv_error **err);
 /* Scheduled calls, node_tasks.c. */
 int bvi_node_begin_tasks(bvi_node *node, bv_error **err);
 int bvi_node_add_task(bvi_node *node, const char *name, const char *schedule, const char *function, const char *param,

@@ -81,16 +81,9 @@ static int write_env(bvi_node *node, bv_error **err)
     return r < 0 ? r : BVI_STEP_DONE;
 }
 
-/* Which runtime to use is found out once; later calls answer at once. */
 static int choose_runtime(bvi_node *node, bv_error **err)
 {
-    bvi_driver *driver = node->manager->opts.driver;
-    int r;
-
-    if (bvi_node_is_running(node))
-        return BVI_STEP_DONE;
-    r = driver->vtable->probe(driver, on_driver, node, err);
-    return r < 0 ? r : BVI_STEP_WAIT;
+    return bvi_node_is_running(node) ? BVI_STEP_DONE : bvi_node_choose_runtime(node, err);
 }
 
 static int start_container(bvi_node *node, bv_error **err)
