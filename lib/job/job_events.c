@@ -92,7 +92,7 @@ static int read_file(int dir_fd, const char *name, int64_t since_ms, bvi_strv *l
     return 0;
 }
 
-int bvi_events_read(int dir_fd, int64_t wall_ms, bvi_strv *lines, bv_error **err)
+int bvi_job_events_read(int dir_fd, int64_t wall_ms, bvi_strv *lines, bv_error **err)
 {
     int r = read_file(dir_fd, BVI_JOB_EVENTS_FILE, wall_ms - DAY_MS, lines, err);
 

@@ -322,7 +322,7 @@ static bvi_json *logs_to_json(const bvi_job *job, int64_t now_ms)
     bvi_auto_json bvi_json *array = bvi_json_new_array();
 
     /* Without events an info is still worth having. */
-    (void)bvi_events_read(job->dir_fd, now_ms, &lines, NULL);
+    (void)bvi_job_events_read(job->dir_fd, now_ms, &lines, NULL);
     for (size_t i = 0; i < lines.len; i++) {
         if (!array || bvi_json_add(array, bvi_json_new_string(lines.items[i])) < 0)
             return NULL;

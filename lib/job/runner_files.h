@@ -131,6 +131,6 @@ int bvi_intent_save(int dir_fd, bvi_intent intent, const char *run, bv_error **e
 /* Adds one line: when, and a text in which line ends and other control characters become blanks. Best effort. */
 void bvi_events_append(int dir_fd, int64_t wall_ms, const char *text);
 /* "<local time>| <text>" of the last 24 hours, newest first. */
-int bvi_events_read(int dir_fd, int64_t wall_ms, bvi_strv *lines, bv_error **err);
+int bvi_job_events_read(int dir_fd, int64_t wall_ms, bvi_strv *lines, bv_error **err);
 
 #endif
