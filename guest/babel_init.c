@@ -25,6 +25,8 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
 #define GOOD_RUN_MS      10000
+/* An agent that is to be replaced has so long to end. */
+#define REPLACE_MS       10000
 /* After SIGKILL; what is left then hangs in the kernel, and goes with the container. */
 #define KILL_MS          5000
 
@@ -35,6 +37,7 @@ typedef struct init {
     int64_t started_ms;
     int64_t backoff_ms;
     int64_t start_at_ms; /* when the agent is due again */
+    int64_t kill_at_ms;  /* when an agent that should make room is killed; 0: never */
 } init;
 
 static int64_t now_ms(void)
@@ -77,6 +80,7 @@ static void agent_ended(init *in)
     bool good = now_ms() - in->started_ms >= GOOD_RUN_MS;
 
     in->agent = 0;
+    in->kill_at_ms = 0;
     in->backoff_ms = good || in->backoff_ms == 0 ? BACKOFF_FIRST_MS : in->backoff_ms * 2;
     if (in->backoff_ms > BACKOFF_MAX_MS)
         in->backoff_ms = BACKOFF_MAX_MS;
@@ -115,13 +119,32 @@ static void reap(init *in)
     }
 }
 
-/* An update: the new agent comes at once. */
+/* An update: the new agent comes after the first delay. */
 static void replace_agent(init *in)
 {
-    if (in->agent > 0)
-        (void)kill(in->agent, SIGTERM); /* not reaped yet, so it is this process */
     in->backoff_ms = 0;
     in->start_at_ms = 0;
+    if (in->agent <= 0)
+        return;
+    (void)kill(in->agent, SIGTERM); /* not reaped yet, so it is this process */
+    in->kill_at_ms = now_ms() + REPLACE_MS;
+}
+
+/* Until when to sleep: -1 for ever. Does what is due on the way. */
+static int64_t look_after_agent(init *in)
+{
+    if (in->agent <= 0 && in->start_at_ms <= now_ms())
+        start_agent(in);
+    if (in->agent <= 0)
+        return in->start_at_ms > now_ms() ? in->start_at_ms - now_ms() : 0;
+    if (in->kill_at_ms == 0)
+        return -1;
+    if (in->kill_at_ms <= now_ms()) {
+        (void)kill(in->agent, SIGKILL);
+        in->kill_at_ms = 0;
+        return -1;
+    }
+    return in->kill_at_ms - now_ms();
 }
 
 /* ---- the end ---- */
@@ -174,16 +197,10 @@ static int end(init *in)
 static int run(init *in)
 {
     for (;;) {
-        int64_t wait_ms = -1;
+        int64_t wait_ms;
 
         reap(in);
-        if (in->agent <= 0) {
-            wait_ms = in->start_at_ms - now_ms();
-            if (wait_ms <= 0) {
-                start_agent(in);
-                continue;
-            }
-        }
+        wait_ms = look_after_agent(in);
         switch (wait_signal(wait_ms)) {
         case SIGTERM:
         case SIGINT:

@@ -31,7 +31,7 @@ static int archive_argv(const char *name, const bvi_job_config *config, bvi_strv
     (void)err;
     bvi_strv_add(argv, "/bin/sh");
     bvi_strv_add(argv, "-c");
-    return bvi_strv_add(argv, "echo moved; echo no such archive > message_; exit 1");
+    return bvi_strv_add(argv, "echo moved; exit 1");
 }
 
 static void on_change(const char *name, const bvi_job_status *status, void *data)
