@@ -16,7 +16,6 @@
 
 typedef struct node_source {
     bvi_chunk_source base;
-    bv_ctx *ctx;
     bvi_chunk_source *inner;
     char *staging_dir;
     char *store_dir;
@@ -235,7 +234,6 @@ static int node_put_manifest(bvi_chunk_source *source, uint64_t data_version, co
     s->data = data;
     s->version = data_version;
     s->manifest = manifest;
-    bvi_work_init(&s->work, s->ctx, run_move, moved, s);
     bvi_work_submit(&s->work);
     return 0;
 }
@@ -277,8 +275,8 @@ int bvi_node_source_new(bv_ctx *ctx, bvi_chunk_source *inner, const char *stagin
         return bvi_fail_nomem(err);
     }
     s->base.vtable = &node_source_vtable;
-    s->ctx = ctx;
     s->inner = inner;
+    bvi_work_init(&s->work, ctx, run_move, moved, s);
     s->staging_dir = bvi_strdup(staging_dir);
     s->store_dir = bvi_strdup(store_dir);
     if (!s->staging_dir || !s->store_dir) {
