@@ -234,7 +234,8 @@ static int start_fetch(bvi_runner *r, bv_error **err)
                 .times_ns = d->times_ns,
             },
             &r->unpack, err);
-    if (code == 0)
+    if (code == 0) {
+        r->attempt_from = bvi_unpack_stored(r->unpack); /* now: from the start on the worker has it */
         code = bvi_fetch_start(
             &(bvi_fetch_opts){
                 .ctx = d->ctx,
@@ -248,9 +249,9 @@ static int start_fetch(bvi_runner *r, bv_error **err)
                 .data = r,
             },
             &r->fetch, err);
+    }
     if (code < 0)
         return bvi_wrap(err, code, "chunk '%s' (%u) download failed", chunk->key ? chunk->key : "", r->index);
-    r->attempt_from = bvi_unpack_stored(r->unpack);
     r->state = BVI_RUNNER_FETCHING;
     d->connections++;
     return 0;

@@ -27,8 +27,9 @@ struct bvi_send {
     bool stale;          /* what is being read is not wanted any longer */
     uint64_t read_to;    /* the file was read up to here */
     uint64_t read_at;    /* where the read under way begins */
-    size_t got;          /* by the last read */
-    int read_errno;
+    size_t got;          /* by the last read; the worker's while `reading` */
+    int read_errno;      /* likewise */
+    int failed;          /* errno of a read that the body needs; 0: none */
 };
 
 static void send_free(bvi_send *s)
@@ -64,7 +65,7 @@ static void read_run(void *data)
 
 static void read_ahead(bvi_send *s)
 {
-    if (s->reading || s->buffers[s->sending ^ 1u].len > 0 || s->read_to == s->opts.size || s->read_errno)
+    if (s->reading || s->buffers[s->sending ^ 1u].len > 0 || s->read_to == s->opts.size || s->failed)
         return;
     s->reading = true;
     s->read_at = s->read_to;
@@ -77,13 +78,12 @@ static void read_done(void *data, bool cancelled)
     buffer *b = &s->buffers[s->sending ^ 1u];
 
     s->reading = false;
-    if (cancelled)
-        s->read_errno = ECANCELED;
     if (s->stale) { /* the body begins anew */
         s->stale = false;
-        s->read_errno = 0;
         if (s->call)
             read_ahead(s);
+    } else if (cancelled || s->read_errno) {
+        s->failed = cancelled ? ECANCELED : s->read_errno;
     } else {
         b->len = s->got;
         b->used = 0;
@@ -109,8 +109,8 @@ static ptrdiff_t on_body(bvi_http_call *call, void *dst, size_t room, void *data
     }
     read_ahead(s);
     if (b->len == 0) {
-        if (s->read_errno)
-            return s->read_errno == ECANCELED ? BV_E_CANCELLED : BV_E_IO;
+        if (s->failed)
+            return s->failed == ECANCELED ? BV_E_CANCELLED : BV_E_IO;
         s->waiting = true;
         return 0;
     }
