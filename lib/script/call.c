@@ -147,6 +147,8 @@ void bvi_vm_pop_frame(bvi_script_call *call)
 {
     bvi_frame *f = &call->frames[--call->frames_len];
 
+    if (!f->is_native) /* first: the code may go with its home below */
+        call->depth -= !f->proto->is_top;
     bvi_drop(&f->self);
     bvi_drop(&f->dynamic);
     bvi_drop(&f->fn);
@@ -156,8 +158,6 @@ void bvi_vm_pop_frame(bvi_script_call *call)
     bvi_drop(&f->acc[1]);
     if (f->home)
         bvi_obj_unref(f->home);
-    if (!f->is_native)
-        call->depth -= !f->proto->is_top;
     bvi_vm_cut(call, f->ret);
 }
 

@@ -21,7 +21,7 @@
 static bool fits(bvi_script_engine *engine, size_t old_bytes, size_t new_bytes)
 {
     return new_bytes <= old_bytes ||
-           engine->memory_used + (new_bytes - old_bytes) <= engine->options.limits.memory_bytes;
+           engine->memory_used + (new_bytes - old_bytes) <= engine->options.limits.memory_bytes + engine->grace_bytes;
 }
 
 void *bvi_script_realloc(bvi_script_engine *engine, void *ptr, size_t old_bytes, size_t new_bytes)
@@ -171,13 +171,10 @@ const bvi_native *bvi_native_match(const bvi_native *first, const bvi_value *arg
     return NULL;
 }
 
-static int add_native(bvi_script_engine *engine, const bvi_script_function *def, void *data)
+static void add_native(bvi_script_engine *engine, bvi_native *n, const bvi_script_function *def, void *data)
 {
-    bvi_native *n = bvi_script_zalloc(engine, sizeof(*n));
     bvi_native **bucket;
 
-    if (!n)
-        return BV_E_NOMEM;
     n->def = def;
     n->data = data;
     n->argc = (uint32_t)strlen(def->params);
@@ -185,15 +182,23 @@ static int add_native(bvi_script_engine *engine, const bvi_script_function *def,
     bucket = &engine->natives[n->hash % BVI_NATIVE_BUCKETS];
     n->next = *bucket;
     *bucket = n;
-    return 0;
 }
 
 int bvi_script_register(bvi_script_engine *engine, const bvi_script_function *table, void *data, bv_error **err)
 {
-    for (; table->name; table++) {
-        if (add_native(engine, table, data) < 0)
-            return bvi_fail_nomem(err);
-    }
+    bvi_native_table *t;
+    size_t count = 0;
+
+    while (table[count].name)
+        count++;
+    t = bvi_script_zalloc(engine, sizeof(*t) + count * sizeof(t->natives[0]));
+    if (!t)
+        return bvi_fail_nomem(err);
+    t->bytes = sizeof(*t) + count * sizeof(t->natives[0]);
+    t->next = engine->tables;
+    engine->tables = t;
+    for (size_t i = 0; i < count; i++)
+        add_native(engine, &t->natives[i], &table[i], data);
     return 0;
 }
 
@@ -280,13 +285,11 @@ void bvi_script_forget_modules(bvi_script_engine *engine)
 
 static void free_natives(bvi_script_engine *engine)
 {
-    for (size_t i = 0; i < BVI_NATIVE_BUCKETS; i++) {
-        while (engine->natives[i]) {
-            bvi_native *n = engine->natives[i];
+    while (engine->tables) {
+        bvi_native_table *t = engine->tables;
 
-            engine->natives[i] = n->next;
-            bvi_script_release(engine, n, sizeof(*n));
-        }
+        engine->tables = t->next;
+        bvi_script_release(engine, t, t->bytes);
     }
 }
 

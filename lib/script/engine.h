@@ -17,6 +17,13 @@ typedef struct bvi_native {
     struct bvi_native *next;      /* same bucket */
 } bvi_native;
 
+/* The functions of one registration. */
+typedef struct bvi_native_table {
+    struct bvi_native_table *next;
+    size_t bytes;
+    bvi_native natives[];
+} bvi_native_table;
+
 /* Further flags of bvi_script_function, for built-ins. */
 enum {
     BVI_SCRIPT_BY_REF = 1u << 8,    /* wants args[0] in place, also from constants (x.tag()) */
@@ -30,6 +37,7 @@ struct bvi_script_engine {
     bvi_script_options options; /* limits filled in */
     uint64_t memory_used;
     bool over_ceiling;          /* the last failed allocation hit our ceiling, not the system's */
+    uint32_t grace_bytes;       /* beyond the ceiling, while the failure that reports it is made */
     bool collecting;
     const char *too_large;      /* what the last BV_E_LIMIT was about: "Length of string" */
     bvi_traced *objects;        /* every traced object */
@@ -37,6 +45,7 @@ struct bvi_script_engine {
     bool draining;
     size_t cells;               /* live shared variables; without one there are no cycles */
     bvi_native *natives[BVI_NATIVE_BUCKETS];
+    bvi_native_table *tables;
     void *method_data;
     bvi_value modules;          /* MAP: name -> MODULE */
     uint64_t next_id;           /* of anonymous functions */

@@ -7,6 +7,8 @@
 #include "script/vm.h"
 
 #define FAILURE_TEXT_MAX (64u * 1024u)
+/* Enough to report that the memory ceiling was reached. */
+#define GRACE_BYTES 4096u
 
 static const struct {
     const char *name;
@@ -291,11 +293,13 @@ int bvi_script_throw_nomem(bvi_script_call *call)
     bvi_script_engine *engine = call->engine;
     int r;
 
+    engine->grace_bytes = GRACE_BYTES;
     if (engine->over_ceiling)
         r = bvi_vm_fail(call, BVI_FAILURE_MEMORY, "Memory limit of %llu bytes reached",
                         (unsigned long long)engine->options.limits.memory_bytes);
     else
         r = bvi_vm_fail(call, BVI_FAILURE_MEMORY, "Out of memory");
+    engine->grace_bytes = 0;
     call->code = BV_E_NOMEM;
     return r < 0 ? BV_E_NOMEM : r;
 }

@@ -65,7 +65,7 @@ static void leave_function(bvi_failure *f, const bvi_frame *frame)
     if (frame->is_native) {
         if (frame->step == bvi_vm_step_import)
             bvi_failure_leave(f, "module", bvi_str(&frame->acc[1])->data, NULL, frame->pos);
-        else if (frame->step != bvi_vm_step_pending)
+        else if (frame->waiting) /* it came from the function that the built-in called */
             bvi_failure_leave(f, "call to function", frame->name, NULL, frame->pos);
         else
             f->pos = f->pos.line > 0 ? f->pos : frame->pos;
