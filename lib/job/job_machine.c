@@ -231,7 +231,7 @@ static void reach_goal(bvi_job *job, bv_error *err)
     }
     bvi_manager_tell(job, err);
     if (goal == BVI_GOAL_DELETED && r == 0)
-        bvi_manager_forget(job);
+        bvi_job_forget(job);
 }
 
 /* After the runner: what it may have left behind. */

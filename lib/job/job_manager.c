@@ -60,7 +60,7 @@ static int add_job(bvi_job_manager *m, bvi_job *job)
     return 0;
 }
 
-void bvi_manager_forget(bvi_job *job)
+void bvi_job_forget(bvi_job *job)
 {
     bvi_job_manager *m = job->manager;
     bool found = false;

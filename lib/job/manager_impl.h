@@ -146,7 +146,7 @@ int bvi_job_table(bvi_jstate state, bvi_jevent event);
 void bvi_manager_trouble(bvi_job_manager *manager, const char *job, const char *fmt, ...) BV_PRINTF(3, 4);
 void bvi_manager_changed(bvi_job *job);            /* reports, and looks at pending jobs */
 void bvi_manager_tell(bvi_job *job, bv_error *err); /* all its waiters; err is taken over, may be NULL */
-void bvi_manager_forget(bvi_job *job);             /* out of the registry and freed */
+void bvi_job_forget(bvi_job *job);             /* out of the registry and freed */
 int64_t bvi_manager_wall_ms(const bvi_job_manager *manager);
 
 #endif
