@@ -491,6 +491,7 @@ static uint64_t stored_bytes(int version_fd, uint32_t chunks)
 static int list_version(per_version *p, uint64_t version, int version_fd, bv_error **err)
 {
     bvi_auto_free char *text = NULL;
+    bvi_auto_error bv_error *why = NULL;
     bvi_manifest_header header;
     bvi_snapshot_info *info;
     struct stat st;
@@ -499,11 +500,16 @@ static int list_version(per_version *p, uint64_t version, int version_fd, bv_err
 
     if (!is_complete(version_fd) || fstatat(version_fd, BVI_STORE_HEADER, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
-    r = bvi_fs_read_at(version_fd, BVI_STORE_HEADER, BVI_MANIFEST_HEADER_MAX, &text, &len, err);
+    r = bvi_fs_read_at(version_fd, BVI_STORE_HEADER, BVI_MANIFEST_HEADER_MAX, &text, &len, &why);
     if (r == 0)
-        r = bvi_manifest_header_parse(text, len, &header, err);
-    if (r < 0)
-        return bvi_wrap(err, r, "version %llu of '%s'", (unsigned long long)version, p->store_key);
+        r = bvi_manifest_header_parse(text, len, &header, &why);
+    if (r == BV_E_NOMEM)
+        return bvi_fail_nomem(err);
+    if (r < 0) { /* one bad version must not hide the others */
+        bvi_log_warn(p->call->store->store.ctx, "transfer", "version %llu of '%s' is not listed: %s",
+                     (unsigned long long)version, p->store_key, bv_error_message(why));
+        return 0;
+    }
     info = bvi_vec_push(&p->call->infos);
     if (!info)
         return bvi_fail_nomem(err);
