@@ -8,6 +8,7 @@
  */
 #include <curl/curl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -723,6 +724,8 @@ static CURLcode set_connection(const bvi_http_call *call, CURL *e, const bvi_htt
     long version = !req->http2                                ? CURL_HTTP_VERSION_1_1
                    : strncasecmp(req->url, "https:", 6) == 0 ? CURL_HTTP_VERSION_2TLS
                                                               : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    /* As curl's own program does: a node without certificates is told of those in the agent bundle this way. */
+    const char *ca_file = req->ca_file ? req->ca_file : secure_getenv("SSL_CERT_FILE");
 
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -733,8 +736,8 @@ static CURLcode set_connection(const bvi_http_call *call, CURL *e, const bvi_htt
         SET(CURLOPT_UNIX_SOCKET_PATH, call->unix_socket);
     if (req->unix_socket || req->no_proxy)
         SET(CURLOPT_PROXY, "");
-    if (req->ca_file)
-        SET(CURLOPT_CAINFO, req->ca_file);
+    if (ca_file && *ca_file)
+        SET(CURLOPT_CAINFO, ca_file);
     if (req->cert_file)
         SET(CURLOPT_SSLCERT, req->cert_file);
     if (req->key_file)

@@ -110,7 +110,7 @@ typedef struct bvi_http_request {
     bool no_proxy;               /* ignore http_proxy and friends */
     bool http2;                  /* HTTP/2: by ALPN with https, by prior knowledge with http. Else HTTP/1.1 */
 
-    const char *ca_file;         /* trust these instead of the system's */
+    const char *ca_file;         /* trust these instead of the system's; NULL: those of SSL_CERT_FILE, if that is set */
     const char *cert_file;       /* our own certificate and key, PEM */
     const char *key_file;
 } bvi_http_request;
