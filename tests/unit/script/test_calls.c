@@ -519,8 +519,8 @@ START_TEST(host_objects)
     got = harness_run(&h, objects[_i].source, NULL);
     ck_assert_msg(strncmp(got, objects[_i].outcome, strlen(objects[_i].outcome)) == 0, "%s: %s", objects[_i].source,
                   got);
+    ck_assert(freed > 0 || strstr(got, "PARSE"));
     harness_close(&h);
-    ck_assert_int_ge(freed, strstr(got, "PARSE") ? 0 : 1);
 }
 END_TEST
 
