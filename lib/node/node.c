@@ -8,6 +8,7 @@
 
 #include "agent/paths.h"
 #include "node/node.h"
+#include "node/node_doc.h"
 #include "node/node_env.h"
 #include "sys/fs.h"
 
@@ -289,53 +290,15 @@ void bvi_node_recover_later(bvi_node *node)
     (void)bvi_timer_set(node->retry, bvi_ctx_jitter_ms(node->ctx, pause_ms, 10) * 1000, NULL); /* next restart retries */
 }
 
-/* ---- document ---- */
-
-static int put_image(bvi_json *root, const bvi_node_state *s)
-{
-    bvi_json *image = bvi_json_new_object();
-
-    if (bvi_json_put(root, "image", image) < 0)
-        return BV_E_NOMEM;
-    if (bvi_json_put_string(image, "id", s->image_id) < 0 || bvi_json_put_string(image, "name", s->image_uri) < 0 ||
-        bvi_json_put_string(image, "version", s->image_version) < 0 ||
-        bvi_json_put_string(image, "protocol", s->protocol_key) < 0 ||
-        bvi_json_put_string(image, "variant", s->variant_key) < 0)
-        return BV_E_NOMEM;
-    return 0;
-}
-
-static int put_times(bvi_json *root, const bvi_node *node)
-{
-    const bvi_node_state *s = &node->state;
-    bvi_driver *driver = node->manager->opts.driver;
-    pid_t pid = driver->vtable->pid(driver, s->id);
-    int64_t now = bvi_ctx_wall_us(node->ctx) / 1000000;
-    bool up = s->started_at >= 0 && pid > 0;
-
-    if (bvi_json_put_int64(root, "created_at", s->created_at) < 0 ||
-        bvi_json_put(root, "started_at", up ? bvi_json_new_int64(s->started_at) : bvi_json_new_null()) < 0 ||
-        bvi_json_put(root, "uptime_s", up ? bvi_json_new_int64(now - s->started_at) : bvi_json_new_null()) < 0 ||
-        bvi_json_put(root, "pid", pid > 0 ? bvi_json_new_int64(pid) : bvi_json_new_null()) < 0)
-        return BV_E_NOMEM;
-    return 0;
-}
-
 bvi_json *bvi_node_json(const bvi_node *node)
 {
-    const bvi_node_state *s = &node->state;
-    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    bvi_driver *driver = node->manager->opts.driver;
+    const bvi_node_now now = {
+        .status = bvi_node_status(node),
+        .work = bvi_activity_name(node),
+        .pid = driver->vtable->pid(driver, node->state.id),
+        .wall_s = bvi_ctx_wall_us(node->ctx) / 1000000,
+    };
 
-    if (!root || bvi_json_put_string(root, "id", s->id) < 0 || bvi_json_put_string(root, "name", s->name) < 0 ||
-        put_image(root, s) < 0 || bvi_json_put_string(root, "status", bvi_node_status(node)) < 0 ||
-        bvi_json_put_string(root, "work", bvi_activity_name(node)) < 0 ||
-        bvi_json_put_string(root, "expected_status", bvi_expected_name(s->expected)) < 0 ||
-        bvi_json_put_bool(root, "initialized", s->initialized) < 0 ||
-        bvi_json_put_string(root, "network", s->network) < 0 || bvi_json_put_string(root, "ip", s->ip) < 0 ||
-        bvi_json_put_string(root, "store_key", s->store_key) < 0 || put_times(root, node) < 0 ||
-        bvi_json_put(root, "properties", s->properties ? bvi_json_copy(s->properties) : bvi_json_new_object()) < 0 ||
-        bvi_json_put(root, "tags", s->tags ? bvi_json_copy(s->tags) : bvi_json_new_array()) < 0 ||
-        bvi_json_put_string(root, "problem", s->problem) < 0)
-        return NULL;
-    return bvi_take(root);
+    return bvi_node_state_json(&node->state, &now);
 }
