@@ -146,7 +146,9 @@ static int take_over(bvi_agent_server *agent, bv_error **err)
     if (r == BV_E_NOMEM)
         return bvi_error_move(err, bvi_take(why));
     if (r < 0 && r != BV_E_NOT_FOUND) {
-        bvi_log_warn(agent->ctx, "agent", "%s; waiting to be set up", bv_error_message(why));
+        bvi_auto_free char *text = bvi_error_text(why);
+
+        bvi_log_warn(agent->ctx, "agent", "%s; waiting to be set up", text ? text : "out of memory");
         (void)bvi_fs_quarantine(agent->paths.conf, NULL, NULL); /* the next set-up replaces it anyway */
     }
     if (r < 0)

@@ -80,8 +80,10 @@ static void run_end(bvi_agent_setup_run *run, bv_error *err)
 {
     if (run->agent) {
         run->agent->setup = NULL;
+        bvi_auto_free char *text = err ? bvi_error_text(err) : NULL;
+
         if (err)
-            bvi_log_warn(run->agent->ctx, "agent", "set-up failed: %s", bv_error_message(err));
+            bvi_log_warn(run->agent->ctx, "agent", "set-up failed: %s", text ? text : "out of memory");
         else
             bvi_log_info(run->agent->ctx, "agent", "set up, jobs are supervised");
     }

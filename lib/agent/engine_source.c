@@ -139,8 +139,10 @@ static void on_failure(engine_source *s, const bv_error *why)
     s->bounds.target_count = 0;
     if (!s->cancelled && bvi_retry_is_worth(bv_error_code(why)) &&
         bvi_retry_next(&s->retry, s->ctx, 0, &delay_ms) && bvi_timer_set(s->timer, delay_ms * 1000, NULL) >= 0) {
+        bvi_auto_free char *text = bvi_error_text(why);
+
         bvi_log_info(s->ctx, "agent", "'%s' of the host failed: %s; trying again in %lld ms", s->kind->method,
-                     bv_error_message(why), (long long)delay_ms);
+                     text ? text : "out of memory", (long long)delay_ms);
         return;
     }
     fail_call(s, bvi_error_copy(why));

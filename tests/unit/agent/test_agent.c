@@ -1,8 +1,10 @@
 /* The agent and its client in one process: set-up, commands, files, requests that fail, callers that go away. */
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -202,6 +204,25 @@ START_TEST(a_command_killed_by_a_signal_is_an_error)
     fixture_open(&f, 0, NULL);
     ask(&f, bvi_agent_run_sh, &a, "kill -9 $$");
     assert_answer_says(&a, BV_E_REMOTE, "SIGKILL");
+    answer_done(&a);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(commands_run_as_the_user_of_the_image)
+{
+    bvi_agent_server_opts opts = { .shell_user = "root" };
+    fixture f;
+    answer a;
+
+    if (geteuid() != 0)
+        bvt_skip("su needs root");
+    make_node();
+    fixture_open(&f, 0, &opts);
+    ask(&f, bvi_agent_run_sh, &a, "echo $HOME; exit 4");
+    assert_answer_ok(&a);
+    ck_assert_ptr_nonnull(strstr(a.result.out, "/root\n"));
+    ck_assert_int_eq(a.result.exit_code, 4);
     answer_done(&a);
     fixture_close(&f);
 }
@@ -479,6 +500,73 @@ START_TEST(the_socket_is_for_root_alone)
 }
 END_TEST
 
+START_TEST(starting_survives_every_failed_allocation)
+{
+    make_node();
+    bvt_write_file("n/etc/babel.conf", CONF);
+    bvt_for_each_failed_allocation(n) {
+        const char *const prefix = "/proc/self/cwd"; /* short and without an allocation */
+        bvi_agent_server_opts opts = { .prefix = prefix };
+        bvi_agent_client_opts client_opts = { .socket_path = "x.socket" };
+        bvi_agent_client *client = NULL;
+        bvi_agent_server *agent = NULL;
+        bv_ctx *ctx = NULL;
+        int r;
+
+        ck_assert_int_eq(chdir(bvt_path("n")), 0);
+        if (bv_ctx_new(NULL, &ctx, NULL) == 0) {
+            r = bvi_agent_server_new(ctx, &opts, &agent, NULL);
+            ck_assert_msg(r == 0 || r == BV_E_NOMEM, "%s", bv_code_name(r));
+            r = bvi_agent_client_new(ctx, &client_opts, &client, NULL);
+            ck_assert(r == 0 || r == BV_E_NOMEM);
+        }
+        bvi_agent_client_free(client);
+        bvi_agent_server_free(agent);
+        bv_ctx_free(ctx);
+    }
+}
+END_TEST
+
+START_TEST(mounts_ram_disks)
+{
+    bvi_json *conf = parse("{\"ramdisks\":[{\"ram_disk_mount_point\":\"/mnt/a\",\"ram_disk_size_mb\":1},"
+                           "{\"ram_disk_mount_point\":\"/mnt/ab\",\"ram_disk_size_mb\":2}]}");
+    fixture f;
+    answer a;
+
+    make_node();
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        bvi_json_free(conf);
+        bvt_skip("mounting needs root");
+    }
+    fixture_open(&f, 0, NULL);
+    for (int i = 0; i < 2; i++) { /* the second time everything is there */
+        ask(&f, bvi_agent_setup, &a, conf);
+        assert_answer_ok(&a);
+        answer_done(&a);
+    }
+    ck_assert_int_eq(system(bvt_format("test $(grep -c ' %s/mnt/a tmpfs' /proc/mounts) = 1 && "
+                                       "test $(grep -c ' %s/mnt/ab tmpfs' /proc/mounts) = 1 || "
+                                       "test $(grep -c '%s/mnt/a' /proc/mounts) = 2", bvt_path("n"), bvt_path("n"),
+                                       bvt_path("n"))), 0);
+    fixture_close(&f);
+
+    fixture_open(&f, 0, NULL); /* an agent that finds them goes on, one that does not waits */
+    ask(&f, bvi_agent_version, &a);
+    ck_assert(a.result.ready);
+    answer_done(&a);
+    fixture_close(&f);
+    ck_assert_int_eq(umount(bvt_path("n/mnt/ab")), 0);
+    fixture_open(&f, 0, NULL);
+    ask(&f, bvi_agent_version, &a);
+    ck_assert(!a.result.ready);
+    answer_done(&a);
+    fixture_close(&f);
+    ck_assert_int_eq(umount(bvt_path("n/mnt/a")), 0);
+    bvi_json_free(conf);
+}
+END_TEST
+
 static const int two[2];
 
 BVT_MAIN("agent/agent", bvt_test(is_not_ready_before_setup), bvt_test(survives_a_damaged_configuration),
@@ -489,4 +577,6 @@ BVT_MAIN("agent/agent", bvt_test(is_not_ready_before_setup), bvt_test(survives_a
          bvt_loop(cancelling_kills_the_whole_group, two), bvt_test(ending_the_agent_cancels_everything),
          bvt_test(a_slow_command_delays_nobody), bvt_test(tells_the_stamp_of_the_data),
          bvt_test(says_that_templates_are_not_there), bvt_test(an_absent_agent_is_a_quick_answer),
-         bvt_loop(hostile_peers_harm_nobody, hostile), bvt_test(the_socket_is_for_root_alone))
+         bvt_loop(hostile_peers_harm_nobody, hostile), bvt_test(the_socket_is_for_root_alone),
+         bvt_test(commands_run_as_the_user_of_the_image), bvt_test(starting_survives_every_failed_allocation),
+         bvt_test(mounts_ram_disks))
