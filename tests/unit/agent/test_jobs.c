@@ -1,8 +1,10 @@
 /* Requests about jobs, with the real runner. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/engine_server.h"
 #include "fixture.h"
 
 #define NEVER "\"restart\":\"never\",\"shutdown_timeout_secs\":5"
@@ -235,6 +237,44 @@ END_TEST
 
 static const int two[2];
 
-BVT_MAIN("agent/jobs", bvt_test(a_job_from_beginning_to_end), bvt_test(errors_have_codes),
+/* What the host hears of troubles in the node. */
+static int no_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
+{
+    return bvi_fail(err, BV_E_NOT_FOUND, "no archives here");
+}
+
+static void on_report(void *data, const char *text)
+{
+    (void)snprintf(data, 1000, "%s", text);
+}
+
+START_TEST(troubles_reach_the_host)
+{
+    char report[1000] = "";
+    bvi_engine_host functions = { .data = report, .open_source = no_source, .bv_error = on_report };
+    bvi_engine_server *server = NULL;
+    fixture f;
+    answer a;
+
+    make_node();
+    ck_assert_int_eq(system(bvt_format("mkdir -p %s %s", bvt_path("n/run/blockvisor"),
+                                       bvt_path("n/var/lib/babel/jobs/broken"))), 0);
+    bvt_write_file("n/var/lib/babel/jobs/broken/config.json", "{");
+    fixture_open(&f, 0, NULL);
+    ck_assert_int_eq(bvi_engine_server_new(f.ctx, bvt_path("n/run/blockvisor/engine.socket"), &functions, &server, NULL),
+                     0);
+    setup_node(&f);
+    for (int i = 0; i < 100 && !*report; i++)
+        ck_assert_int_ge(bv_ctx_dispatch(f.ctx, 20), 0);
+    ck_assert_ptr_nonnull(strstr(report, "broken"));
+    ask(&f, bvi_agent_jobs, &a); /* the others are not affected */
+    assert_answer_ok(&a);
+    answer_done(&a);
+    bvi_engine_server_free(server);
+    fixture_close(&f);
+}
+END_TEST
+
+BVT_MAIN("agent/jobs", bvt_test(troubles_reach_the_host), bvt_test(a_job_from_beginning_to_end), bvt_test(errors_have_codes),
          bvt_loop(shutdown_and_startup, two), bvt_test(archive_jobs_get_their_program),
          bvt_test(cleanup_reports_a_failure))
