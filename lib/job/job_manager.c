@@ -11,8 +11,10 @@
 #include "job/manager_impl.h"
 #include "sys/fs.h"
 
-#define ENV_MAX         4096u
-#define DIR_ENTRIES_MAX 65536u
+#define ENV_MAX          4096u
+#define DIR_ENTRIES_MAX  65536u
+/* Jobs that start or fail in one dispatch; the loop has other things to do as well. */
+#define PASS_CHANGES_MAX 8u
 
 /* ---- registry ---- */
 
@@ -239,12 +241,13 @@ static readiness check_job(const bvi_job *job, char **ret_why)
     return READY;
 }
 
-/* One pass; true when a job changed. Jobs never leave the registry here. */
-static bool pass_once(bvi_job_manager *m)
+/* One pass; true when a job changed. Jobs never leave the registry here. budget: of changes, for a start takes disk and
+ * processes some milliseconds. */
+static bool pass_once(bvi_job_manager *m, unsigned *budget)
 {
     bool changed = false;
 
-    for (size_t i = 0; i < m->jobs.len; i++) {
+    for (size_t i = 0; i < m->jobs.len && *budget > 0; i++) {
         bvi_job *job = m->jobs.items[i];
         char *why = NULL;
         readiness r;
@@ -256,7 +259,10 @@ static bool pass_once(bvi_job_manager *m)
             bvi_job_fail(job, why);
         if (r == READY)
             (void)bvi_job_handle(job, BVI_JE_READY, NULL); /* READY never refuses */
-        changed = changed || r != NOT_YET;
+        if (r == NOT_YET)
+            continue;
+        changed = true;
+        (*budget)--;
     }
     return changed;
 }
@@ -288,9 +294,13 @@ static void run_pass(void *data)
 {
     bvi_job_manager *m = data;
 
+    unsigned budget = PASS_CHANGES_MAX;
+
     /* Each round takes at least one job out of Pending, so it ends. */
-    while (m->ready && pass_once(m))
+    while (m->ready && pass_once(m, &budget))
         ;
+    if (budget == 0)
+        bvi_task_post(&m->pass);
     report_changes(m);
 }
 
@@ -567,6 +577,9 @@ static int check_new(bvi_job_manager *m, const char *name, const bvi_json *confi
     BVI_AUTO(bvi_job_config_freep) bvi_job_config *parsed = NULL;
     int r = bvi_job_name_check(name, err);
 
+    /* Not loaded yet: a job of that name may be running. */
+    if (r == 0 && !m->ready && !m->shut_down)
+        r = bvi_fail(err, BV_E_STATE, "the node is not set up yet");
     if (r == 0)
         r = bvi_job_config_parse(config, &parsed, err);
     if (r == 0 && parsed->type != BVI_JOB_RUN_SH && !m->opts.archive_argv)
