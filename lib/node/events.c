@@ -6,6 +6,9 @@
 #include "base/vec.h"
 #include "node/events.h"
 
+/* A longer message is cut; what a node reports about itself comes in here. */
+#define MESSAGE_MAX 2048u
+
 typedef struct event {
     int64_t seq;
     int64_t wall_us;
@@ -66,14 +69,14 @@ static bvi_json *event_json(const event *e)
 static bvi_json *page(const bvi_events *events, int64_t after)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = bvi_json_new_array();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
     int64_t first = events->next_seq - (int64_t)BVI_EVENTS_KEPT;
 
     if (!root || bvi_json_put(root, "events", list) < 0)
         return NULL;
     if (first < 1)
         first = 1;
-    for (int64_t seq = after + 1 > first ? after + 1 : first; seq < events->next_seq; seq++) {
+    for (int64_t seq = after < first ? first : after + 1; seq < events->next_seq; seq++) {
         const event *e = &events->ring[seq % (int64_t)BVI_EVENTS_KEPT];
 
         if (e->seq == seq && bvi_json_add(list, event_json(e)) < 0)
@@ -130,6 +133,8 @@ void bvi_events_add(bvi_events *events, const char *type, const char *node, cons
     va_start(args, fmt);
     e->message = bvi_vasprintf(fmt, args);
     va_end(args);
+    if (e->message && strlen(e->message) > MESSAGE_MAX)
+        e->message[MESSAGE_MAX] = '\0'; /* JSON repairs a character cut in two */
     e->type = bvi_strdup(type);
     e->node = bvi_strdup(node);
     e->job = bvi_strdup(job);
@@ -172,6 +177,10 @@ void bvi_events_read(bvi_events *events, int64_t after, int64_t wait_ms, bvi_rep
 
     if (after < 0)
         after = events->next_seq - 1;
+    else if (after >= events->next_seq)
+        after = 0; /* counted by an earlier run of the daemon: everything here is new to this reader */
+    if (wait_ms > BVI_EVENTS_WAIT_MAX_MS)
+        wait_ms = BVI_EVENTS_WAIT_MAX_MS;
     if (after < events->next_seq - 1 || wait_ms <= 0) {
         bvi_reply_ok(reply, page(events, after));
         return;

@@ -10,6 +10,8 @@
 #define BVI_EVENTS_KEPT 1024u
 /* More readers waiting at once are refused. */
 #define BVI_EVENTS_WAITERS_MAX 256u
+/* A reader that wants to wait longer is answered after so long. */
+#define BVI_EVENTS_WAIT_MAX_MS (10 * 60 * 1000)
 
 typedef struct bvi_events bvi_events;
 
@@ -18,7 +20,8 @@ void bvi_events_free(bvi_events *events); /* waiting readers end with BV_E_CANCE
 /* type: "node_started" and so on. node, job and message may be NULL. Losing an event to lack of memory is allowed. */
 void bvi_events_add(bvi_events *events, const char *type, const char *node, const char *job, const char *fmt, ...)
     BV_PRINTF(5, 6);
-/* Answers {events, next}: those after `after` (-1: only new ones), at once when there are any, else within wait_ms. */
+/* Answers {events, next}: those after `after` (-1: only new ones), at once when there are any, else within wait_ms. A
+ * number that was not given out yet is of an earlier run: then all that is kept is answered. */
 void bvi_events_read(bvi_events *events, int64_t after, int64_t wait_ms, bvi_reply *reply);
 
 #endif
