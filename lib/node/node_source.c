@@ -13,12 +13,14 @@
 #include "io/work.h"
 #include "node/node_source.h"
 #include "sys/fs.h"
+#include "transfer/store.h"
 
 typedef struct node_source {
     bvi_chunk_source base;
     bvi_chunk_source *inner;
     char *staging_dir;
     char *store_dir;
+    char *store_key; /* as it is in the store */
     /* The call under way; a source has one at a time. */
     bvi_source_chunks_fn chunks_done;
     bvi_source_slots_fn slots_done;
@@ -29,6 +31,7 @@ typedef struct node_source {
     bv_error *work_err;
     uint64_t version;
     const bvi_manifest *manifest;
+    bool cancelled;
 } node_source;
 
 static node_source *self(bvi_chunk_source *source)
@@ -84,11 +87,43 @@ static int node_chunks(bvi_chunk_source *source, uint64_t data_version, const ui
 
 /* ---- writing ---- */
 
-static int make_slots(node_source *s, uint64_t version, const bvi_upload_slot *slots, size_t count,
+/* Both directories of a version: the node's staged one, which it may have filled with anything, and the store's. */
+typedef struct version_dirs {
+    int staging;
+    int store;
+} version_dirs;
+
+static void version_dirs_done(version_dirs *dirs)
+{
+    bvi_closep(&dirs->staging);
+    bvi_closep(&dirs->store);
+}
+
+static int open_below(const char *top, const char *relative, bool make, int *ret_fd, bv_error **err)
+{
+    bvi_auto_close int fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r;
+
+    if (fd < 0)
+        return bvi_fail_sys(err, errno, "cannot open '%s'", top);
+    r = make ? bvi_fs_mkdir_beneath(fd, relative, 0755, err) : 0;
+    if (r == 0)
+        r = bvi_fs_open_beneath(fd, relative, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+    return r < 0 ? bvi_wrap(err, r, "'%s'", top) : 0;
+}
+
+static int open_staging(const node_source *s, uint64_t version, int *ret_fd, bv_error **err)
+{
+    bvi_auto_free char *name = bvi_asprintf("%" PRIu64, version);
+
+    return name ? open_below(s->staging_dir, name, true, ret_fd, err) : bvi_fail_nomem(err);
+}
+
+static int make_slots(const node_source *s, uint64_t version, const bvi_upload_slot *slots, size_t count,
                       bvi_upload_slot *ret_slots, bv_error **err)
 {
-    bvi_auto_free char *dir = bvi_asprintf("%s/%" PRIu64, s->staging_dir, version);
-    int r = dir ? bvi_fs_mkdir(dir, 0755, err) : bvi_fail_nomem(err);
+    bvi_auto_close int dir = -1;
+    int r = open_staging(s, version, &dir, err); /* only so that it is there */
 
     for (size_t i = 0; r == 0 && i < count; i++) {
         char *url = bvi_asprintf("file://%s/%s", BVI_NODE_UPLOAD_DIR, below_store_key(slots[i].key));
@@ -129,61 +164,88 @@ static int node_slots(bvi_chunk_source *source, const bvi_slots_request *request
     return s->inner->vtable->slots(s->inner, request, on_slots, s, err);
 }
 
-/* ---- publishing: staged chunks become the store's, then the manifest ---- */
+/* ---- publishing: the version is free, staged chunks become the store's, then the manifest ---- */
 
-/* The staging directory is the node's to write, so what lies there is looked at through its own descriptor. */
-static int check_staged(int staging, const char *relative, uint64_t size, bv_error **err)
+static int check_plain(int fd, const char *name, uint64_t size, bv_error **err)
 {
-    bvi_auto_close int fd = -1;
     struct stat st;
-    int r = bvi_fs_open_beneath(staging, relative, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, err);
 
-    if (r < 0)
-        return r;
     if (fstat(fd, &st) < 0)
-        return bvi_fail_sys(err, errno, "cannot look at staged chunk '%s'", relative);
+        return bvi_fail_sys(err, errno, "cannot look at staged chunk '%s'", name);
     if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
-        return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' is not a plain file of its own", relative);
+        return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' is not a plain file of its own", name);
     if ((uint64_t)st.st_size != size)
-        return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' has %" PRId64 " bytes, its manifest says %" PRIu64, relative,
+        return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' has %" PRId64 " bytes, its manifest says %" PRIu64, name,
                         (int64_t)st.st_size, size);
-    if (fdatasync(fd) < 0)
-        return bvi_fail_sys(err, errno, "cannot sync staged chunk '%s'", relative);
     return 0;
 }
 
-static int move_chunk(node_source *s, int staging, int store, const bvi_chunk *chunk, bv_error **err)
+/* Looks at a chunk through a descriptor of its own, without following links. */
+static int check_chunk(int dir, const char *name, uint64_t size, bool sync, bv_error **err)
 {
-    const char *relative = below_store_key(chunk->key);
-    struct stat st;
+    bvi_auto_close int fd = -1;
+    int r = bvi_fs_open_beneath(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, err);
+
+    if (r == 0)
+        r = check_plain(fd, name, size, err);
+    if (r == 0 && sync && fdatasync(fd) < 0)
+        r = bvi_fail_sys(err, errno, "cannot sync staged chunk '%s'", name);
+    return r;
+}
+
+/* The node can exchange files until the moment of the move, so what arrived is looked at once more. */
+static int move_chunk(const version_dirs *dirs, const char *name, uint64_t size, bv_error **err)
+{
     int r;
 
-    /* Moved by an earlier try that did not get to the manifest. */
-    if (fstatat(store, chunk->key, &st, AT_SYMLINK_NOFOLLOW) == 0 && (uint64_t)st.st_size == chunk->size &&
-        faccessat(staging, relative, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0;
-    r = check_staged(staging, relative, chunk->size, err);
+    if (faccessat(dirs->staging, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+        return check_chunk(dirs->store, name, size, false, err); /* moved by an earlier try */
+    r = check_chunk(dirs->staging, name, size, true, err);
     if (r < 0)
         return r;
-    if (renameat(staging, relative, store, chunk->key) < 0)
-        return bvi_fail_sys(err, errno, "cannot move staged chunk '%s' into the store", relative);
+    if (renameat(dirs->staging, name, dirs->store, name) < 0)
+        return bvi_fail_sys(err, errno, "cannot move staged chunk '%s' into the store", name);
+    r = check_chunk(dirs->store, name, size, false, err);
+    if (r < 0)
+        (void)unlinkat(dirs->store, name, 0); /* the version stays incomplete in any case */
+    return r;
+}
+
+/* A manifest comes from the node: it may name chunks of this version of its own key, and no others. */
+static int check_key(const node_source *s, const bvi_chunk *chunk, bv_error **err)
+{
+    bvi_auto_free char *wanted = bvi_store_chunk_key(s->store_key, s->version, chunk->index);
+
+    if (!wanted)
+        return bvi_fail_nomem(err);
+    if (!chunk->key || strcmp(chunk->key, wanted) != 0)
+        return bvi_fail(err, BV_E_DENIED, "it is kept as '%s' instead of '%s'", chunk->key ? chunk->key : "", wanted);
     return 0;
 }
 
 static int move_all(node_source *s, bv_error **err)
 {
-    bvi_auto_close int staging = open(s->staging_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bvi_auto_close int store = open(s->store_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    BVI_AUTO(version_dirs_done) version_dirs dirs = { -1, -1 };
+    bvi_auto_free char *below = bvi_asprintf("%s/%" PRIu64, s->store_key, s->version);
+    int r = below ? open_staging(s, s->version, &dirs.staging, err) : bvi_fail_nomem(err);
 
-    if (staging < 0 || store < 0)
-        return bvi_fail_sys(err, errno, "cannot open the staging or store directory");
+    if (r == 0)
+        r = open_below(s->store_dir, below, false, &dirs.store, err);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < s->manifest->chunks.len; i++) {
         const bvi_chunk *chunk = &s->manifest->chunks.items[i];
-        int r = chunk->size ? move_chunk(s, staging, store, chunk, err) : 0;
 
+        if (chunk->size == 0)
+            continue;
+        r = check_key(s, chunk, err);
+        if (r == 0)
+            r = move_chunk(&dirs, strrchr(chunk->key, '/') + 1, chunk->size, err);
         if (r < 0)
             return bvi_wrap(err, r, "chunk %u", chunk->index);
     }
+    if (fsync(dirs.store) < 0)
+        return bvi_fail_sys(err, errno, "cannot sync version %" PRIu64 " of '%s'", s->version, s->store_key);
     return 0;
 }
 
@@ -216,32 +278,49 @@ static void moved(void *data, bool cancelled)
     node_source *s = data;
     bvi_auto_error bv_error *err = bvi_take(s->work_err);
 
-    if (cancelled && !err)
+    if ((cancelled || s->cancelled) && !err)
         (void)bvi_fail(&err, BV_E_CANCELLED, "cancelled"); /* the error is what we want */
     if (!err && s->inner->vtable->put_manifest(s->inner, s->version, s->manifest, on_put, s, &err) == 0)
         return;
     s->put_done(err, s->data);
 }
 
+/* Nothing is moved into a version that is complete or somebody else's. */
+static void on_version_mine(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots, size_t count,
+                            void *data)
+{
+    node_source *s = data;
+
+    if (err)
+        s->put_done(err, s->data);
+    else
+        bvi_work_submit(&s->work);
+}
+
 static int node_put_manifest(bvi_chunk_source *source, uint64_t data_version, const bvi_manifest *manifest,
                              bvi_source_put_fn done, void *data, bv_error **err)
 {
+    const bvi_slots_request request = { .data_version = data_version };
     node_source *s = self(source);
 
     if (bvi_work_is_pending(&s->work))
         return bvi_fail(err, BV_E_BUSY, "a manifest is being published");
+    if (data_version == 0)
+        return bvi_fail(err, BV_E_INVALID, "a manifest without a version");
     s->put_done = done;
     s->data = data;
     s->version = data_version;
     s->manifest = manifest;
-    bvi_work_submit(&s->work);
-    return 0;
+    s->cancelled = false;
+    return s->inner->vtable->slots(s->inner, &request, on_version_mine, s, err);
 }
 
 static void node_cancel(bvi_chunk_source *source)
 {
     node_source *s = self(source);
 
+    s->cancelled = true;
+    bvi_work_cancel(&s->work);
     s->inner->vtable->cancel(s->inner);
 }
 
@@ -252,6 +331,7 @@ static void node_free(bvi_chunk_source *source)
     bvi_chunk_source_free(s->inner);
     bvi_free(s->staging_dir);
     bvi_free(s->store_dir);
+    bvi_free(s->store_key);
     bvi_free(s);
 }
 
@@ -265,10 +345,11 @@ static const bvi_chunk_source_vtable node_source_vtable = {
     .free = node_free,
 };
 
-int bvi_node_source_new(bv_ctx *ctx, bvi_chunk_source *inner, const char *staging_dir, const char *store_dir,
+int bvi_node_source_new(bv_ctx *ctx, bvi_chunk_source *inner, const bvi_node_source_opts *opts,
                         bvi_chunk_source **ret_source, bv_error **err)
 {
     node_source *s = bvi_new0(node_source);
+    int r;
 
     if (!s) {
         bvi_chunk_source_free(inner);
@@ -277,11 +358,13 @@ int bvi_node_source_new(bv_ctx *ctx, bvi_chunk_source *inner, const char *stagin
     s->base.vtable = &node_source_vtable;
     s->inner = inner;
     bvi_work_init(&s->work, ctx, run_move, moved, s);
-    s->staging_dir = bvi_strdup(staging_dir);
-    s->store_dir = bvi_strdup(store_dir);
-    if (!s->staging_dir || !s->store_dir) {
+    s->staging_dir = bvi_strdup(opts->staging_dir);
+    s->store_dir = bvi_strdup(opts->store_dir);
+    r = s->staging_dir && s->store_dir ? bvi_store_key_normalise(opts->store_key, &s->store_key, err)
+                                       : bvi_fail_nomem(err);
+    if (r < 0) {
         node_free(&s->base);
-        return bvi_fail_nomem(err);
+        return r;
     }
     *ret_source = &s->base;
     return 0;

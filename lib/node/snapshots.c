@@ -143,6 +143,9 @@ void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error 
 int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
 {
     bvi_node *node = data;
+    const bvi_node_source_opts opts = { .staging_dir = node->upload_bind,
+                                        .store_dir = node->manager->opts.store_dir,
+                                        .store_key = node->state.store_key };
     bvi_chunk_source *inner = NULL;
     int r;
 
@@ -151,9 +154,10 @@ int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **r
     if (!*node->state.store_key)
         return bvi_fail(err, BV_E_NOT_FOUND, "node '%s' has no store key", node->state.name);
     r = bvi_source_open(node->ctx, node->manager->opts.store_uri, node->state.store_key, &inner, err);
-    if (r < 0 || !node->store_bind) {
-        *ret_source = r < 0 ? *ret_source : inner;
+    if (r < 0)
         return r;
-    }
-    return bvi_node_source_new(node->ctx, inner, node->upload_bind, node->manager->opts.store_dir, ret_source, err);
+    if (node->store_bind)
+        return bvi_node_source_new(node->ctx, inner, &opts, ret_source, err);
+    *ret_source = inner;
+    return 0;
 }
