@@ -1,6 +1,6 @@
 /*
- * compile.h - the compiler's inside, shared by compile.c (driver), emit.c (code), scope.c (variables), expr.c, chain.c
- * and stmt.c (grammar).
+ * compile.h - the compiler's inside, shared by compile.c (driver), emit.c (code), scope.c (variables), expr.c, chain.c,
+ * stmt.c, loop.c and switch.c (grammar).
  *
  * One pass, no tree: each grammar function reads tokens and emits code. The compiler knows the stack height at every
  * instruction from the effects in opcode.h, so a variable is simply the stack slot where its value was left.
@@ -173,7 +173,13 @@ typedef struct bvi_stmt {
     bool pure;
 } bvi_stmt;
 
+#define BVI_NO_VALUE ((bvi_stmt){ false, false, false })
+
 bvi_stmt bvi_c_statement(bvi_compiler *c);
+void bvi_c_optional_value(bvi_compiler *c); /* behind return, break, throw: an expression or () */
+void bvi_c_plain_block(bvi_compiler *c);
+bvi_stmt bvi_c_break_statement(bvi_compiler *c);
+bvi_stmt bvi_c_continue_statement(bvi_compiler *c);
 /* { ... }: leaves its value. Returns whether all statements were pure; *ret_last_pure: the last one was. */
 bool bvi_c_block(bvi_compiler *c, bool *ret_last_pure, bool *ret_empty);
 void bvi_c_if(bvi_compiler *c, bvi_expr *e);

@@ -251,13 +251,33 @@ BVI_LIB(parse_json)
 
 /* ---- documents of base/json.h ---- */
 
+/* The first value in it that JSON cannot hold, or NULL. */
+static const bvi_value *find_foreign(const bvi_value *v, unsigned depth)
+{
+    const bvi_value *found = NULL;
+
+    if (v->type >= BVI_T_FN || v->type == BVI_T_RANGE || v->type == BVI_T_TIMESTAMP)
+        return v;
+    if (depth > BVI_VALUE_DEPTH_MAX) /* refused when it is written */
+        return NULL;
+    if (v->type == BVI_T_ARRAY) {
+        for (uint32_t i = 0; !found && i < bvi_arr(v)->len; i++)
+            found = find_foreign(&bvi_arr(v)->items[i], depth + 1);
+    } else if (v->type == BVI_T_MAP) {
+        for (uint32_t i = 0; !found && i < bvi_mp(v)->len; i++)
+            found = find_foreign(&bvi_mp(v)->entries[i].value, depth + 1);
+    }
+    return found;
+}
+
 int bvi_value_to_json(const bvi_value *value_in, bvi_json **ret_json, bv_error **err)
 {
+    const bvi_value *foreign = find_foreign(value_in, 0);
     BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(SIZE_MAX / 2);
     int r;
 
-    if (value_in->type >= BVI_T_FN || value_in->type == BVI_T_RANGE || value_in->type == BVI_T_TIMESTAMP)
-        return bvi_fail(err, BV_E_INVALID, "a value of type '%s' has no JSON form", bvi_type_name(value_in));
+    if (foreign)
+        return bvi_fail(err, BV_E_INVALID, "a value of type '%s' has no JSON form", bvi_type_name(foreign));
     r = bvi_format_json(&text, value_in);
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);

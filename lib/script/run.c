@@ -63,12 +63,14 @@ static void leave_function(bvi_failure *f, const bvi_frame *frame)
         return;
     }
     if (frame->is_native) {
-        if (frame->step == bvi_vm_step_import)
+        if (frame->step == bvi_vm_step_import) {
             bvi_failure_leave(f, "module", bvi_str(&frame->acc[1])->data, NULL, frame->pos);
-        else if (frame->waiting) /* it came from the function that the built-in called */
+            f->kind = BVI_FAILURE_IN_MODULE;
+        } else if (frame->waiting) { /* it came from the function that the built-in called */
             bvi_failure_leave(f, "call to function", frame->name, NULL, frame->pos);
-        else
+        } else {
             f->pos = f->pos.line > 0 ? f->pos : frame->pos;
+        }
         return;
     }
     if (p->is_top)

@@ -1,5 +1,5 @@
 /*
- * stmt.c - statements and the expressions that hold statements: blocks, if, switch, loops, try.
+ * stmt.c - statements: blocks, if, try, declarations, functions. Loops are in loop.c, switch is in switch.c.
  *
  * Every block leaves the value of its last statement on the stack. Inside a block the value of a statement is dropped
  * when the next one begins.
@@ -7,8 +7,6 @@
 #include <string.h>
 
 #include "script/compile.h"
-
-static const bvi_stmt no_value = { false, false, false };
 
 static bool at_global_level(const bvi_compiler *c)
 {
@@ -30,7 +28,7 @@ static bool ends_statement(const bvi_compiler *c)
     }
 }
 
-static void optional_value(bvi_compiler *c)
+void bvi_c_optional_value(bvi_compiler *c)
 {
     if (ends_statement(c))
         bvi_c_emit(c, BVI_OP_UNIT, 0, c->tok.pos);
@@ -57,7 +55,7 @@ static void end_statement(bvi_compiler *c, bvi_stmt s, bvi_token_type end)
 
 bool bvi_c_statements(bvi_compiler *c, bvi_token_type end, bool *ret_last_pure, bool *ret_empty)
 {
-    bvi_stmt s = no_value;
+    bvi_stmt s = BVI_NO_VALUE;
     bool all_pure = true;
 
     *ret_empty = true;
@@ -96,7 +94,7 @@ bool bvi_c_block(bvi_compiler *c, bool *ret_last_pure, bool *ret_empty)
     return pure;
 }
 
-static void plain_block(bvi_compiler *c)
+void bvi_c_plain_block(bvi_compiler *c)
 {
     bool last_pure;
     bool empty;
@@ -106,7 +104,7 @@ static void plain_block(bvi_compiler *c)
 
 void bvi_c_block_expr(bvi_compiler *c, bvi_expr *e)
 {
-    plain_block(c);
+    bvi_c_plain_block(c);
     e->is_path = false;
 }
 
@@ -122,7 +120,7 @@ void bvi_c_if(bvi_compiler *c, bvi_expr *e)
     pos = c->tok.pos;
     bvi_c_condition(c);
     otherwise = bvi_c_jump(c, BVI_OP_JUMP_FALSE, pos);
-    plain_block(c);
+    bvi_c_plain_block(c);
     end = bvi_c_jump(c, BVI_OP_JUMP, pos);
     c->func->height--;
     bvi_c_patch(c, otherwise);
@@ -132,369 +130,9 @@ void bvi_c_if(bvi_compiler *c, bvi_expr *e)
         bvi_c_if(c, e);
         bvi_c_leave(c);
     } else {
-        plain_block(c);
+        bvi_c_plain_block(c);
     }
     bvi_c_patch(c, end);
-    e->is_path = false;
-}
-
-/* ---- loops ---- */
-
-static void begin_loop(bvi_compiler *c, bvi_loop *loop)
-{
-    *loop = (bvi_loop){
-        .parent = c->func->loop,
-        .height = c->func->height,
-        .body_height = c->func->height,
-        .breaks = BVI_VEC_INIT(BVI_PATCHES_MAX),
-        .continues = BVI_VEC_INIT(BVI_PATCHES_MAX),
-    };
-    c->func->loop = loop;
-}
-
-static void end_loop(bvi_compiler *c, bvi_loop *loop)
-{
-    bvi_c_patch_all(c, &loop->breaks);
-    c->func->loop = loop->parent;
-    bvi_vec_done(&loop->continues);
-}
-
-static void loop_body(bvi_compiler *c, bvi_loop *loop)
-{
-    plain_block(c);
-    bvi_c_pop(c);
-    bvi_c_patch_all(c, &loop->continues);
-}
-
-void bvi_c_while(bvi_compiler *c, bvi_expr *e)
-{
-    bvi_loop loop;
-    uint32_t start;
-    uint32_t end;
-    bvi_pos pos;
-
-    bvi_c_next(c);
-    begin_loop(c, &loop);
-    start = bvi_c_here(c);
-    pos = c->tok.pos;
-    bvi_c_condition(c);
-    end = bvi_c_jump(c, BVI_OP_JUMP_FALSE, pos);
-    loop_body(c, &loop);
-    bvi_c_emit(c, BVI_OP_LOOP, start, pos);
-    bvi_c_patch(c, end);
-    bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-    end_loop(c, &loop);
-    e->is_path = false;
-}
-
-void bvi_c_loop(bvi_compiler *c, bvi_expr *e)
-{
-    bvi_loop loop;
-    uint32_t start;
-    bvi_pos pos = c->tok.pos;
-
-    bvi_c_next(c);
-    begin_loop(c, &loop);
-    start = bvi_c_here(c);
-    loop_body(c, &loop);
-    bvi_c_emit(c, BVI_OP_LOOP, start, pos);
-    c->func->height++; /* only a break gets here, with its value */
-    end_loop(c, &loop);
-    e->is_path = false;
-}
-
-void bvi_c_do(bvi_compiler *c, bvi_expr *e)
-{
-    bvi_loop loop;
-    uint32_t start;
-    uint32_t end;
-    bool until;
-    bvi_pos pos;
-
-    bvi_c_next(c);
-    begin_loop(c, &loop);
-    start = bvi_c_here(c);
-    loop_body(c, &loop);
-    until = c->tok.type == BVI_TOK_UNTIL;
-    if (!until && c->tok.type != BVI_TOK_WHILE)
-        bvi_c_error(c, c->tok.pos, "Expecting 'while' or 'until' for the do statement");
-    bvi_c_next(c);
-    pos = c->tok.pos;
-    bvi_c_condition(c);
-    end = bvi_c_jump(c, until ? BVI_OP_JUMP_TRUE : BVI_OP_JUMP_FALSE, pos);
-    bvi_c_emit(c, BVI_OP_LOOP, start, pos);
-    bvi_c_patch(c, end);
-    bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-    end_loop(c, &loop);
-    e->is_path = false;
-}
-
-typedef struct for_names {
-    uint32_t item;
-    uint32_t count; /* UINT32_MAX: none */
-} for_names;
-
-static for_names loop_variables(bvi_compiler *c)
-{
-    for_names names = { 0, UINT32_MAX };
-    bvi_pos pos;
-
-    if (!bvi_c_accept(c, BVI_TOK_LPAREN)) {
-        names.item = bvi_c_variable_name(c);
-        return names;
-    }
-    names.item = bvi_c_variable_name(c);
-    bvi_c_expect(c, BVI_TOK_COMMA, "after the iteration variable name");
-    pos = c->tok.pos;
-    names.count = bvi_c_variable_name(c);
-    if (!c->failed && names.count == names.item)
-        bvi_c_error(c, pos, "Duplicated variable name: %s", bvi_unit_str(c->unit, names.item)->data);
-    bvi_c_expect(c, BVI_TOK_RPAREN, "to close the iteration variables");
-    return names;
-}
-
-static void iterable(bvi_compiler *c)
-{
-    bvi_expr e = bvi_c_expression(c);
-
-    if (e.literal == BVI_LIT_NUMBER)
-        bvi_c_error(c, e.pos, "Expecting an iterable value, not a number");
-    else if (e.literal == BVI_LIT_MAP)
-        bvi_c_error(c, e.pos, "Expecting an iterable value, not an object map");
-    else if (e.literal == BVI_LIT_UNIT)
-        bvi_c_error(c, e.pos, "Expecting an iterable value, not ()");
-    bvi_c_emit(c, BVI_OP_ITER, 0, e.pos);
-}
-
-/* On the stack: the iterator, the item, and the count where it is wanted. */
-void bvi_c_for(bvi_compiler *c, bvi_expr *e)
-{
-    bvi_loop loop;
-    for_names names;
-    uint32_t iter_at;
-    uint32_t slot;
-    uint32_t start;
-    uint32_t end;
-    bool last_pure;
-    bool empty;
-    bvi_pos pos = c->tok.pos;
-
-    bvi_c_next(c);
-    names = loop_variables(c);
-    if (!c->failed && c->tok.type != BVI_TOK_IN)
-        bvi_c_error(c, c->tok.pos, "Expecting 'in' after the iteration variable");
-    bvi_c_next(c);
-    begin_loop(c, &loop);
-    bvi_c_begin_block(c);
-    iterable(c);
-    iter_at = c->func->last_op;
-    slot = c->func->height - 1;
-    bvi_c_declare(c, bvi_c_intern(c, "", 0), true);
-    bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-    bvi_c_declare(c, names.item, false);
-    if (names.count != UINT32_MAX) {
-        bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-        bvi_c_declare(c, names.count, false);
-    }
-    loop.body_height = c->func->height;
-    start = bvi_c_here(c);
-    bvi_c_emit2(c, names.count != UINT32_MAX ? BVI_OP_NEXT_COUNT : BVI_OP_NEXT, slot, 0, pos);
-    end = c->func->last_op;
-    bvi_c_block(c, &last_pure, &empty);
-    if (empty && !c->failed)
-        c->func->proto->code[iter_at] |= 1u << 8;
-    bvi_c_pop(c);
-    bvi_c_patch_all(c, &loop.continues);
-    bvi_c_emit(c, BVI_OP_LOOP, start, pos);
-    bvi_c_patch(c, end);
-    bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-    bvi_c_end_block(c);
-    end_loop(c, &loop);
-    e->is_path = false;
-}
-
-static bvi_stmt break_statement(bvi_compiler *c)
-{
-    bvi_loop *loop = c->func->loop;
-    bvi_pos pos = c->tok.pos;
-    uint32_t height = c->func->height;
-
-    bvi_c_next(c);
-    if (!loop) {
-        bvi_c_error(c, pos, "Break statement should only be used inside a loop");
-        return no_value;
-    }
-    optional_value(c);
-    if (height > loop->height)
-        bvi_c_emit(c, BVI_OP_SLIDE, height - loop->height, pos);
-    bvi_c_patch_later(c, &loop->breaks, bvi_c_jump(c, BVI_OP_JUMP, pos));
-    c->func->height = height;
-    return no_value;
-}
-
-static bvi_stmt continue_statement(bvi_compiler *c)
-{
-    bvi_loop *loop = c->func->loop;
-    bvi_pos pos = c->tok.pos;
-    uint32_t height = c->func->height;
-
-    bvi_c_next(c);
-    if (!loop) {
-        bvi_c_error(c, pos, "Break statement should only be used inside a loop");
-        return no_value;
-    }
-    if (height > loop->body_height)
-        bvi_c_emit(c, BVI_OP_POPN, height - loop->body_height, pos);
-    bvi_c_patch_later(c, &loop->continues, bvi_c_jump(c, BVI_OP_JUMP, pos));
-    c->func->height = height;
-    return no_value;
-}
-
-/* ---- switch ---- */
-
-typedef struct switch_state {
-    uint32_t table;
-    uint32_t height;   /* with the value on the stack */
-    bool seen_range;
-    bool seen_default;
-    bvi_pos default_pos;
-    bvi_patches ends;
-} switch_state;
-
-static bool int_bound(bvi_compiler *c, int64_t *ret)
-{
-    bvi_pos pos = c->tok.pos;
-    bvi_value v = bvi_c_literal_value(c);
-    bool ok = v.type == BVI_T_INT;
-
-    if (ok)
-        *ret = v.as.i;
-    else
-        bvi_c_error(c, pos, "Expecting a literal expression");
-    bvi_drop(&v);
-    return ok;
-}
-
-static void case_label(bvi_compiler *c, switch_state *s)
-{
-    bvi_pos pos = c->tok.pos;
-    bvi_case entry = { .value = bvi_c_literal_value(c), .target = 0 };
-
-    if (c->tok.type == BVI_TOK_RANGE || c->tok.type == BVI_TOK_RANGE_INCL) {
-        entry.is_range = true;
-        entry.inclusive = c->tok.type == BVI_TOK_RANGE_INCL;
-        entry.start = entry.value.as.i;
-        if (entry.value.type != BVI_T_INT)
-            bvi_c_error(c, c->tok.pos, "Expecting a literal expression");
-        bvi_drop(&entry.value);
-        bvi_c_next(c);
-        int_bound(c, &entry.end);
-        s->seen_range = true;
-    } else if (s->seen_range && (entry.value.type == BVI_T_INT || entry.value.type == BVI_T_FLOAT)) {
-        bvi_c_error(c, pos, "Numeric switch case cannot follow a range case");
-    }
-    bvi_c_add_case(c, s->table, entry);
-}
-
-static void case_labels(bvi_compiler *c, switch_state *s)
-{
-    do {
-        case_label(c, s);
-    } while (!c->failed && bvi_c_accept(c, BVI_TOK_OR));
-    if (!c->failed && c->tok.type != BVI_TOK_ARROW && c->tok.type != BVI_TOK_IF)
-        bvi_c_error(c, c->tok.pos, "Expecting a literal expression");
-}
-
-static void default_label(bvi_compiler *c, switch_state *s)
-{
-    s->seen_default = true;
-    s->default_pos = c->tok.pos;
-    bvi_c_next(c);
-    if (c->tok.type == BVI_TOK_IF)
-        bvi_c_error(c, c->tok.pos, "This switch case cannot have a condition");
-}
-
-/* Drops the switched value and leaves the body's. */
-static void case_body(bvi_compiler *c, switch_state *s)
-{
-    bvi_stmt body;
-
-    bvi_c_expect(c, BVI_TOK_ARROW, "in this switch case");
-    bvi_c_emit(c, BVI_OP_POP, 0, c->tok.pos);
-    bvi_c_begin_block(c);
-    body = bvi_c_statement(c);
-    if (!body.has_value)
-        bvi_c_emit(c, BVI_OP_UNIT, 0, c->tok.pos);
-    bvi_c_end_block(c);
-    bvi_c_patch_later(c, &s->ends, bvi_c_jump(c, BVI_OP_JUMP, c->tok.pos));
-    if (c->failed || bvi_c_accept(c, BVI_TOK_COMMA) || body.closed || c->tok.type == BVI_TOK_RBRACE)
-        return;
-    if (c->tok.type != BVI_TOK_EOF)
-        bvi_c_error(c, c->tok.pos, "Expecting ',' to separate the items in this switch block");
-}
-
-static void switch_case(bvi_compiler *c, switch_state *s)
-{
-    uint32_t first = c->failed ? 0 : c->unit->switches[s->table].len;
-    bvi_switch *table;
-    uint32_t next;
-
-    if (s->seen_default) {
-        bvi_c_error(c, s->default_pos, "Default switch case must be the last");
-        return;
-    }
-    c->func->height = s->height;
-    if (c->tok.type == BVI_TOK_UNDERSCORE && c->tok.len == 1) {
-        default_label(c, s);
-        if (c->failed)
-            return;
-        c->unit->switches[s->table].otherwise = bvi_c_here(c);
-        case_body(c, s);
-        return;
-    }
-    case_labels(c, s);
-    if (c->failed)
-        return;
-    table = &c->unit->switches[s->table];
-    for (uint32_t i = first; i < table->len; i++)
-        table->cases[i].target = bvi_c_here(c);
-    next = table->len;
-    if (bvi_c_accept(c, BVI_TOK_IF)) {
-        bvi_pos pos = c->tok.pos;
-        uint32_t skip;
-
-        bvi_c_condition(c);
-        skip = bvi_c_jump(c, BVI_OP_JUMP_FALSE, pos);
-        case_body(c, s);
-        c->func->height = s->height;
-        bvi_c_patch(c, skip);
-        bvi_c_emit2(c, BVI_OP_SWITCH, s->table, next, pos);
-    } else {
-        case_body(c, s);
-    }
-}
-
-void bvi_c_switch(bvi_compiler *c, bvi_expr *e)
-{
-    switch_state s = { .ends = BVI_VEC_INIT(BVI_PATCHES_MAX) };
-    bvi_pos pos = c->tok.pos;
-
-    bvi_c_next(c);
-    bvi_c_expression(c);
-    s.height = c->func->height;
-    s.table = bvi_c_add_switch(c);
-    bvi_c_expect(c, BVI_TOK_LBRACE, "to start a switch block");
-    bvi_c_emit2(c, BVI_OP_SWITCH, s.table, 0, pos);
-    while (!c->failed && c->tok.type != BVI_TOK_RBRACE && c->tok.type != BVI_TOK_EOF)
-        switch_case(c, &s);
-    bvi_c_expect(c, BVI_TOK_RBRACE, "to end this switch block");
-    c->func->height = s.height;
-    if (!s.seen_default && !c->failed) {
-        c->unit->switches[s.table].otherwise = bvi_c_here(c);
-        bvi_c_emit(c, BVI_OP_POP, 0, pos);
-        bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-    }
-    bvi_c_patch_all(c, &s.ends);
     e->is_path = false;
 }
 
@@ -517,7 +155,7 @@ static void catch_block(bvi_compiler *c, uint32_t height)
         bvi_c_emit(c, BVI_OP_CAUGHT, slot, pos);
         bvi_c_declare(c, name, false);
     }
-    plain_block(c);
+    bvi_c_plain_block(c);
     bvi_c_pop(c);
     bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
     bvi_c_end_block(c);
@@ -582,11 +220,11 @@ static bvi_stmt throw_statement(bvi_compiler *c)
     bvi_c_next(c);
     if (ends_statement(c) && c->func->catch_slot != UINT32_MAX) {
         bvi_c_emit(c, BVI_OP_RETHROW, c->func->catch_slot, pos);
-        return no_value;
+        return BVI_NO_VALUE;
     }
-    optional_value(c);
+    bvi_c_optional_value(c);
     bvi_c_emit(c, BVI_OP_THROW, 0, pos);
-    return no_value;
+    return BVI_NO_VALUE;
 }
 
 static bvi_stmt return_statement(bvi_compiler *c)
@@ -594,9 +232,9 @@ static bvi_stmt return_statement(bvi_compiler *c)
     bvi_pos pos = c->tok.pos;
 
     bvi_c_next(c);
-    optional_value(c);
+    bvi_c_optional_value(c);
     bvi_c_emit(c, BVI_OP_RETURN, 0, pos);
-    return no_value;
+    return BVI_NO_VALUE;
 }
 
 /* ---- declarations ---- */
@@ -639,7 +277,7 @@ static bvi_stmt import_statement(bvi_compiler *c)
     }
     alias = bvi_c_variable_name(c);
     if (c->failed)
-        return no_value;
+        return BVI_NO_VALUE;
     if (at_global_level(c))
         bvi_c_emit(c, BVI_OP_DEF_IMPORT, alias, path.pos);
     bvi_c_declare_import(c, alias);
@@ -666,20 +304,20 @@ static bvi_stmt export_statement(bvi_compiler *c)
 
     if (!at_global_level(c)) {
         bvi_c_error(c, pos, "Export statement can only appear at global level");
-        return no_value;
+        return BVI_NO_VALUE;
     }
     bvi_c_next(c);
     pos = c->tok.pos;
     if (c->tok.type == BVI_TOK_LET || c->tok.type == BVI_TOK_CONST) {
         name = declaration(c);
         export_slot(c, name, name, pos);
-        return no_value;
+        return BVI_NO_VALUE;
     }
     name = exported = bvi_c_variable_name(c);
     if (bvi_c_accept(c, BVI_TOK_AS))
         exported = bvi_c_variable_name(c);
     export_slot(c, name, exported, pos);
-    return no_value;
+    return BVI_NO_VALUE;
 }
 
 /* ---- functions ---- */
@@ -729,7 +367,7 @@ static void function_body(bvi_compiler *c, uint32_t name, bool is_private, bvi_p
     }
     if (!c->failed && c->tok.type != BVI_TOK_LBRACE)
         bvi_c_error(c, c->tok.pos, "Expecting body statement block for function %s", text);
-    plain_block(c);
+    bvi_c_plain_block(c);
     bvi_c_emit(c, BVI_OP_RETURN, 0, pos);
     bvi_c_pop_func(c);
 }
@@ -774,7 +412,7 @@ static bvi_stmt expression_statement(bvi_compiler *c)
     bvi_c_parse(c, BVI_PREC_LOWEST, &e);
     if (!c->failed && bvi_c_assignment_op(c->tok.type, &op)) {
         bvi_c_assign(c, &e);
-        return no_value;
+        return BVI_NO_VALUE;
     }
     bvi_c_load(c, &e);
     return (bvi_stmt){ .has_value = true, .pure = e.pure };
@@ -793,7 +431,7 @@ static bvi_stmt statement(bvi_compiler *c)
 {
     switch (c->tok.type) {
     case BVI_TOK_LET:
-    case BVI_TOK_CONST: declaration(c); return no_value;
+    case BVI_TOK_CONST: declaration(c); return BVI_NO_VALUE;
     case BVI_TOK_IF: return closed_statement(c, bvi_c_if);
     case BVI_TOK_SWITCH: return closed_statement(c, bvi_c_switch);
     case BVI_TOK_WHILE: return closed_statement(c, bvi_c_while);
@@ -809,12 +447,12 @@ static bvi_stmt statement(bvi_compiler *c)
     case BVI_TOK_TRY: return try_statement(c);
     case BVI_TOK_THROW: return throw_statement(c);
     case BVI_TOK_RETURN: return return_statement(c);
-    case BVI_TOK_BREAK: return break_statement(c);
-    case BVI_TOK_CONTINUE: return continue_statement(c);
+    case BVI_TOK_BREAK: return bvi_c_break_statement(c);
+    case BVI_TOK_CONTINUE: return bvi_c_continue_statement(c);
     case BVI_TOK_IMPORT: return import_statement(c);
     case BVI_TOK_EXPORT: return export_statement(c);
     case BVI_TOK_FN:
-    case BVI_TOK_PRIVATE: function(c); return no_value;
+    case BVI_TOK_PRIVATE: function(c); return BVI_NO_VALUE;
     default: return expression_statement(c);
     }
 }
@@ -824,7 +462,7 @@ bvi_stmt bvi_c_statement(bvi_compiler *c)
     bvi_stmt s;
 
     if (!bvi_c_enter(c))
-        return no_value;
+        return BVI_NO_VALUE;
     s = statement(c);
     bvi_c_leave(c);
     return s;

@@ -181,6 +181,16 @@ int bvi_vm_import(bvi_script_call *call, bvi_pos pos);
 int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos);
 int bvi_vm_step_import(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);
 
+/* --- longer instructions (make.c) --- */
+int bvi_vm_make_array(bvi_script_call *call, uint32_t count);
+int bvi_vm_make_map(bvi_script_call *call, const bvi_script *unit, uint32_t first, uint32_t count);
+int bvi_vm_interpolate(bvi_script_call *call, uint32_t count);
+int bvi_vm_make_closure(bvi_script_call *call, bvi_frame *f, const bvi_proto *proto);
+uint32_t bvi_vm_switch_target(bvi_script_call *call, const bvi_switch *s, uint32_t first, const bvi_value *v);
+int bvi_vm_make_iterator(bvi_script_call *call, bvi_value *v, bool empty_body);
+int bvi_vm_own_iterator(bvi_script_call *call, bvi_value *v);
+bool bvi_vm_advance(bvi_value *slot, bool counts);
+
 /* --- the machine (vm.c) --- */
 /* Runs the top frame, a script one, until frames change, the budget ends (YIELD) or something fails. */
 int bvi_vm_execute(bvi_script_call *call);
