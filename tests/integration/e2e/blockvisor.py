@@ -139,6 +139,13 @@ class Host:
         except OSError:
             return None
 
+    @staticmethod
+    def parent(pid):
+        try:
+            return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            return None
+
     def processes(self, node):
         """{pid: (start time, command line)} of everything in the node's container."""
         container = self.node(node)["pid"]

@@ -132,7 +132,7 @@ def plugin_that_allocates_without_end():
 
 
 def job_that_floods_its_log():
-    image = imported("flood", service("exec cat /dev/zero | tr '\\\\0' 'x' | fold -w 200"))
+    image = imported("flood", service("exec cat /dev/zero | tr '\\0' 'x' | fold -w 200"))
     HOST.bv("node", "create", image, "--name", "flood")
     HOST.bv("node", "start", "flood")
     time.sleep(4)

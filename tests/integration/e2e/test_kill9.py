@@ -19,8 +19,10 @@ POINTS = int(os.environ.get("BV_KILL_POINTS", "8"))
 
 
 def payloads(node):
-    """Pids of the chain's shell loop: exactly one must run."""
-    return [pid for pid, (_, command) in HOST.processes(node).items() if command.startswith("sh -c") and "trap" in command]
+    """Pids of the chain's shell loop, not of the subshells it makes all the time: exactly one must run."""
+    found = HOST.processes(node)
+    shells = {pid for pid, (_, command) in found.items() if "sh -c" in command and "trap" in command}
+    return [pid for pid in shells if HOST.parent(pid) not in shells]
 
 
 def runs_once(node):
