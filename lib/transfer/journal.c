@@ -129,7 +129,7 @@ int bvi_journal_append(bvi_journal *journal, const bvi_json *record, bv_error **
     return 0;
 }
 
-int bvi_journal_sync(bvi_journal *journal, bv_error **err)
+int bvi_journal_flush(bvi_journal *journal, bv_error **err)
 {
     int r;
 
@@ -139,9 +139,16 @@ int bvi_journal_sync(bvi_journal *journal, bv_error **err)
     if (r < 0)
         return bvi_fail_sys(err, -r, "cannot write journal '%s'", journal->path);
     bvi_buf_clear(&journal->pending);
-    if (fdatasync(journal->fd) < 0)
-        return bvi_fail_sys(err, errno, "cannot sync journal '%s'", journal->path);
     return 0;
+}
+
+int bvi_journal_sync(bvi_journal *journal, bv_error **err)
+{
+    int r = bvi_journal_flush(journal, err);
+
+    if (r == 0 && fdatasync(journal->fd) < 0)
+        return bvi_fail_sys(err, errno, "cannot sync journal '%s'", journal->path);
+    return r;
 }
 
 int bvi_journal_clear(bvi_journal *journal, bv_error **err)

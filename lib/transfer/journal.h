@@ -30,6 +30,8 @@ void bvi_journal_done(bvi_journal *journal);
 int bvi_journal_open(bvi_journal *journal, const char *path, bvi_journal_fn fn, void *data, bv_error **err);
 int bvi_journal_append(bvi_journal *journal, const bvi_json *record, bv_error **err);
 int bvi_journal_sync(bvi_journal *journal, bv_error **err);
+/* Writes without waiting for the disk: for records whose loss costs time only. They survive the end of the process. */
+int bvi_journal_flush(bvi_journal *journal, bv_error **err);
 int bvi_journal_clear(bvi_journal *journal, bv_error **err);  /* empty and durable: starts over */
 int bvi_journal_remove(bvi_journal *journal, bv_error **err); /* closes and deletes the file */
 

@@ -282,7 +282,9 @@ int bvi_upload_record_stored(bvi_upload *u, bv_error **err)
         if (r < 0)
             return r;
     }
-    return bvi_journal_sync(&u->journal, err);
+    /* Not synced: after a power cut a chunk is sent again at worst, while on common file systems each sync would also
+     * have to write out the spool files. */
+    return bvi_journal_flush(&u->journal, err);
 }
 
 /* ---- the end ---- */
