@@ -4,6 +4,7 @@
 After each kill the next start must recover with no manual step: no node lost, none half made, no second copy of a job, and
 the node ends as it was last asked to be.
 """
+import contextlib
 import os
 import signal
 import sys
@@ -117,9 +118,15 @@ def daemon_killed_during_stop():
     HOST.bv("node", "rm", "-y", "st")
 
 
-def kill_inside(node, part):
-    for pid in HOST.pids(node, part):
+def kill(pid):
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def kill_inside(node, part):
+    """All processes of a node with this in their command line; "bin/babel" is the first process and the agent."""
+    for pid in HOST.pids(node, part):
+        kill(pid)
 
 
 def agent_killed():
@@ -132,7 +139,7 @@ def agent_killed():
         time.sleep(delay)
         for pid, (_, command) in HOST.processes("ag").items():
             if "bin/babel " in command + " " and "init" not in command:
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
         wait_for("the agent", lambda: HOST.bv("job", "ls", "ag", check=False).code == 0)
         runs_once("ag")
         expect(payloads("ag") == chain, "the chain was restarted with the agent")
