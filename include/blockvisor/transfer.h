@@ -2,14 +2,15 @@
  * @file blockvisor/transfer.h
  * Moving a directory to and from a store as an archive of chunks.
  *
- * A transfer is an operation: it starts, reports progress, and ends by calling @ref bv_transfer_done_fn exactly once,
- * from dispatch and never from inside the call that started it. It survives the end of the program: finished chunks are
- * remembered in its state directory and are not moved again when the same transfer is started once more. Cancelling
- * keeps that state.
+ * A transfer is an operation: it starts, reports progress, and ends by calling @ref
+ * bv_transfer_done_fn exactly once, from dispatch and never from inside the call that started it.
+ * It survives the end of the program: finished chunks are remembered in its state directory and are
+ * not moved again when the same transfer is started once more. Cancelling keeps that state.
  *
- * A store is "dir:/path" (a directory, also on a network file system), "http://..." or "https://..." (a web server that
- * answers GET and, for uploads, PUT). Below it an archive lies under its key, version by version; a version is complete
- * or invisible, and never changes. The format is that of existing archives.
+ * A store is "dir:/path" (a directory, also on a network file system), "http://..." or
+ * "https://..." (a web server that answers GET and, for uploads, PUT). Below it an archive lies
+ * under its key, version by version; a version is complete or invisible, and never changes. The
+ * format is that of existing archives.
  */
 #ifndef BLOCKVISOR_TRANSFER_H
 #define BLOCKVISOR_TRANSFER_H
@@ -33,16 +34,17 @@ BV_BEGIN_DECLS
 /** How a transfer stands, or how it ended. Valid during the call only. */
 typedef struct bv_transfer_status {
     size_t size;
-    const char *phase;       /**< "open", "describe", "scan", "transfer", "verify", "publish" or "done". */
-    uint64_t data_version;   /**< 0: not known yet. */
-    uint64_t bytes_done;     /**< Plain bytes, those of earlier runs included. */
-    uint64_t bytes_total;    /**< 0: not known yet. */
-    uint64_t stored_done;    /**< Bytes as stored that this run moved. */
+    const char
+        *phase; /**< "open", "describe", "scan", "transfer", "verify", "publish" or "done". */
+    uint64_t data_version; /**< 0: not known yet. */
+    uint64_t bytes_done;   /**< Plain bytes, those of earlier runs included. */
+    uint64_t bytes_total;  /**< 0: not known yet. */
+    uint64_t stored_done;  /**< Bytes as stored that this run moved. */
     uint32_t chunks_done;
     uint32_t chunks_total;
-    uint64_t files;          /**< Files of the archive; 0: not known yet. */
-    uint64_t skipped;        /**< Uploads: symbolic links and special files that an archive cannot hold. */
-    uint32_t retries;        /**< Attempts beyond the first, of all chunks. */
+    uint64_t files;   /**< Files of the archive; 0: not known yet. */
+    uint64_t skipped; /**< Uploads: symbolic links and special files that an archive cannot hold. */
+    uint32_t retries; /**< Attempts beyond the first, of all chunks. */
     uint32_t resumed_chunks; /**< Of chunks_done: finished by earlier runs. */
     uint64_t bytes_per_s;    /**< Recent rate of plain bytes. */
     int64_t eta_ms;          /**< -1: not known. */
@@ -52,46 +54,52 @@ typedef struct bv_transfer_status {
 typedef void (*bv_transfer_status_fn)(bv_op *op, const bv_transfer_status *status, void *data);
 
 /** Called once. @p err is NULL on success; both are valid during the call only. */
-typedef void (*bv_transfer_done_fn)(bv_op *op, const bv_error *err, const bv_transfer_status *status, void *data);
+typedef void (*bv_transfer_done_fn)(bv_op *op, const bv_error *err,
+                                    const bv_transfer_status *status, void *data);
 
 typedef struct bv_download_opts {
-    size_t size;               /**< sizeof(bv_download_opts); lets the struct grow. All strings are copied. */
-    const char *store;         /**< The store's URI. */
-    const char *key;           /**< The archive's key in it. */
-    uint64_t data_version;     /**< 0: the latest, or the one an interrupted download began with. */
-    const char *dest_dir;      /**< Made when missing. */
-    const char *state_dir;     /**< NULL: "<dest_dir>.transfer". Made when missing. */
-    uint32_t max_connections;  /**< 0: BV_TRANSFER_CONNECTIONS_DEFAULT. */
-    uint32_t max_runners;      /**< 0: BV_TRANSFER_RUNNERS_DEFAULT. */
-    uint32_t memory_mib;       /**< 0: BV_TRANSFER_MEMORY_MIB_DEFAULT. */
-    uint64_t bytes_per_s;      /**< Limit for the network; 0: none. */
+    size_t size; /**< sizeof(bv_download_opts); lets the struct grow. All strings are copied. */
+    const char *store;        /**< The store's URI. */
+    const char *key;          /**< The archive's key in it. */
+    uint64_t data_version;    /**< 0: the latest, or the one an interrupted download began with. */
+    const char *dest_dir;     /**< Made when missing. */
+    const char *state_dir;    /**< NULL: "<dest_dir>.transfer". Made when missing. */
+    uint32_t max_connections; /**< 0: BV_TRANSFER_CONNECTIONS_DEFAULT. */
+    uint32_t max_runners;     /**< 0: BV_TRANSFER_RUNNERS_DEFAULT. */
+    uint32_t memory_mib;      /**< 0: BV_TRANSFER_MEMORY_MIB_DEFAULT. */
+    uint64_t bytes_per_s;     /**< Limit for the network; 0: none. */
     bv_transfer_status_fn status; /**< Optional. */
-    void *data;                /**< Last argument of every callback. */
+    void *data;                   /**< Last argument of every callback. */
 } bv_download_opts;
 
-#define BV_DOWNLOAD_OPTS_INIT { .size = sizeof(bv_download_opts) }
+#define BV_DOWNLOAD_OPTS_INIT                                                                      \
+    {                                                                                              \
+        .size = sizeof(bv_download_opts)                                                           \
+    }
 
 /**
- * Fetches one version of an archive into a directory. Files that are in the way are overwritten, other files are left
- * alone; nothing is written outside the directory.
+ * Fetches one version of an archive into a directory. Files that are in the way are overwritten,
+ * other files are left alone; nothing is written outside the directory.
  *
  * @param opts    Copied; may be freed at once.
- * @param done    Errors worth handling: BV_E_NOT_FOUND (no such archive or version), BV_E_BUSY (a transfer with this
- *                state directory is running), BV_E_CHECKSUM (stored data is damaged), BV_E_FORMAT (the manifest is
- *                refused), BV_E_DENIED, BV_E_CANCELLED; bv_error_errno() is ENOSPC when the disk is or would be full.
+ * @param done    Errors worth handling: BV_E_NOT_FOUND (no such archive or version), BV_E_BUSY (a
+ * transfer with this state directory is running), BV_E_CHECKSUM (stored data is damaged),
+ * BV_E_FORMAT (the manifest is refused), BV_E_DENIED, BV_E_CANCELLED; bv_error_errno() is ENOSPC
+ * when the disk is or would be full.
  * @param ret_op  On success the operation; the caller releases it with bv_op_unref().
  * @return 0, BV_E_INVALID, BV_E_NOMEM, BV_E_IO.
  * @since 0.1
  */
-BV_API int bv_download_start(bv_ctx *ctx, const bv_download_opts *opts, bv_transfer_done_fn done, bv_op **ret_op,
-                             bv_error **err);
+BV_API int bv_download_start(bv_ctx *ctx, const bv_download_opts *opts, bv_transfer_done_fn done,
+                             bv_op **ret_op, bv_error **err);
 
 typedef struct bv_upload_opts {
-    size_t size;                /**< sizeof(bv_upload_opts); lets the struct grow. All strings are copied. */
-    const char *store;          /**< The store's URI. */
-    const char *key;            /**< The archive's key in it. */
-    uint64_t data_version;      /**< 0: the next one. */
-    const char *source_dir;     /**< Nothing may write to it meanwhile; if something does, the upload fails. */
+    size_t size;       /**< sizeof(bv_upload_opts); lets the struct grow. All strings are copied. */
+    const char *store; /**< The store's URI. */
+    const char *key;   /**< The archive's key in it. */
+    uint64_t data_version; /**< 0: the next one. */
+    const char
+        *source_dir; /**< Nothing may write to it meanwhile; if something does, the upload fails. */
     const char *state_dir;      /**< NULL: "<source_dir>.transfer". Made when missing. */
     const char *const *exclude; /**< Patterns of paths to leave out, NULL-terminated; NULL: none. */
     uint32_t number_of_chunks;  /**< 0: one more for each 500 MB. */
@@ -102,38 +110,45 @@ typedef struct bv_upload_opts {
     uint32_t memory_mib;        /**< 0: BV_TRANSFER_MEMORY_MIB_DEFAULT. */
     uint64_t bytes_per_s;       /**< Limit for the network; 0: none. */
     bv_transfer_status_fn status; /**< Optional. */
-    void *data;                 /**< Last argument of every callback. */
+    void *data;                   /**< Last argument of every callback. */
 } bv_upload_opts;
 
-#define BV_UPLOAD_OPTS_INIT { .size = sizeof(bv_upload_opts) }
+#define BV_UPLOAD_OPTS_INIT                                                                        \
+    {                                                                                              \
+        .size = sizeof(bv_upload_opts)                                                             \
+    }
 
 /**
  * Puts a directory's regular files into a store as a new version of an archive.
  *
- * @param done    Errors worth handling: BV_E_EXISTS (the version is complete), BV_E_BUSY (another upload has reserved
- *                it, or uses the state directory), BV_E_STATE (a file changed meanwhile), BV_E_DENIED, BV_E_CANCELLED.
- *                On success the status names the new version.
+ * @param done    Errors worth handling: BV_E_EXISTS (the version is complete), BV_E_BUSY (another
+ * upload has reserved it, or uses the state directory), BV_E_STATE (a file changed meanwhile),
+ * BV_E_DENIED, BV_E_CANCELLED. On success the status names the new version.
  * @param ret_op  On success the operation; the caller releases it with bv_op_unref().
  * @return 0, BV_E_INVALID, BV_E_NOMEM, BV_E_IO.
  * @since 0.1
  */
-BV_API int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn done, bv_op **ret_op,
-                           bv_error **err);
+BV_API int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn done,
+                           bv_op **ret_op, bv_error **err);
 
 typedef struct bv_verify_opts {
-    size_t size;               /**< sizeof(bv_verify_opts); lets the struct grow. All strings are copied. */
-    const char *store;         /**< The store's URI. */
-    const char *key;           /**< The archive's key in it. */
-    uint64_t data_version;     /**< 0: the latest. */
-    const char *local_dir;     /**< NULL: only the store. Otherwise its files are compared with the archive's. */
-    uint32_t max_connections;  /**< 0: BV_TRANSFER_CONNECTIONS_DEFAULT. */
-    uint32_t max_runners;      /**< 0: BV_TRANSFER_RUNNERS_DEFAULT. */
-    uint32_t memory_mib;       /**< 0: BV_TRANSFER_MEMORY_MIB_DEFAULT. */
+    size_t size;       /**< sizeof(bv_verify_opts); lets the struct grow. All strings are copied. */
+    const char *store; /**< The store's URI. */
+    const char *key;   /**< The archive's key in it. */
+    uint64_t data_version;    /**< 0: the latest. */
+    const char *local_dir;    /**< NULL: only the store. Otherwise its files are compared with the
+                                 archive's. */
+    uint32_t max_connections; /**< 0: BV_TRANSFER_CONNECTIONS_DEFAULT. */
+    uint32_t max_runners;     /**< 0: BV_TRANSFER_RUNNERS_DEFAULT. */
+    uint32_t memory_mib;      /**< 0: BV_TRANSFER_MEMORY_MIB_DEFAULT. */
     bv_transfer_status_fn status; /**< Optional. */
-    void *data;                /**< Last argument of every callback. */
+    void *data;                   /**< Last argument of every callback. */
 } bv_verify_opts;
 
-#define BV_VERIFY_OPTS_INIT { .size = sizeof(bv_verify_opts) }
+#define BV_VERIFY_OPTS_INIT                                                                        \
+    {                                                                                              \
+        .size = sizeof(bv_verify_opts)                                                             \
+    }
 
 /**
  * Reads every chunk of a version and checks manifest, sizes and checksums.
@@ -141,8 +156,8 @@ typedef struct bv_verify_opts {
  * @param done  BV_E_CHECKSUM names the first chunk or file that is not what it should be.
  * @since 0.1
  */
-BV_API int bv_snapshot_verify_start(bv_ctx *ctx, const bv_verify_opts *opts, bv_transfer_done_fn done, bv_op **ret_op,
-                                    bv_error **err);
+BV_API int bv_snapshot_verify_start(bv_ctx *ctx, const bv_verify_opts *opts,
+                                    bv_transfer_done_fn done, bv_op **ret_op, bv_error **err);
 
 BV_END_DECLS
 

@@ -1,5 +1,6 @@
 /*
- * chunk.c - chunk values: life, checksums, and the JSON forms shared by store manifests and journals.
+ * chunk.c - chunk values: life, checksums, and the JSON forms shared by store manifests and
+ * journals.
  *
  * Used by manifest.c, the journals and the chunk sources. Pure; callable from any thread.
  */
@@ -40,14 +41,16 @@ bool bvi_checksum_equal(const bvi_checksum *a, const bvi_checksum *b)
     return a->kind == b->kind && memcmp(a->bytes, b->bytes, bvi_checksum_len(a->kind)) == 0;
 }
 
-int bvi_checksum_set(bvi_checksum *sum, bvi_checksum_kind kind, const void *bytes, size_t len, bv_error **err)
+int bvi_checksum_set(bvi_checksum *sum, bvi_checksum_kind kind, const void *bytes, size_t len,
+                     bv_error **err)
 {
     size_t wanted = bvi_checksum_len(kind);
 
     if (wanted == 0)
         return bvi_fail(err, BV_E_FORMAT, "missing checksum");
     if (len != wanted)
-        return bvi_fail(err, BV_E_FORMAT, "expected %zu bytes checksum, but %zu bytes found", wanted, len);
+        return bvi_fail(err, BV_E_FORMAT, "expected %zu bytes checksum, but %zu bytes found",
+                        wanted, len);
     *sum = (bvi_checksum){ .kind = kind };
     memcpy(sum->bytes, bytes, len);
     return 0;
@@ -97,7 +100,8 @@ int bvi_chunk_set_url(bvi_chunk *chunk, const char *url, bv_error **err)
     return set_text(&chunk->url, url, BVI_CHUNK_URL_MAX, "the chunk's URL", err);
 }
 
-int bvi_chunk_add_target(bvi_chunk *chunk, const char *path, uint64_t pos, uint64_t size, bv_error **err)
+int bvi_chunk_add_target(bvi_chunk *chunk, const char *path, uint64_t pos, uint64_t size,
+                         bv_error **err)
 {
     char *copy = bvi_strdup(path);
     bvi_target *target;
@@ -106,7 +110,8 @@ int bvi_chunk_add_target(bvi_chunk *chunk, const char *path, uint64_t pos, uint6
         return bvi_fail_nomem(err);
     if (chunk->targets.len >= BVI_TARGETS_MAX) {
         bvi_free(copy);
-        return bvi_fail(err, BV_E_LIMIT, "chunk %u has more than %u destinations", chunk->index, BVI_TARGETS_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "chunk %u has more than %u destinations", chunk->index,
+                        BVI_TARGETS_MAX);
     }
     target = bvi_vec_push(&chunk->targets);
     if (!target) {
@@ -148,7 +153,8 @@ uint64_t bvi_chunk_plain_bytes(const bvi_chunk *chunk)
     return sum;
 }
 
-static int checksum_bytes(const bvi_json *list, bvi_checksum_kind kind, bvi_checksum *ret_sum, bv_error **err)
+static int checksum_bytes(const bvi_json *list, bvi_checksum_kind kind, bvi_checksum *ret_sum,
+                          bv_error **err)
 {
     uint8_t bytes[BVI_CHECKSUM_BYTES_MAX];
     size_t count = bvi_json_count(list);
@@ -175,7 +181,8 @@ int bvi_checksum_from_json(const bvi_json *node, bvi_checksum *ret_sum, bv_error
         if (list && bvi_json_type_of(list) == BVI_JSON_ARRAY)
             return checksum_bytes(list, checksum_kinds[i].kind, ret_sum, err);
     }
-    return bvi_fail(err, BV_E_FORMAT, "missing checksum: expected sha1, sha256 or blake3 with a list of bytes");
+    return bvi_fail(err, BV_E_FORMAT,
+                    "missing checksum: expected sha1, sha256 or blake3 with a list of bytes");
 }
 
 bvi_json *bvi_checksum_to_json(const bvi_checksum *sum)
@@ -194,7 +201,8 @@ bvi_json *bvi_checksum_to_json(const bvi_checksum *sum)
     return bvi_take(node);
 }
 
-int bvi_compression_from_json(const bvi_json *node, bvi_compression *ret_compression, bv_error **err)
+int bvi_compression_from_json(const bvi_json *node, bvi_compression *ret_compression,
+                              bv_error **err)
 {
     int64_t level = 0;
 
@@ -202,9 +210,12 @@ int bvi_compression_from_json(const bvi_json *node, bvi_compression *ret_compres
         *ret_compression = (bvi_compression){ .kind = BVI_CODEC_STORED };
         return 0;
     }
-    if (bvi_json_type_of(node) != BVI_JSON_OBJECT || bvi_json_count(node) != 1 || !bvi_json_find(node, "ZSTD"))
-        return bvi_fail(err, BV_E_UNSUPPORTED, "unknown compression: expected null or {\"ZSTD\": level}");
-    if (bvi_json_int64(bvi_json_find(node, "ZSTD"), &level) < 0 || level < INT32_MIN || level > INT32_MAX)
+    if (bvi_json_type_of(node) != BVI_JSON_OBJECT || bvi_json_count(node) != 1 ||
+        !bvi_json_find(node, "ZSTD"))
+        return bvi_fail(err, BV_E_UNSUPPORTED,
+                        "unknown compression: expected null or {\"ZSTD\": level}");
+    if (bvi_json_int64(bvi_json_find(node, "ZSTD"), &level) < 0 || level < INT32_MIN ||
+        level > INT32_MAX)
         return bvi_fail(err, BV_E_FORMAT, "the ZSTD level is not a 32-bit number");
     *ret_compression = (bvi_compression){ .kind = BVI_CODEC_ZSTD, .level = (int32_t)level };
     return 0;
@@ -254,7 +265,8 @@ static int read_chunk(const bvi_json *node, uint32_t position, bvi_chunk *chunk,
     if (index > UINT32_MAX)
         return bvi_fail(err, BV_E_FORMAT, "'index' is out of range");
     chunk->index = (uint32_t)index;
-    if ((r = bvi_json_opt_string(node, "key", &key, err)) < 0 || (r = bvi_chunk_set_key(chunk, key, err)) < 0 ||
+    if ((r = bvi_json_opt_string(node, "key", &key, err)) < 0 ||
+        (r = bvi_chunk_set_key(chunk, key, err)) < 0 ||
         (r = bvi_json_opt_string(node, "url", &url, err)) < 0 ||
         (r = bvi_chunk_set_url(chunk, url && *url ? url : NULL, err)) < 0 ||
         (r = bvi_json_get_uint64(node, "size", &chunk->size, err)) < 0 ||
@@ -269,7 +281,8 @@ static int read_chunk(const bvi_json *node, uint32_t position, bvi_chunk *chunk,
     return 0;
 }
 
-int bvi_chunk_from_json(const bvi_json *node, uint32_t position, bvi_chunk *ret_chunk, bv_error **err)
+int bvi_chunk_from_json(const bvi_json *node, uint32_t position, bvi_chunk *ret_chunk,
+                        bv_error **err)
 {
     bvi_chunk chunk;
     int r;
@@ -289,7 +302,8 @@ static bvi_json *target_to_json(const bvi_target *target, const char *pos_name)
     bvi_auto_json bvi_json *node = bvi_json_new_object();
 
     if (!node || bvi_json_put_string(node, "path", target->path) < 0 ||
-        bvi_json_put_uint64(node, pos_name, target->pos) < 0 || bvi_json_put_uint64(node, "size", target->size) < 0)
+        bvi_json_put_uint64(node, pos_name, target->pos) < 0 ||
+        bvi_json_put_uint64(node, "size", target->size) < 0)
         return NULL;
     return bvi_take(node);
 }
@@ -307,7 +321,8 @@ static bvi_json *targets_to_json(const bvi_chunk *chunk, const char *pos_name)
     return bvi_take(list);
 }
 
-int bvi_chunk_to_json(const bvi_chunk *chunk, const char *pos_name, bvi_json **ret_node, bv_error **err)
+int bvi_chunk_to_json(const bvi_chunk *chunk, const char *pos_name, bvi_json **ret_node,
+                      bv_error **err)
 {
     bvi_auto_json bvi_json *node = bvi_json_new_object();
 

@@ -49,7 +49,8 @@ static int add_chunk(bvi_chunk_plan *plan, uint64_t bytes, bvi_manifest *manifes
     return bvi_chunk_plan_next(plan, bytes, chunk, err);
 }
 
-int bvi_chunk_plan_build(const bvi_scan *scan, uint64_t slots, bvi_manifest *manifest, bv_error **err)
+int bvi_chunk_plan_build(const bvi_scan *scan, uint64_t slots, bvi_manifest *manifest,
+                         bv_error **err)
 {
     uint64_t total = scan->total_size;
     bvi_chunk_plan plan;
@@ -59,8 +60,8 @@ int bvi_chunk_plan_build(const bvi_scan *scan, uint64_t slots, bvi_manifest *man
     if (slots > total) /* a chunk of no bytes could never take a file */
         slots = total ? total : 1;
     if (slots > BVI_CHUNKS_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "%llu chunks are more than %u; ask for fewer", (unsigned long long)slots,
-                        BVI_CHUNKS_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "%llu chunks are more than %u; ask for fewer",
+                        (unsigned long long)slots, BVI_CHUNKS_MAX);
     bvi_chunk_plan_init(&plan, scan);
     for (uint64_t i = 0; i < slots && plan.left > 0; i++) {
         uint64_t bytes = total / slots + (i == slots - 1 ? total % slots : 0);

@@ -1,5 +1,6 @@
 /*
- * chunk_plan.h - cuts a list of files into chunks the way existing archives are cut (transfer.md 3.2).
+ * chunk_plan.h - cuts a list of files into chunks the way existing archives are cut
+ * (transfer.md 3.2).
  */
 #ifndef BVI_TRANSFER_CHUNK_PLAN_H
 #define BVI_TRANSFER_CHUNK_PLAN_H
@@ -22,8 +23,10 @@ void bvi_chunk_plan_init(bvi_chunk_plan *plan, const bvi_scan *scan);
 int bvi_chunk_plan_next(bvi_chunk_plan *plan, uint64_t limit, bvi_chunk *chunk, bv_error **err);
 
 uint64_t bvi_chunk_plan_default_slots(uint64_t total_size);
-/* The whole blueprint: fills chunks and total_size of an initialised, empty manifest, with placeholder checksums.
- * Fewer chunks than slots may result; more slots than bytes make one chunk for each byte. */
-int bvi_chunk_plan_build(const bvi_scan *scan, uint64_t slots, bvi_manifest *manifest, bv_error **err);
+/* The whole blueprint: fills chunks and total_size of an initialised, empty manifest, with
+ * placeholder checksums. Fewer chunks than slots may result; more slots than bytes make one chunk
+ * for each byte. */
+int bvi_chunk_plan_build(const bvi_scan *scan, uint64_t slots, bvi_manifest *manifest,
+                         bv_error **err);
 
 #endif

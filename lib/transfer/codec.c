@@ -68,12 +68,14 @@ int bvi_decoder_new(const bvi_compression *compression, bvi_codec **ret_codec, b
 
 uint64_t bvi_encoder_memory(const bvi_compression *compression)
 {
-    return compression->kind == BVI_CODEC_ZSTD ? bvi_zstd_encoder_memory(compression->level) : sizeof(bvi_codec);
+    return compression->kind == BVI_CODEC_ZSTD ? bvi_zstd_encoder_memory(compression->level)
+                                               : sizeof(bvi_codec);
 }
 
 uint64_t bvi_decoder_memory(const bvi_compression *compression)
 {
-    return compression->kind == BVI_CODEC_ZSTD ? bvi_zstd_decoder_memory(compression->level) : sizeof(bvi_codec);
+    return compression->kind == BVI_CODEC_ZSTD ? bvi_zstd_decoder_memory(compression->level)
+                                               : sizeof(bvi_codec);
 }
 
 int bvi_compression_check(const bvi_compression *compression, bv_error **err)

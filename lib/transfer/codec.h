@@ -1,9 +1,10 @@
 /*
  * codec.h - streaming compression, one small step at a time.
  *
- * A codec turns one run of bytes into another through buffers of the caller; its own memory is bounded and known
- * beforehand, so that a transfer can decide how many may work at once. One file per library behind it (codec_zstd.c);
- * `stored` is in codec.c. A codec belongs to whoever made it; one thread at a time.
+ * A codec turns one run of bytes into another through buffers of the caller; its own memory is
+ * bounded and known beforehand, so that a transfer can decide how many may work at once. One file
+ * per library behind it (codec_zstd.c); `stored` is in codec.c. A codec belongs to whoever made it;
+ * one thread at a time.
  */
 #ifndef BVI_TRANSFER_CODEC_H
 #define BVI_TRANSFER_CODEC_H
@@ -26,8 +27,8 @@ typedef struct bvi_codec_vtable {
     const char *name;
     /* Uses input and makes output as far as both buffers go. */
     int (*step)(bvi_codec *codec, bvi_codec_io *io, bv_error **err);
-    /* After the last input: makes what is left; *ret_done tells whether that was all. A decoder fails here when its
-     * input was cut short. */
+    /* After the last input: makes what is left; *ret_done tells whether that was all. A decoder
+     * fails here when its input was cut short. */
     int (*finish)(bvi_codec *codec, bvi_codec_io *io, bool *ret_done, bv_error **err);
     void (*free)(bvi_codec *codec);
 } bvi_codec_vtable;
@@ -41,7 +42,8 @@ int bvi_decoder_new(const bvi_compression *compression, bvi_codec **ret_codec, b
 /* Most bytes the codec itself will use. */
 uint64_t bvi_encoder_memory(const bvi_compression *compression);
 uint64_t bvi_decoder_memory(const bvi_compression *compression);
-int bvi_compression_check(const bvi_compression *compression, bv_error **err); /* a level we can write */
+int bvi_compression_check(const bvi_compression *compression,
+                          bv_error **err); /* a level we can write */
 
 static inline void bvi_codec_free(bvi_codec *codec)
 {

@@ -1,21 +1,23 @@
 /*
  * codec_zstd.c - zstd streams; the only user of libzstd.
  *
- * A chunk is written as one frame of the stream encoder: no content size, no checksum, no dictionary, as existing
- * archives have it. The end of the input must therefore never be announced together with its first bytes, or libzstd
- * would write the size into the frame. Reading also accepts several frames one after the other. libzstd takes its
- * memory from malloc (its custom allocator is not part of the stable interface); the figures of *_memory() are what
- * admission reckons with.
+ * A chunk is written as one frame of the stream encoder: no content size, no checksum, no
+ * dictionary, as existing archives have it. The end of the input must therefore never be announced
+ * together with its first bytes, or libzstd would write the size into the frame. Reading also
+ * accepts several frames one after the other. libzstd takes its memory from malloc (its custom
+ * allocator is not part of the stable interface); the figures of *_memory() are what admission
+ * reckons with.
  */
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "transfer/codec.h"
 
-/* Windows up to this size are always accepted; existing archives of levels up to 19 stay below it. */
+/* Windows up to this size are always accepted; existing archives of levels up to 19 stay below it.
+ */
 #define WINDOW_LOG_MIN 23
 /* Levels from 20 on use larger windows, up to this one. */
-#define WINDOW_LOG_MAX 27
+#define WINDOW_LOG_MAX  27
 #define ULTRA_LEVEL_MIN 20
 /* Besides its window a decoder needs about this much. */
 #define DECODER_FIXED_BYTES (512u * 1024u)
@@ -36,13 +38,15 @@ static int zstd_failure(size_t code, const char *what, bv_error **err)
     if (ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation)
         return bvi_fail_nomem(err);
     if (ZSTD_getErrorCode(code) == ZSTD_error_frameParameter_windowTooLarge)
-        return bvi_fail(err, BV_E_LIMIT, "%s: the zstd window is larger than its level allows", what);
+        return bvi_fail(err, BV_E_LIMIT, "%s: the zstd window is larger than its level allows",
+                        what);
     return bvi_fail(err, BV_E_FORMAT, "%s: zstd: %s", what, ZSTD_getErrorName(code));
 }
 
 /* ---- encoder ---- */
 
-static int encode(bvi_codec *codec, bvi_codec_io *io, ZSTD_EndDirective mode, size_t *ret_left, bv_error **err)
+static int encode(bvi_codec *codec, bvi_codec_io *io, ZSTD_EndDirective mode, size_t *ret_left,
+                  bv_error **err)
 {
     encoder *e = (encoder *)codec;
     ZSTD_inBuffer in = { io->in, io->in_len, io->in_used };
@@ -91,7 +95,8 @@ static const bvi_codec_vtable encoder_vtable = {
 int bvi_zstd_level_check(int32_t level, bv_error **err)
 {
     if (level < ZSTD_minCLevel() || level > ZSTD_maxCLevel())
-        return bvi_fail(err, BV_E_INVALID, "zstd level %d is not in %d..%d", level, ZSTD_minCLevel(), ZSTD_maxCLevel());
+        return bvi_fail(err, BV_E_INVALID, "zstd level %d is not in %d..%d", level,
+                        ZSTD_minCLevel(), ZSTD_maxCLevel());
     return 0;
 }
 
@@ -122,8 +127,8 @@ static const struct {
     int32_t level;
     unsigned mib;
 } encoder_mib[] = {
-    { 1, 2 }, { 3, 4 }, { 6, 6 }, { 8, 9 }, { 9, 17 }, { 11, 29 }, { 14, 53 }, { 18, 69 }, { 19, 90 }, { 20, 194 },
-    { 21, 386 },
+    { 1, 2 },   { 3, 4 },   { 6, 6 },   { 8, 9 },    { 9, 17 },   { 11, 29 },
+    { 14, 53 }, { 18, 69 }, { 19, 90 }, { 20, 194 }, { 21, 386 },
 };
 
 uint64_t bvi_zstd_encoder_memory(int32_t level)

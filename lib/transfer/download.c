@@ -7,8 +7,8 @@
  *   transfer  (loop)   runners fetch, verify and write chunks; durable ones go into the journal
  *   finish    (worker) every file has its size; the journal goes
  *
- * A verification is the same without files of its own. A failure or a cancel stops everything under way, waits for it,
- * makes durable what was verified, and only then completes the operation.
+ * A verification is the same without files of its own. A failure or a cancel stops everything under
+ * way, waits for it, makes durable what was verified, and only then completes the operation.
  */
 #include <string.h>
 #include <unistd.h>
@@ -75,7 +75,9 @@ static void on_finish(bv_op *op, const bv_error *err, void *data)
     download_free(d);
 }
 
-static const bvi_op_vtable download_op = { .name = "download", .cancel = on_cancel, .finish = on_finish };
+static const bvi_op_vtable download_op = { .name = "download",
+                                           .cancel = on_cancel,
+                                           .finish = on_finish };
 
 static void complete(bvi_download *d)
 {
@@ -113,7 +115,8 @@ static void step_done(void *data, bool cancelled)
     bvi_download_settle(d);
 }
 
-static void start_step(bvi_download *d, int (*run)(bvi_download *d, bv_error **err), void (*next)(bvi_download *d))
+static void start_step(bvi_download *d, int (*run)(bvi_download *d, bv_error **err),
+                       void (*next)(bvi_download *d))
 {
     d->step_run = run;
     d->step_next = next;
@@ -160,7 +163,8 @@ static int take_description(bvi_download *d, bvi_chunk *from, bv_error **err)
 
     if (from->index >= d->manifest.chunks.len || from->index < d->described ||
         from->index >= d->described + d->n_asked)
-        return bvi_fail(err, BV_E_REMOTE, "the answer has chunk %u, which was not asked for", from->index);
+        return bvi_fail(err, BV_E_REMOTE, "the answer has chunk %u, which was not asked for",
+                        from->index);
     to = &d->manifest.chunks.items[from->index];
     if (to->targets.len > 0)
         return bvi_fail(err, BV_E_REMOTE, "the answer has chunk %u twice", from->index);
@@ -179,7 +183,8 @@ static void on_descriptions(const bv_error *err, bvi_chunk *chunks, size_t count
     for (size_t i = 0; !why && i < count; i++)
         (void)take_description(d, &chunks[i], &why); /* why tells */
     if (!why && count != d->n_asked)
-        (void)bvi_fail(&why, BV_E_REMOTE, "the answer has %zu chunks instead of %zu", count, d->n_asked);
+        (void)bvi_fail(&why, BV_E_REMOTE, "the answer has %zu chunks instead of %zu", count,
+                       d->n_asked);
     if (why) {
         (void)bvi_wrap(&why, bv_error_code(why), "cannot get the chunks' descriptions");
         bvi_download_fail(d, why);
@@ -203,8 +208,8 @@ static void ask_descriptions(bvi_download *d)
     for (size_t i = 0; i < d->n_asked; i++)
         d->asked[i] = d->described + (uint32_t)i;
     d->source_busy = true;
-    if (d->opts.source->vtable->chunks(d->opts.source, d->metadata.data_version, d->asked, d->n_asked, on_descriptions, d,
-                                       &err) < 0) {
+    if (d->opts.source->vtable->chunks(d->opts.source, d->metadata.data_version, d->asked,
+                                       d->n_asked, on_descriptions, d, &err) < 0) {
         d->source_busy = false;
         bvi_download_fail(d, err);
     }
@@ -237,7 +242,8 @@ static void on_metadata(const bv_error *err, const bvi_archive_metadata *metadat
     d->source_busy = false;
     if (bv_error_code(why) == BV_E_NOT_FOUND && d->journal_ours)
         (void)bvi_wrap(&why, BV_E_NOT_FOUND,
-                       "cannot resume; to start over with another version remove '%s' or name one", d->journal.path);
+                       "cannot resume; to start over with another version remove '%s' or name one",
+                       d->journal.path);
     if (!why) {
         d->metadata = *metadata;
         d->report.now.data_version = metadata->data_version;
@@ -258,7 +264,8 @@ static void opened(bvi_download *d)
 
     bvi_report_phase(&d->report, "describe");
     d->source_busy = true;
-    if (d->opts.source->vtable->metadata(d->opts.source, d->opts.data_version, on_metadata, d, &err) < 0) {
+    if (d->opts.source->vtable->metadata(d->opts.source, d->opts.data_version, on_metadata, d,
+                                         &err) < 0) {
         d->source_busy = false;
         bvi_download_fail(d, err);
     }
@@ -274,13 +281,14 @@ static int copy_opts(bvi_download *d, const bvi_download_opts *opts, bv_error **
     d->opts.meta_dir = bvi_strdup(opts->meta_dir);
     if (!d->opts.max_connections)
         d->opts.max_connections = BV_TRANSFER_CONNECTIONS_DEFAULT;
-    if (!d->opts.archive || (opts->dest_dir && !d->opts.dest_dir) || (opts->meta_dir && !d->opts.meta_dir))
+    if (!d->opts.archive || (opts->dest_dir && !d->opts.dest_dir) ||
+        (opts->meta_dir && !d->opts.meta_dir))
         return bvi_fail_nomem(err);
     return 0;
 }
 
-static int start(bv_ctx *ctx, const bvi_download_opts *opts, bvi_unpack_mode mode, bv_transfer_done_fn done, void *data,
-                 bv_op **ret_op, bv_error **err)
+static int start(bv_ctx *ctx, const bvi_download_opts *opts, bvi_unpack_mode mode,
+                 bv_transfer_done_fn done, void *data, bv_op **ret_op, bv_error **err)
 {
     bvi_download *d = bvi_new0(bvi_download);
     int r;
@@ -310,16 +318,17 @@ static int start(bv_ctx *ctx, const bvi_download_opts *opts, bvi_unpack_mode mod
     return 0;
 }
 
-int bvi_download_start(bv_ctx *ctx, const bvi_download_opts *opts, bv_transfer_done_fn done, void *data, bv_op **ret_op,
-                       bv_error **err)
+int bvi_download_start(bv_ctx *ctx, const bvi_download_opts *opts, bv_transfer_done_fn done,
+                       void *data, bv_op **ret_op, bv_error **err)
 {
     if (!opts->source || !opts->dest_dir || !opts->meta_dir)
-        return bvi_fail(err, BV_E_INVALID, "a download needs a source, a destination and a state directory");
+        return bvi_fail(err, BV_E_INVALID,
+                        "a download needs a source, a destination and a state directory");
     return start(ctx, opts, BVI_UNPACK_WRITE, done, data, ret_op, err);
 }
 
-int bvi_verify_start(bv_ctx *ctx, const bvi_verify_opts *opts, bv_transfer_done_fn done, void *data, bv_op **ret_op,
-                     bv_error **err)
+int bvi_verify_start(bv_ctx *ctx, const bvi_verify_opts *opts, bv_transfer_done_fn done, void *data,
+                     bv_op **ret_op, bv_error **err)
 {
     const bvi_download_opts as_download = {
         .source = opts->source,
@@ -333,5 +342,6 @@ int bvi_verify_start(bv_ctx *ctx, const bvi_verify_opts *opts, bv_transfer_done_
 
     if (!opts->source)
         return bvi_fail(err, BV_E_INVALID, "a verification needs a source");
-    return start(ctx, &as_download, opts->local_dir ? BVI_UNPACK_COMPARE : BVI_UNPACK_CHECK, done, data, ret_op, err);
+    return start(ctx, &as_download, opts->local_dir ? BVI_UNPACK_COMPARE : BVI_UNPACK_CHECK, done,
+                 data, ret_op, err);
 }

@@ -1,6 +1,7 @@
 /*
  * download_impl.h - the inside of a download, shared by its three files:
- * download.c has the phases, download_steps.c what they do on the worker, download_run.c the chunks under way.
+ * download.c has the phases, download_steps.c what they do on the worker, download_run.c the chunks
+ * under way.
  */
 #ifndef BVI_TRANSFER_DOWNLOAD_IMPL_H
 #define BVI_TRANSFER_DOWNLOAD_IMPL_H
@@ -26,7 +27,7 @@ typedef enum bvi_runner_state {
     BVI_RUNNER_IDLE,
     BVI_RUNNER_WANTS_URL, /* ready but for a fresh URL or a free connection */
     BVI_RUNNER_FETCHING,
-    BVI_RUNNER_WAITING,   /* for its timer, before another attempt */
+    BVI_RUNNER_WAITING, /* for its timer, before another attempt */
 } bvi_runner_state;
 
 typedef struct bvi_download bvi_download;
@@ -59,8 +60,8 @@ struct bvi_download {
     /* what was learned */
     bvi_archive_metadata metadata;
     bvi_manifest manifest;
-    uint8_t *states;   /* a bvi_chunk_state for each chunk */
-    int64_t *url_us;   /* when its URL came, for each chunk; 0: never */
+    uint8_t *states; /* a bvi_chunk_state for each chunk */
+    int64_t *url_us; /* when its URL came, for each chunk; 0: never */
     /* files */
     int dest_fd;
     int lock_fd;
@@ -69,7 +70,7 @@ struct bvi_download {
     /* what the journal said */
     uint64_t journal_version;
     char journal_id[BVI_FINGERPRINT_SIZE];
-    bool journal_ours;            /* its header is of this archive */
+    bool journal_ours; /* its header is of this archive */
     bvi_index_list journal_done;
     /* one step of a phase, on the worker */
     bvi_work step;
@@ -95,7 +96,7 @@ struct bvi_download {
     bvi_index_list written;
     bvi_index_list syncing;
     uint64_t written_bytes;
-    int64_t written_us;   /* when the first of them was written */
+    int64_t written_us; /* when the first of them was written */
     bvi_work sync;
     bool sync_pending;
     bv_error *sync_err;
@@ -115,12 +116,13 @@ int bvi_download_sync_written(bvi_download *d, bv_error **err); /* d->syncing */
 /* Chunks; on the loop. */
 int bvi_download_run_start(bvi_download *d, bv_error **err); /* makes runners */
 void bvi_download_run_free(bvi_download *d);
-void bvi_download_pump(bvi_download *d);                     /* starts whatever can be started */
-bool bvi_download_run_idle(const bvi_download *d);           /* nothing is under way */
+void bvi_download_pump(bvi_download *d);           /* starts whatever can be started */
+bool bvi_download_run_idle(const bvi_download *d); /* nothing is under way */
 void bvi_download_run_stop(bvi_download *d);
 
 /* Phases. */
-void bvi_download_fail(bvi_download *d, bv_error *err); /* takes err; the first one wins; winds down */
-void bvi_download_settle(bvi_download *d);              /* something ended: go on, or complete */
+void bvi_download_fail(bvi_download *d,
+                       bv_error *err);     /* takes err; the first one wins; winds down */
+void bvi_download_settle(bvi_download *d); /* something ended: go on, or complete */
 
 #endif

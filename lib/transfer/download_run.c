@@ -1,9 +1,9 @@
 /*
  * download_run.c - the chunks of a download that are under way.
  *
- * A fixed number of runners, as many as fit the memory budget, take chunks in ascending order. Each needs a fresh URL
- * and a free connection, fetches, and hands the verified chunk on to be made durable. URLs are asked for in batches,
- * ahead of need. Everything here happens on the loop.
+ * A fixed number of runners, as many as fit the memory budget, take chunks in ascending order. Each
+ * needs a fresh URL and a free connection, fetches, and hands the verified chunk on to be made
+ * durable. URLs are asked for in batches, ahead of need. Everything here happens on the loop.
  */
 #include "transfer/download_impl.h"
 #include "transfer/url.h"
@@ -68,7 +68,8 @@ static void maybe_sync(bvi_download *d)
     if (more_to_come(d) && d->written_bytes < BVI_SYNC_BYTES &&
         bvi_ctx_now_us(d->ctx) - d->written_us < BVI_SYNC_US) {
         if (!bvi_timer_is_set(d->sync_timer))
-            (void)bvi_timer_set(d->sync_timer, BVI_SYNC_US, NULL); /* without it the next chunk's end does it */
+            (void)bvi_timer_set(d->sync_timer, BVI_SYNC_US,
+                                NULL); /* without it the next chunk's end does it */
         return;
     }
     d->written = d->syncing;
@@ -155,7 +156,8 @@ static void wait_for(bvi_runner *r, int64_t delay_ms)
         r->state = BVI_RUNNER_WANTS_URL; /* at once, then */
 }
 
-/* Prepares another attempt; false when there is no use in one, or when there were enough of them. */
+/* Prepares another attempt; false when there is no use in one, or when there were enough of them.
+ */
 static bool try_again(bvi_runner *r, bvi_attempt attempt)
 {
     bvi_download *d = r->d;
@@ -196,7 +198,8 @@ static void on_fetched(const bv_error *err, bvi_attempt attempt, void *data)
     }
     on_moved(r);
     if (!stopping(d) && try_again(r, attempt)) {
-        bvi_log_debug(d->ctx, "transfer", "chunk %u: another attempt after: %s", r->index, bv_error_message(err));
+        bvi_log_debug(d->ctx, "transfer", "chunk %u: another attempt after: %s", r->index,
+                      bv_error_message(err));
         bvi_download_settle(d);
         return;
     }
@@ -235,7 +238,8 @@ static int start_fetch(bvi_runner *r, bv_error **err)
             },
             &r->unpack, err);
     if (code == 0) {
-        r->attempt_from = bvi_unpack_stored(r->unpack); /* now: from the start on the worker has it */
+        r->attempt_from =
+            bvi_unpack_stored(r->unpack); /* now: from the start on the worker has it */
         code = bvi_fetch_start(
             &(bvi_fetch_opts){
                 .ctx = d->ctx,
@@ -251,7 +255,8 @@ static int start_fetch(bvi_runner *r, bv_error **err)
             &r->fetch, err);
     }
     if (code < 0)
-        return bvi_wrap(err, code, "chunk '%s' (%u) download failed", chunk->key ? chunk->key : "", r->index);
+        return bvi_wrap(err, code, "chunk '%s' (%u) download failed", chunk->key ? chunk->key : "",
+                        r->index);
     r->state = BVI_RUNNER_FETCHING;
     d->connections++;
     return 0;
@@ -265,7 +270,8 @@ static bool has_fresh_url(const bvi_download *d, uint32_t index)
 
     if (chunk->size == 0)
         return true; /* needs none */
-    return chunk->url && d->url_us[index] && bvi_ctx_now_us(d->ctx) - d->url_us[index] < BVI_URL_FRESH_US;
+    return chunk->url && d->url_us[index] &&
+           bvi_ctx_now_us(d->ctx) - d->url_us[index] < BVI_URL_FRESH_US;
 }
 
 static void take_url(bvi_download *d, bvi_chunk *from)
@@ -290,7 +296,8 @@ static void on_urls(const bv_error *err, bvi_chunk *chunks, size_t count, void *
         take_url(d, &chunks[i]);
     for (size_t i = 0; !why && i < d->n_asked; i++) {
         if (!has_fresh_url(d, d->asked[i]))
-            (void)bvi_fail(&why, BV_E_REMOTE, "missing chunk %u url: the answer does not have it", d->asked[i]);
+            (void)bvi_fail(&why, BV_E_REMOTE, "missing chunk %u url: the answer does not have it",
+                           d->asked[i]);
     }
     if (why)
         bvi_download_fail(d, why);
@@ -332,8 +339,8 @@ static void ask_for_urls(bvi_download *d)
             ask_for(d, i);
     }
     d->source_busy = true;
-    if (d->opts.source->vtable->chunks(d->opts.source, d->metadata.data_version, d->asked, d->n_asked, on_urls, d, &err) <
-        0) {
+    if (d->opts.source->vtable->chunks(d->opts.source, d->metadata.data_version, d->asked,
+                                       d->n_asked, on_urls, d, &err) < 0) {
         d->source_busy = false;
         bvi_download_fail(d, err);
     }
@@ -407,7 +414,8 @@ static int make_runners(bvi_download *d, bv_error **err)
     uint64_t each = bvi_unpack_memory(&d->manifest.compression) + BVI_FETCH_MEMORY;
     int r;
 
-    r = bvi_admit(d->opts.max_runners, d->opts.memory_mib, each, "unpacking one chunk", &d->n_runners, err);
+    r = bvi_admit(d->opts.max_runners, d->opts.memory_mib, each, "unpacking one chunk",
+                  &d->n_runners, err);
     if (r < 0)
         return r;
     if (d->n_runners > d->manifest.chunks.len)
@@ -432,7 +440,9 @@ int bvi_download_run_start(bvi_download *d, bv_error **err)
     d->written.max = d->syncing.max = BVI_CHUNKS_MAX;
     r = bvi_timer_new(d->ctx, on_sync_timer, d, &d->sync_timer, err);
     if (r == 0)
-        r = bvi_http_new(d->ctx, &(bvi_http_opts){ .connections_per_host = d->opts.max_connections }, &d->http, err);
+        r = bvi_http_new(d->ctx,
+                         &(bvi_http_opts){ .connections_per_host = d->opts.max_connections },
+                         &d->http, err);
     return r < 0 ? r : make_runners(d, err);
 }
 

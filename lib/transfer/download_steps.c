@@ -59,7 +59,8 @@ static int write_header(bvi_download *d, const char *id, bv_error **err)
     int r;
 
     if (!record || bvi_json_put_uint64(record, "download", 1) < 0 ||
-        bvi_json_put_string(record, "archive", d->opts.archive) < 0 || bvi_json_put_string(record, "id", id) < 0 ||
+        bvi_json_put_string(record, "archive", d->opts.archive) < 0 ||
+        bvi_json_put_string(record, "id", id) < 0 ||
         bvi_json_put_uint64(record, "version", d->metadata.data_version) < 0 ||
         bvi_json_put_int64(record, "times_ns", d->times_ns) < 0)
         return bvi_fail_nomem(err);
@@ -165,7 +166,9 @@ static void take_journal(bvi_download *d)
             continue;
         chunk = &d->manifest.chunks.items[index];
         if (!files_still_there(d, chunk)) {
-            bvi_log_warn(d->ctx, "transfer", "files of finished chunk %u are gone or shorter: it is fetched again", index);
+            bvi_log_warn(d->ctx, "transfer",
+                         "files of finished chunk %u are gone or shorter: it is fetched again",
+                         index);
             continue;
         }
         d->states[index] = BVI_CHUNK_DONE;
@@ -176,7 +179,8 @@ static void take_journal(bvi_download *d)
     }
 }
 
-/* What this archive's files take up on the disk already, room that an earlier run reserved included. */
+/* What this archive's files take up on the disk already, room that an earlier run reserved
+ * included. */
 static uint64_t allocated_bytes(const bvi_download *d)
 {
     uint64_t sum = 0;
@@ -226,7 +230,8 @@ static int check_against_journal(bvi_download *d, bv_error **err)
         return check_space(d, err);
     }
     if (d->journal_id[0])
-        bvi_log_warn(d->ctx, "transfer", "the journal in '%s' is of another archive: starting over", d->opts.meta_dir);
+        bvi_log_warn(d->ctx, "transfer", "the journal in '%s' is of another archive: starting over",
+                     d->opts.meta_dir);
     d->times_ns = bvi_ctx_wall_us(d->ctx) * 1000;
     r = check_space(d, err);
     return r < 0 ? r : write_header(d, id, err);
@@ -280,8 +285,9 @@ static int check_file(const bvi_download *d, const bvi_manifest_file *file, bv_e
     if (fstat(fd, &st) < 0)
         return bvi_fail_sys(err, errno, "cannot look at '%s'", file->path);
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != file->size)
-        return bvi_fail(err, BV_E_CHECKSUM, "'%s' has %llu bytes instead of %llu: something else wrote to it", file->path,
-                        (unsigned long long)st.st_size, (unsigned long long)file->size);
+        return bvi_fail(err, BV_E_CHECKSUM,
+                        "'%s' has %llu bytes instead of %llu: something else wrote to it",
+                        file->path, (unsigned long long)st.st_size, (unsigned long long)file->size);
     return 0;
 }
 

@@ -21,7 +21,7 @@ struct bvi_fetch {
     bvi_attempt attempt; /* what to do about the latter */
     /* file */
     int fd;
-    bool finished;       /* the chunk is complete and verified */
+    bool finished; /* the chunk is complete and verified */
     /* HTTP */
     bvi_http_call *call; /* NULL: over */
     bool paused;
@@ -73,12 +73,14 @@ static int read_step(bvi_fetch *f, bv_error **err)
     ssize_t n;
 
     do {
-        n = pread(f->fd, f->buffers[0], left < BVI_FILE_BUFFER_BYTES ? (size_t)left : BVI_FILE_BUFFER_BYTES, (off_t)at);
+        n = pread(f->fd, f->buffers[0],
+                  left < BVI_FILE_BUFFER_BYTES ? (size_t)left : BVI_FILE_BUFFER_BYTES, (off_t)at);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return bvi_fail_sys(err, errno, "cannot read it from the store");
     if (n == 0)
-        return bvi_fail(err, BV_E_CHECKSUM, "server error: received less bytes than requested (%llu of %llu)",
+        return bvi_fail(err, BV_E_CHECKSUM,
+                        "server error: received less bytes than requested (%llu of %llu)",
                         (unsigned long long)at, (unsigned long long)f->opts.size);
     return bvi_unpack_feed(f->opts.unpack, f->buffers[0], (size_t)n, err);
 }
@@ -112,8 +114,8 @@ static void file_run(void *data)
 
     if (f->fd < 0 && f->opts.size > 0)
         r = open_file(f, &f->err);
-    while (r == 0 && bvi_unpack_stored(f->opts.unpack) < f->opts.size && bvi_unpack_stored(f->opts.unpack) < stop &&
-           !atomic_load(&f->cancelled))
+    while (r == 0 && bvi_unpack_stored(f->opts.unpack) < f->opts.size &&
+           bvi_unpack_stored(f->opts.unpack) < stop && !atomic_load(&f->cancelled))
         r = read_step(f, &f->err);
     finish_if_whole(f);
 }
@@ -141,7 +143,8 @@ static void http_run(void *data)
     const uint8_t *bytes = f->buffers[f->filling ^ 1u];
 
     for (size_t at = 0; at < f->draining && !f->err && !atomic_load(&f->cancelled);) {
-        size_t n = f->draining - at < BVI_FILE_BUFFER_BYTES ? f->draining - at : BVI_FILE_BUFFER_BYTES;
+        size_t n =
+            f->draining - at < BVI_FILE_BUFFER_BYTES ? f->draining - at : BVI_FILE_BUFFER_BYTES;
 
         (void)bvi_unpack_feed(f->opts.unpack, bytes + at, n, &f->err); /* err tells */
         at += n;
@@ -174,8 +177,10 @@ static void settle(bvi_fetch *f)
             drain(f);
             return;
         }
-        (void)bvi_fail(&f->net_err, BV_E_REMOTE, "server error: received less bytes than requested (%llu of %llu)",
-                       (unsigned long long)bvi_unpack_stored(f->opts.unpack), (unsigned long long)f->opts.size);
+        (void)bvi_fail(&f->net_err, BV_E_REMOTE,
+                       "server error: received less bytes than requested (%llu of %llu)",
+                       (unsigned long long)bvi_unpack_stored(f->opts.unpack),
+                       (unsigned long long)f->opts.size);
         f->attempt.verdict = BVI_VERDICT_AGAIN;
     }
     end(f);
@@ -213,9 +218,11 @@ static int on_head(bvi_http_call *call, const bvi_http_response *response, void 
     uint64_t left = f->opts.size - bvi_unpack_stored(f->opts.unpack);
 
     (void)call;
-    if (response->status >= 300 || response->content_length < 0 || (uint64_t)response->content_length <= left)
+    if (response->status >= 300 || response->content_length < 0 ||
+        (uint64_t)response->content_length <= left)
         return 0;
-    (void)bvi_fail(&f->net_err, BV_E_CHECKSUM, "server error: received more bytes than requested (%lld instead of %llu)",
+    (void)bvi_fail(&f->net_err, BV_E_CHECKSUM,
+                   "server error: received more bytes than requested (%lld instead of %llu)",
                    (long long)response->content_length, (unsigned long long)left);
     return BV_E_CHECKSUM;
 }
@@ -238,7 +245,8 @@ static int on_data(bvi_http_call *call, const void *bytes, size_t len, void *dat
     return 0;
 }
 
-static void on_done(bvi_http_call *call, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_done(bvi_http_call *call, const bvi_http_response *response, const bv_error *err,
+                    void *data)
 {
     bvi_fetch *f = data;
 

@@ -1,5 +1,6 @@
 /*
- * fingerprint.h - one name for everything a transfer's journal depends on; another name, another transfer.
+ * fingerprint.h - one name for everything a transfer's journal depends on; another name, another
+ * transfer.
  */
 #ifndef BVI_TRANSFER_FINGERPRINT_H
 #define BVI_TRANSFER_FINGERPRINT_H

@@ -1,8 +1,9 @@
 /*
  * glob.c - matching of exclude patterns in linear space and bounded time.
  *
- * Each wildcard takes as little as possible, and only the last one is ever extended. That is enough because both
- * wildcards may skip ahead at will: whatever a longer match of an earlier one allows, the later one allows too. (For
+ * Each wildcard takes as little as possible, and only the last one is ever extended. That is enough
+ * because both wildcards may skip ahead at will: whatever a longer match of an earlier one allows,
+ * the later one allows too. (For
  * `**` "ahead" means to the start of a later component.) Pure; any thread.
  */
 #include <string.h>
@@ -126,9 +127,11 @@ static int check_stars(const char *pattern, const char *at, bv_error **err)
     size_t count = strspn(at, "*");
 
     if (count > 2)
-        return bvi_fail(err, BV_E_INVALID, "invalid pattern '%s': wildcards are either '*' or '**'", pattern);
+        return bvi_fail(err, BV_E_INVALID, "invalid pattern '%s': wildcards are either '*' or '**'",
+                        pattern);
     if (count == 2 && ((at > pattern && at[-1] != '/') || (at[2] && at[2] != '/')))
-        return bvi_fail(err, BV_E_INVALID, "invalid pattern '%s': '**' must be a whole component", pattern);
+        return bvi_fail(err, BV_E_INVALID, "invalid pattern '%s': '**' must be a whole component",
+                        pattern);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * glob.h - exclude patterns of uploads, as the existing plugins write them.
  *
- * `?` one character; `*` any run of characters, '/' included; `**` as a whole component: any number of components;
+ * `?` one character; `*` any run of characters, '/' included; `**` as a whole component: any number
+ * of components;
  * `[ab]`, `[a-z]`, `[!a]` one character of a class. Case counts. Everything else stands for itself.
  */
 #ifndef BVI_TRANSFER_GLOB_H
@@ -11,7 +12,7 @@
 
 #define BVI_GLOB_PATTERN_MAX 4096u /* bytes of one pattern */
 
-int bvi_glob_check(const char *pattern, bv_error **err); /* BV_E_INVALID with the reason */
+int bvi_glob_check(const char *pattern, bv_error **err);    /* BV_E_INVALID with the reason */
 bool bvi_glob_match(const char *pattern, const char *path); /* of a checked pattern */
 
 #endif

@@ -27,7 +27,8 @@ int bvi_hash_final(bvi_hash *hash, bvi_checksum *ret_sum, bv_error **err)
     uint8_t bytes[BVI_DIGEST_SIZE_MAX];
     int r = bvi_digest_final(hash->digest, bytes, err);
 
-    return r < 0 ? r : bvi_checksum_set(ret_sum, hash->kind, bytes, bvi_checksum_len(hash->kind), err);
+    return r < 0 ? r
+                 : bvi_checksum_set(ret_sum, hash->kind, bytes, bvi_checksum_len(hash->kind), err);
 }
 
 void bvi_hash_done(bvi_hash *hash)

@@ -14,7 +14,8 @@ typedef struct bvi_hash {
 
 int bvi_hash_init(bvi_hash *hash, bvi_checksum_kind kind, bv_error **err);
 int bvi_hash_update(bvi_hash *hash, const void *bytes, size_t len, bv_error **err);
-int bvi_hash_final(bvi_hash *hash, bvi_checksum *ret_sum, bv_error **err); /* once; only done may follow */
+int bvi_hash_final(bvi_hash *hash, bvi_checksum *ret_sum,
+                   bv_error **err); /* once; only done may follow */
 void bvi_hash_done(bvi_hash *hash);
 
 #endif

@@ -56,7 +56,8 @@ static bvi_json *read_record(const char *line, size_t len)
 }
 
 /* Reads records up to the first that is not whole; *ret_good is where that one begins. */
-static int read_records(const char *text, size_t len, bvi_journal_fn fn, void *data, size_t *ret_good, bv_error **err)
+static int read_records(const char *text, size_t len, bvi_journal_fn fn, void *data,
+                        size_t *ret_good, bv_error **err)
 {
     const char *at = text;
     const char *end = text + len;
@@ -94,7 +95,8 @@ static int load(bvi_journal *journal, bvi_journal_fn fn, void *data, bv_error **
     return 0;
 }
 
-int bvi_journal_open(bvi_journal *journal, const char *path, bvi_journal_fn fn, void *data, bv_error **err)
+int bvi_journal_open(bvi_journal *journal, const char *path, bvi_journal_fn fn, void *data,
+                     bv_error **err)
 {
     int r;
 

@@ -16,8 +16,9 @@ static const struct {
     int status;
     bvi_verdict verdict;
 } special[] = {
-    { 401, BVI_VERDICT_NEW_URL }, { 403, BVI_VERDICT_NEW_URL }, { 408, BVI_VERDICT_AGAIN }, { 425, BVI_VERDICT_AGAIN },
-    { 429, BVI_VERDICT_AGAIN },   { 501, BVI_VERDICT_FAIL },    { 505, BVI_VERDICT_FAIL },
+    { 401, BVI_VERDICT_NEW_URL }, { 403, BVI_VERDICT_NEW_URL }, { 408, BVI_VERDICT_AGAIN },
+    { 425, BVI_VERDICT_AGAIN },   { 429, BVI_VERDICT_AGAIN },   { 501, BVI_VERDICT_FAIL },
+    { 505, BVI_VERDICT_FAIL },
 };
 
 static bvi_verdict verdict_of_status(int status)
@@ -44,16 +45,18 @@ bvi_attempt bvi_attempt_of(const bvi_http_response *response, int code)
     return attempt;
 }
 
-int bvi_admit(uint32_t max_runners, uint32_t memory_mib, uint64_t bytes_each, const char *what, uint32_t *ret_runners,
-              bv_error **err)
+int bvi_admit(uint32_t max_runners, uint32_t memory_mib, uint64_t bytes_each, const char *what,
+              uint32_t *ret_runners, bv_error **err)
 {
     uint64_t budget = (uint64_t)(memory_mib ? memory_mib : BV_TRANSFER_MEMORY_MIB_DEFAULT) << 20;
     uint32_t runners = max_runners ? max_runners : BV_TRANSFER_RUNNERS_DEFAULT;
 
     if (bytes_each > budget)
-        return bvi_fail(err, BV_E_INVALID, "%s needs %llu MiB of memory, but only %llu MiB are allowed; raise the limit",
-                        what, (unsigned long long)((bytes_each + (1u << 20) - 1) >> 20),
-                        (unsigned long long)(budget >> 20));
+        return bvi_fail(
+            err, BV_E_INVALID,
+            "%s needs %llu MiB of memory, but only %llu MiB are allowed; raise the limit", what,
+            (unsigned long long)((bytes_each + (1u << 20) - 1) >> 20),
+            (unsigned long long)(budget >> 20));
     if (runners > BV_TRANSFER_RUNNERS_MAX)
         runners = BV_TRANSFER_RUNNERS_MAX;
     if (runners > budget / bytes_each)

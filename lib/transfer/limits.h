@@ -1,5 +1,6 @@
 /*
- * limits.h - numbers shared by downloads and uploads, and the decision what to do after a failed attempt.
+ * limits.h - numbers shared by downloads and uploads, and the decision what to do after a failed
+ * attempt.
  */
 #ifndef BVI_TRANSFER_LIMITS_H
 #define BVI_TRANSFER_LIMITS_H
@@ -9,14 +10,15 @@
 #include "net/backoff.h"
 #include "net/http.h"
 
-/* A worker returns to the loop after so many bytes, so that others get their turn and a cancel is seen. */
+/* A worker returns to the loop after so many bytes, so that others get their turn and a cancel is
+ * seen. */
 #define BVI_SLICE_BYTES (8u * 1024u * 1024u)
 /* One buffer between network and worker; each HTTP chunk has two. */
 #define BVI_NET_BUFFER_BYTES (1024u * 1024u)
 /* One buffer between file and worker. */
 #define BVI_FILE_BUFFER_BYTES (512u * 1024u)
 /* Finished chunks wait for their sync no longer, and no more of them do. */
-#define BVI_SYNC_US 1000000
+#define BVI_SYNC_US    1000000
 #define BVI_SYNC_BYTES (256ull * 1024u * 1024u)
 /* A URL that was not used for so long is asked for anew. */
 #define BVI_URL_FRESH_US (10ll * 60 * 1000000)
@@ -43,10 +45,10 @@ bvi_attempt bvi_attempt_of(const bvi_http_response *response, int code);
 extern const bvi_retry_policy bvi_chunk_retry;
 
 /*
- * How many runners fit: at most max_runners (0: the default) and at most memory_mib / each. Fails with BV_E_INVALID,
- * naming what is needed, when not even one does.
+ * How many runners fit: at most max_runners (0: the default) and at most memory_mib / each. Fails
+ * with BV_E_INVALID, naming what is needed, when not even one does.
  */
-int bvi_admit(uint32_t max_runners, uint32_t memory_mib, uint64_t bytes_each, const char *what, uint32_t *ret_runners,
-              bv_error **err);
+int bvi_admit(uint32_t max_runners, uint32_t memory_mib, uint64_t bytes_each, const char *what,
+              uint32_t *ret_runners, bv_error **err);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * manifest.c - a manifest in memory, and its two JSON objects in a store.
  *
- * A body can be hundreds of megabytes (one destination for each small file), so it is never decoded as a whole: we walk
- * over the text ourselves, only far enough to find each chunk's object, and decode one chunk at a time. The walk is
- * deliberately lax; what it cuts out is parsed strictly. Pure; any thread.
+ * A body can be hundreds of megabytes (one destination for each small file), so it is never decoded
+ * as a whole: we walk over the text ourselves, only far enough to find each chunk's object, and
+ * decode one chunk at a time. The walk is deliberately lax; what it cuts out is parsed strictly.
+ * Pure; any thread.
  */
 #include <string.h>
 
@@ -79,23 +80,27 @@ static int read_header(const bvi_json *root, bvi_manifest_header *header, bv_err
     if (r == 0)
         r = bvi_json_get_uint64(root, "chunks", &chunks, err);
     if (r == 0)
-        r = bvi_compression_from_json(bvi_json_find(root, "compression"), &header->compression, err);
+        r = bvi_compression_from_json(bvi_json_find(root, "compression"), &header->compression,
+                                      err);
     if (r < 0)
         return r;
     if (chunks > BVI_CHUNKS_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "%llu chunks are more than %u", (unsigned long long)chunks, BVI_CHUNKS_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "%llu chunks are more than %u", (unsigned long long)chunks,
+                        BVI_CHUNKS_MAX);
     header->chunks = (uint32_t)chunks;
     return 0;
 }
 
-int bvi_manifest_header_parse(const char *text, size_t len, bvi_manifest_header *ret_header, bv_error **err)
+int bvi_manifest_header_parse(const char *text, size_t len, bvi_manifest_header *ret_header,
+                              bv_error **err)
 {
     bvi_auto_json bvi_json *root = NULL;
     bvi_manifest_header header = { 0 };
     int r;
 
     if (len > BVI_MANIFEST_HEADER_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "manifest header is larger than %u bytes", BVI_MANIFEST_HEADER_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "manifest header is larger than %u bytes",
+                        BVI_MANIFEST_HEADER_MAX);
     r = bvi_json_parse(text, len, &root, err);
     if (r == 0)
         r = read_header(root, &header, err);
@@ -105,7 +110,8 @@ int bvi_manifest_header_parse(const char *text, size_t len, bvi_manifest_header 
     return 0;
 }
 
-int bvi_manifest_header_print(const bvi_manifest *manifest, char **ret_text, size_t *ret_len, bv_error **err)
+int bvi_manifest_header_print(const bvi_manifest *manifest, char **ret_text, size_t *ret_len,
+                              bv_error **err)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
     char *text = NULL;
@@ -210,7 +216,8 @@ static int body_chunk(walker *w, bvi_manifest *manifest, bv_error **err)
 
     r = walk_value(w, err);
     if (r == 0 && (size_t)(w->at - start) > BVI_MANIFEST_CHUNK_TEXT_MAX)
-        r = bvi_fail(err, BV_E_LIMIT, "its description is larger than %u bytes", BVI_MANIFEST_CHUNK_TEXT_MAX);
+        r = bvi_fail(err, BV_E_LIMIT, "its description is larger than %u bytes",
+                     BVI_MANIFEST_CHUNK_TEXT_MAX);
     if (r == 0)
         r = bvi_json_parse(start, (size_t)(w->at - start), &node, err);
     if (r < 0)
@@ -250,7 +257,8 @@ static int body_member(walker *w, bvi_manifest *manifest, bool *found, bv_error 
 
     if (r < 0)
         return r;
-    is_chunks = (size_t)(w->at - key) == sizeof(wanted) - 1 && memcmp(key, wanted, sizeof(wanted) - 1) == 0;
+    is_chunks =
+        (size_t)(w->at - key) == sizeof(wanted) - 1 && memcmp(key, wanted, sizeof(wanted) - 1) == 0;
     if (!eat(w, ':'))
         return malformed("a ':' is missing", err);
     if (!is_chunks)
@@ -284,7 +292,8 @@ int bvi_manifest_body_parse(const char *text, size_t len, bvi_manifest *manifest
     int r;
 
     if (len > BVI_MANIFEST_BODY_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "manifest body is larger than %u bytes", BVI_MANIFEST_BODY_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "manifest body is larger than %u bytes",
+                        BVI_MANIFEST_BODY_MAX);
     r = walk_body(&w, manifest, err);
     return r < 0 ? bvi_wrap(err, r, "manifest body") : 0;
 }

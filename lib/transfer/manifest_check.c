@@ -1,9 +1,10 @@
 /*
  * manifest_check.c - decides whether a manifest may be acted on.
  *
- * Every chunk is looked at alone first; then all ranges are sorted by file and position, so that overlaps, gaps and
- * files that are also directories are neighbours. The same walk makes the table of files with their final sizes.
- * Called once for each manifest, before the first byte is written. Pure; any thread.
+ * Every chunk is looked at alone first; then all ranges are sorted by file and position, so that
+ * overlaps, gaps and files that are also directories are neighbours. The same walk makes the table
+ * of files with their final sizes. Called once for each manifest, before the first byte is written.
+ * Pure; any thread.
  */
 #include <stdlib.h>
 
@@ -39,7 +40,8 @@ static int check_target(const bvi_target *target, bv_error **err)
     if (r < 0)
         return r;
     if (__builtin_add_overflow(target->pos, target->size, &end) || end > BVI_FILE_BYTES_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "path '%s' ends beyond %llu bytes", target->path, BVI_FILE_BYTES_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "path '%s' ends beyond %llu bytes", target->path,
+                        BVI_FILE_BYTES_MAX);
     return 0;
 }
 
@@ -53,19 +55,22 @@ static int check_stored_size(const bvi_manifest *manifest, const bvi_chunk *chun
         return bvi_fail(err, BV_E_FORMAT, "it stores nothing but has destinations for %llu bytes",
                         (unsigned long long)plain);
     if (manifest->compression.kind == BVI_CODEC_STORED && chunk->size != plain)
-        return bvi_fail(err, BV_E_FORMAT, "it stores %llu bytes uncompressed but has destinations for %llu",
+        return bvi_fail(err, BV_E_FORMAT,
+                        "it stores %llu bytes uncompressed but has destinations for %llu",
                         (unsigned long long)chunk->size, (unsigned long long)plain);
     return 0;
 }
 
-static int check_chunk(const bvi_manifest *manifest, const bvi_chunk *chunk, size_t position, bv_error **err)
+static int check_chunk(const bvi_manifest *manifest, const bvi_chunk *chunk, size_t position,
+                       bv_error **err)
 {
     int r;
 
     if (chunk->index != position)
         return bvi_fail(err, BV_E_FORMAT, "its index is %u", chunk->index);
     if (chunk->targets.len == 0)
-        return bvi_fail(err, BV_E_FORMAT, "corrupted manifest - expected at least one destination file in chunk");
+        return bvi_fail(err, BV_E_FORMAT,
+                        "corrupted manifest - expected at least one destination file in chunk");
     if (bvi_checksum_len(chunk->checksum.kind) == 0)
         return bvi_fail(err, BV_E_FORMAT, "missing checksum");
     for (size_t i = 0; i < chunk->targets.len; i++) {
@@ -76,7 +81,8 @@ static int check_chunk(const bvi_manifest *manifest, const bvi_chunk *chunk, siz
     return check_stored_size(manifest, chunk, err);
 }
 
-static int collect(const bvi_manifest *manifest, range_list *ranges, uint64_t *ret_sum, bv_error **err)
+static int collect(const bvi_manifest *manifest, range_list *ranges, uint64_t *ret_sum,
+                   bv_error **err)
 {
     uint64_t sum = 0;
 
@@ -109,10 +115,11 @@ static int misfit(const range *entry, const range *before, uint64_t end, bv_erro
     const bvi_target *t = entry->target;
 
     if (t->pos > end)
-        return bvi_fail(err, BV_E_FORMAT, "chunk %u: path '%s' has a gap: nothing fills bytes %llu to %llu", entry->chunk,
-                        t->path, (unsigned long long)end, (unsigned long long)t->pos);
-    return bvi_fail(err, BV_E_FORMAT, "chunk %u: path '%s' at %llu overlaps chunk %u", entry->chunk, t->path,
-                    (unsigned long long)t->pos, before ? before->chunk : entry->chunk);
+        return bvi_fail(err, BV_E_FORMAT,
+                        "chunk %u: path '%s' has a gap: nothing fills bytes %llu to %llu",
+                        entry->chunk, t->path, (unsigned long long)end, (unsigned long long)t->pos);
+    return bvi_fail(err, BV_E_FORMAT, "chunk %u: path '%s' at %llu overlaps chunk %u", entry->chunk,
+                    t->path, (unsigned long long)t->pos, before ? before->chunk : entry->chunk);
 }
 
 static int new_file(bvi_manifest *manifest, const range *entry, bv_error **err)
@@ -124,8 +131,8 @@ static int new_file(bvi_manifest *manifest, const range *entry, bv_error **err)
         const char *before = manifest->files.items[manifest->files.len - 1].path;
 
         if (bvi_target_path_is_below(t->path, before))
-            return bvi_fail(err, BV_E_FORMAT, "chunk %u: path '%s' is below '%s', which is a file", entry->chunk, t->path,
-                            before);
+            return bvi_fail(err, BV_E_FORMAT, "chunk %u: path '%s' is below '%s', which is a file",
+                            entry->chunk, t->path, before);
     }
     if (t->pos != 0)
         return misfit(entry, NULL, 0, err);
@@ -136,7 +143,8 @@ static int new_file(bvi_manifest *manifest, const range *entry, bv_error **err)
     return 0;
 }
 
-static int add_range(bvi_manifest *manifest, const range *entry, const range *before, bv_error **err)
+static int add_range(bvi_manifest *manifest, const range *entry, const range *before,
+                     bv_error **err)
 {
     const bvi_target *t = entry->target;
     bvi_manifest_file *file;
@@ -163,8 +171,8 @@ int bvi_manifest_check(bvi_manifest *manifest, bv_error **err)
     for (size_t i = 0; r == 0 && i < ranges.len; i++)
         r = add_range(manifest, &ranges.items[i], i > 0 ? &ranges.items[i - 1] : NULL, err);
     if (r == 0 && sum != manifest->total_size)
-        r = bvi_fail(err, BV_E_FORMAT, "destinations hold %llu bytes, but total_size is %llu", (unsigned long long)sum,
-                     (unsigned long long)manifest->total_size);
+        r = bvi_fail(err, BV_E_FORMAT, "destinations hold %llu bytes, but total_size is %llu",
+                     (unsigned long long)sum, (unsigned long long)manifest->total_size);
     bvi_vec_done(&ranges);
     if (r < 0)
         bvi_vec_done(&manifest->files);

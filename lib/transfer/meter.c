@@ -1,5 +1,6 @@
 /*
- * meter.c - a rate from samples at least half a second apart, smoothed so that an estimate does not jump about.
+ * meter.c - a rate from samples at least half a second apart, smoothed so that an estimate does not
+ * jump about.
  */
 #include "transfer/meter.h"
 

@@ -45,16 +45,19 @@ static int check_unchanged(const bvi_pack *p, const bvi_target *t, bv_error **er
         return bvi_fail_sys(err, errno, "cannot look at '%s'", t->path);
     now = bvi_file_stamp_of(&st);
     if (!file || !bvi_file_stamp_equal(&file->stamp, &now))
-        return bvi_fail(err, BV_E_STATE, "file '%s' changed while it was uploaded; stop what writes to it", t->path);
+        return bvi_fail(err, BV_E_STATE,
+                        "file '%s' changed while it was uploaded; stop what writes to it", t->path);
     return 0;
 }
 
 static int open_target(bvi_pack *p, const bvi_target *t, bv_error **err)
 {
-    int r = bvi_fs_open_beneath(p->opts.dir_fd, t->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &p->fd, err);
+    int r = bvi_fs_open_beneath(p->opts.dir_fd, t->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0,
+                                &p->fd, err);
 
     if (r < 0)
-        return bvi_wrap(err, r == BV_E_NOT_FOUND ? BV_E_STATE : r, "file '%s' disappeared", t->path);
+        return bvi_wrap(err, r == BV_E_NOT_FOUND ? BV_E_STATE : r, "file '%s' disappeared",
+                        t->path);
     if (t->size >= IN_BYTES) /* a hint only */
         (void)posix_fadvise(p->fd, (off_t)t->pos, (off_t)t->size, POSIX_FADV_SEQUENTIAL);
     return check_unchanged(p, t, err);
@@ -84,7 +87,8 @@ static int read_some(bvi_pack *p, const bvi_target *t, bv_error **err)
     if (n < 0)
         return bvi_fail_sys(err, errno, "can't read file '%s'", t->path);
     if (n == 0)
-        return bvi_fail(err, BV_E_STATE, "can't read file '%s': it became shorter while it was uploaded", t->path);
+        return bvi_fail(err, BV_E_STATE,
+                        "can't read file '%s': it became shorter while it was uploaded", t->path);
     p->in_len += (size_t)n;
     p->pos += (uint64_t)n;
     p->plain += (uint64_t)n;
@@ -130,7 +134,8 @@ static int read_step(bvi_pack *p, bvi_codec_io *io, bv_error **err)
     return r;
 }
 
-int bvi_pack_read(bvi_pack *pack, uint8_t *out, size_t cap, size_t *ret_made, bool *ret_end, bv_error **err)
+int bvi_pack_read(bvi_pack *pack, uint8_t *out, size_t cap, size_t *ret_made, bool *ret_end,
+                  bv_error **err)
 {
     bvi_codec_io io = { .out = out, .out_cap = cap };
     uint64_t before = pack->plain;

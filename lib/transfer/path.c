@@ -1,8 +1,8 @@
 /*
  * path.c - rules for the relative paths inside an archive.
  *
- * Paths come from manifests, which are untrusted, so what is not plainly a file below the destination is refused here,
- * before openat2() refuses it once more. Pure; any thread.
+ * Paths come from manifests, which are untrusted, so what is not plainly a file below the
+ * destination is refused here, before openat2() refuses it once more. Pure; any thread.
  */
 #include <string.h>
 
@@ -14,7 +14,8 @@ static int component_check(const char *path, size_t len, bv_error **err, const c
     if (len == 0)
         return bvi_fail(err, BV_E_FORMAT, "path '%s' has an empty component", path);
     if (len > BVI_TARGET_NAME_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "path '%s' has a component longer than %u bytes", path, BVI_TARGET_NAME_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "path '%s' has a component longer than %u bytes", path,
+                        BVI_TARGET_NAME_MAX);
     if (len == 1 && at[0] == '.')
         return bvi_fail(err, BV_E_FORMAT, "path '%s' has a '.' component", path);
     if (len == 2 && at[0] == '.' && at[1] == '.')

@@ -5,7 +5,8 @@
 
 #define INTERVAL_US 100000
 
-void bvi_report_init(bvi_report *report, bv_ctx *ctx, bv_op *op, bv_transfer_status_fn status, void *data)
+void bvi_report_init(bvi_report *report, bv_ctx *ctx, bv_op *op, bv_transfer_status_fn status,
+                     void *data)
 {
     *report = (bvi_report){ .ctx = ctx, .op = op, .status = status, .data = data };
     report->now.size = sizeof(report->now);

@@ -15,12 +15,14 @@ typedef struct bvi_report {
     bv_transfer_status_fn status; /* optional */
     void *data;
     bvi_meter meter;
-    int64_t at_us;                /* of the last report; 0: none yet */
-    bv_transfer_status now;       /* filled by the transfer; rate and eta by bvi_report_send() */
+    int64_t at_us;          /* of the last report; 0: none yet */
+    bv_transfer_status now; /* filled by the transfer; rate and eta by bvi_report_send() */
 } bvi_report;
 
-void bvi_report_init(bvi_report *report, bv_ctx *ctx, bv_op *op, bv_transfer_status_fn status, void *data);
-void bvi_report_phase(bvi_report *report, const char *phase); /* a static string; reported at once */
-void bvi_report_send(bvi_report *report);                     /* at most ten times a second, except forced ones */
+void bvi_report_init(bvi_report *report, bv_ctx *ctx, bv_op *op, bv_transfer_status_fn status,
+                     void *data);
+void bvi_report_phase(bvi_report *report,
+                      const char *phase); /* a static string; reported at once */
+void bvi_report_send(bvi_report *report); /* at most ten times a second, except forced ones */
 
 #endif

@@ -1,7 +1,9 @@
 /*
- * scan.c - walks a source directory through descriptors, so that a directory swapped for a link meanwhile leads nowhere.
+ * scan.c - walks a source directory through descriptors, so that a directory swapped for a link
+ * meanwhile leads nowhere.
  *
- * Called by upload.c in the worker pool, before planning, and once more at the end to see what changed.
+ * Called by upload.c in the worker pool, before planning, and once more at the end to see what
+ * changed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -55,8 +57,8 @@ bvi_file_stamp bvi_file_stamp_of(const struct stat *st)
 
 bool bvi_file_stamp_equal(const bvi_file_stamp *a, const bvi_file_stamp *b)
 {
-    return a->device == b->device && a->inode == b->inode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
-           a->ctime_ns == b->ctime_ns;
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 
 static int add_file(walk *w, const struct stat *st, bv_error **err)
@@ -66,7 +68,8 @@ static int add_file(walk *w, const struct stat *st, bv_error **err)
     bvi_scan_file *file;
 
     if (!bvi_utf8_valid(path, w->path.len))
-        return bvi_fail(err, BV_E_UNSUPPORTED, "file name '%s' is not UTF-8 and cannot be archived; rename or exclude it",
+        return bvi_fail(err, BV_E_UNSUPPORTED,
+                        "file name '%s' is not UTF-8 and cannot be archived; rename or exclude it",
                         path);
     if (scan->files.len >= BVI_TARGETS_MAX)
         return bvi_fail(err, BV_E_LIMIT, "more than %u files", BVI_TARGETS_MAX);
@@ -101,8 +104,8 @@ static int enter(walk *w, int parent_fd, const char *name, const struct stat *st
     if (w->skip.st_ino && st->st_ino == w->skip.st_ino && st->st_dev == w->skip.st_dev)
         return 0;
     if (w->depth >= BVI_SCAN_DEPTH_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "directory '%s' is more than %u levels deep", bvi_buf_str(&w->path),
-                        BVI_SCAN_DEPTH_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "directory '%s' is more than %u levels deep",
+                        bvi_buf_str(&w->path), BVI_SCAN_DEPTH_MAX);
     fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return bvi_fail_sys(err, errno, "cannot read directory '%s'", bvi_buf_str(&w->path));
@@ -144,7 +147,8 @@ static int visit(walk *w, int dir_fd, const char *name, bv_error **err)
     if (r == 0)
         r = bvi_buf_append_str(&w->path, name);
     if (r < 0)
-        return bvi_fail(err, r, "the path of '%s' is longer than %u bytes", name, BVI_TARGET_PATH_MAX);
+        return bvi_fail(err, r, "the path of '%s' is longer than %u bytes", name,
+                        BVI_TARGET_PATH_MAX);
     r = take_entry(w, dir_fd, name, err);
     w->path.len = len;
     w->path.data[len] = '\0';
@@ -174,7 +178,9 @@ static int walk_dir(walk *w, int dir_fd, bv_error **err)
         errno = 0;
         entry = readdir(dir);
         if (!entry)
-            return errno ? bvi_fail_sys(err, errno, "cannot read directory '%s'", bvi_buf_str(&w->path)) : 0;
+            return errno ? bvi_fail_sys(err, errno, "cannot read directory '%s'",
+                                        bvi_buf_str(&w->path))
+                         : 0;
         r = visit(w, dir_fd, entry->d_name, err);
     }
     return r;
@@ -182,7 +188,8 @@ static int walk_dir(walk *w, int dir_fd, bv_error **err)
 
 static int compare_files(const void *a, const void *b)
 {
-    return bvi_target_path_compare(((const bvi_scan_file *)a)->path, ((const bvi_scan_file *)b)->path);
+    return bvi_target_path_compare(((const bvi_scan_file *)a)->path,
+                                   ((const bvi_scan_file *)b)->path);
 }
 
 static int check_patterns(const bvi_scan_opts *opts, bv_error **err)
@@ -195,7 +202,8 @@ static int check_patterns(const bvi_scan_opts *opts, bv_error **err)
         if (r < 0)
             return bvi_wrap(err, r, "exclude");
         if (++count > BVI_SCAN_PATTERNS_MAX)
-            return bvi_fail(err, BV_E_LIMIT, "more than %u exclude patterns", BVI_SCAN_PATTERNS_MAX);
+            return bvi_fail(err, BV_E_LIMIT, "more than %u exclude patterns",
+                            BVI_SCAN_PATTERNS_MAX);
     }
     return 0;
 }
@@ -224,5 +232,6 @@ const bvi_scan_file *bvi_scan_find(const bvi_scan *scan, const char *path)
 
     if (scan->files.len == 0)
         return NULL;
-    return bsearch(&wanted, scan->files.items, scan->files.len, sizeof(*scan->files.items), compare_files);
+    return bsearch(&wanted, scan->files.items, scan->files.len, sizeof(*scan->files.items),
+                   compare_files);
 }

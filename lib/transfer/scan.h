@@ -1,5 +1,6 @@
 /*
- * scan.h - the files below a directory that an upload takes, with what tells whether one changed since.
+ * scan.h - the files below a directory that an upload takes, with what tells whether one changed
+ * since.
  */
 #ifndef BVI_TRANSFER_SCAN_H
 #define BVI_TRANSFER_SCAN_H
@@ -8,7 +9,7 @@
 
 #include "transfer/chunk.h"
 
-#define BVI_SCAN_DEPTH_MAX 128u       /* directories inside each other */
+#define BVI_SCAN_DEPTH_MAX    128u /* directories inside each other */
 #define BVI_SCAN_PATTERNS_MAX 1000u
 
 /* Two equal stamps: the file has not been written to, replaced or cut in between. */
@@ -28,14 +29,15 @@ typedef struct bvi_scan_file {
 typedef struct bvi_scan {
     BVI_VEC(bvi_scan_file) files; /* sorted by bvi_target_path_compare() */
     uint64_t total_size;
-    uint64_t skipped_links;       /* symbolic links: upstream archives cannot hold them */
-    uint64_t skipped_special;     /* sockets, pipes, devices */
-    uint64_t excluded;            /* entries that matched a pattern */
+    uint64_t skipped_links;   /* symbolic links: upstream archives cannot hold them */
+    uint64_t skipped_special; /* sockets, pipes, devices */
+    uint64_t excluded;        /* entries that matched a pattern */
 } bvi_scan;
 
 typedef struct bvi_scan_opts {
-    const char *const *exclude;   /* patterns, NULL-terminated; NULL: none. A directory that matches is not entered */
-    const char *skip_dir;         /* a directory never entered, by identity (our own state); NULL: none */
+    const char *const *exclude; /* patterns, NULL-terminated; NULL: none. A directory that matches
+                                   is not entered */
+    const char *skip_dir; /* a directory never entered, by identity (our own state); NULL: none */
     bool (*cancelled)(void *data); /* asked between directories; NULL: never */
     void *data;
 } bvi_scan_opts;

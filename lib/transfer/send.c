@@ -10,7 +10,7 @@
 
 typedef struct buffer {
     uint8_t *bytes;
-    size_t len;  /* 0: empty */
+    size_t len; /* 0: empty */
     size_t used;
 } buffer;
 
@@ -19,17 +19,17 @@ struct bvi_send {
     bvi_http_call *call; /* NULL: over */
     bv_error *err;       /* how it ended */
     bvi_attempt attempt;
-    bool waiting;        /* the body ran dry until a read is done */
+    bool waiting; /* the body ran dry until a read is done */
     buffer buffers[2];
-    unsigned sending;    /* which one goes out; the other is read into */
+    unsigned sending; /* which one goes out; the other is read into */
     bvi_work work;
     bool reading;
-    bool stale;          /* what is being read is not wanted any longer */
-    uint64_t read_to;    /* the file was read up to here */
-    uint64_t read_at;    /* where the read under way begins */
-    size_t got;          /* by the last read; the worker's while `reading` */
-    int read_errno;      /* likewise */
-    int failed;          /* errno of a read that the body needs; 0: none */
+    bool stale;       /* what is being read is not wanted any longer */
+    uint64_t read_to; /* the file was read up to here */
+    uint64_t read_at; /* where the read under way begins */
+    size_t got;       /* by the last read; the worker's while `reading` */
+    int read_errno;   /* likewise */
+    int failed;       /* errno of a read that the body needs; 0: none */
 };
 
 static void send_free(bvi_send *s)
@@ -65,7 +65,8 @@ static void read_run(void *data)
 
 static void read_ahead(bvi_send *s)
 {
-    if (s->reading || s->buffers[s->sending ^ 1u].len > 0 || s->read_to == s->opts.size || s->failed)
+    if (s->reading || s->buffers[s->sending ^ 1u].len > 0 || s->read_to == s->opts.size ||
+        s->failed)
         return;
     s->reading = true;
     s->read_at = s->read_to;
@@ -133,7 +134,8 @@ static int on_rewind(bvi_http_call *call, void *data)
     return 0;
 }
 
-static void on_done(bvi_http_call *call, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_done(bvi_http_call *call, const bvi_http_response *response, const bv_error *err,
+                    void *data)
 {
     bvi_send *s = data;
 

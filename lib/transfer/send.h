@@ -1,8 +1,8 @@
 /*
  * send.h - puts one stored chunk, which lies in a file, to an HTTP URL.
  *
- * The worker reads ahead into two buffers while the loop sends; the length is known, so Content-Length is sent. The file
- * stays as it is, so another attempt needs no new compression.
+ * The worker reads ahead into two buffers while the loop sends; the length is known, so
+ * Content-Length is sent. The file stays as it is, so another attempt needs no new compression.
  */
 #ifndef BVI_TRANSFER_SEND_H
 #define BVI_TRANSFER_SEND_H

@@ -1,8 +1,9 @@
 /*
- * source_store.c - a chunk source over a store, as used on the host and by programs without a control plane.
+ * source_store.c - a chunk source over a store, as used on the host and by programs without a
+ * control plane.
  *
- * Each call is a short chain of store requests; the state of the one under way is in the source itself. The body of a
- * manifest is read once and kept, because it is asked for in batches.
+ * Each call is a short chain of store requests; the state of the one under way is in the source
+ * itself. The body of a manifest is read once and kept, because it is asked for in batches.
  */
 #include <string.h>
 
@@ -50,8 +51,8 @@ static int request(source_store *s, const bvi_store_request *req, bvi_store_fn f
     return bvi_store_call(s->store, req, fn, s, err);
 }
 
-static int request_object(source_store *s, bvi_store_verb verb, const char *name, size_t max, bvi_store_fn fn,
-                          bv_error **err)
+static int request_object(source_store *s, bvi_store_verb verb, const char *name, size_t max,
+                          bvi_store_fn fn, bv_error **err)
 {
     bvi_auto_free char *key = bvi_store_object_key(s->store_key, s->version, name);
 
@@ -66,7 +67,8 @@ static void name_archive(const source_store *s, bv_error **err)
     int code = bv_error_code(*err);
 
     if (s->version)
-        (void)bvi_wrap(err, code, "archive '%s' version %llu", s->store_key, (unsigned long long)s->version);
+        (void)bvi_wrap(err, code, "archive '%s' version %llu", s->store_key,
+                       (unsigned long long)s->version);
     else
         (void)bvi_wrap(err, code, "archive '%s'", s->store_key);
 }
@@ -104,7 +106,8 @@ static void on_header(const bv_error *why, const bvi_store_reply *reply, void *d
 
 static int ask_header(source_store *s, bv_error **err)
 {
-    return request_object(s, BVI_STORE_GET, BVI_STORE_HEADER, BVI_MANIFEST_HEADER_MAX, on_header, err);
+    return request_object(s, BVI_STORE_GET, BVI_STORE_HEADER, BVI_MANIFEST_HEADER_MAX, on_header,
+                          err);
 }
 
 static void on_versions(const bv_error *why, const bvi_store_reply *reply, void *data)
@@ -122,8 +125,8 @@ static void on_versions(const bv_error *why, const bvi_store_reply *reply, void 
         metadata_end(s, err, NULL);
 }
 
-static int source_metadata(bvi_chunk_source *source, uint64_t data_version, bvi_source_metadata_fn done, void *data,
-                           bv_error **err)
+static int source_metadata(bvi_chunk_source *source, uint64_t data_version,
+                           bvi_source_metadata_fn done, void *data, bv_error **err)
 {
     source_store *s = (source_store *)source;
     int r = begin(s, data, err);
@@ -135,7 +138,9 @@ static int source_metadata(bvi_chunk_source *source, uint64_t data_version, bvi_
     if (data_version)
         r = ask_header(s, err);
     else
-        r = request(s, &(bvi_store_request){ .verb = BVI_STORE_VERSIONS, .store_key = s->store_key }, on_versions, err);
+        r = request(s,
+                    &(bvi_store_request){ .verb = BVI_STORE_VERSIONS, .store_key = s->store_key },
+                    on_versions, err);
     s->busy = r == 0;
     return r;
 }
@@ -155,7 +160,8 @@ static int answer_chunk(source_store *s, uint32_t index, bvi_chunk *chunk, bv_er
     r = bvi_chunk_copy(chunk, from, err);
     if (r < 0)
         return r;
-    key = from->key && *from->key ? bvi_strdup(from->key) : bvi_store_chunk_key(s->store_key, s->version, index);
+    key = from->key && *from->key ? bvi_strdup(from->key)
+                                  : bvi_store_chunk_key(s->store_key, s->version, index);
     url = key ? s->store->vtable->url(s->store, key) : NULL;
     if (!url)
         return bvi_fail_nomem(err);
@@ -202,14 +208,15 @@ static void on_still_there(const bv_error *why, const bvi_store_reply *reply, vo
     chunks_end(data, bvi_error_copy(why));
 }
 
-static int source_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes, size_t count,
-                         bvi_source_chunks_fn done, void *data, bv_error **err)
+static int source_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes,
+                         size_t count, bvi_source_chunks_fn done, void *data, bv_error **err)
 {
     source_store *s = (source_store *)source;
     int r;
 
     if (count > BVI_SOURCE_BATCH_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "%zu chunks asked for at once, at most %u", count, BVI_SOURCE_BATCH_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "%zu chunks asked for at once, at most %u", count,
+                        BVI_SOURCE_BATCH_MAX);
     r = begin(s, data, err);
     if (r < 0)
         return r;
@@ -262,14 +269,15 @@ static void on_reserved(const bv_error *why, const bvi_store_reply *reply, void 
     bv_error_free(err);
 }
 
-static int source_slots(bvi_chunk_source *source, const bvi_slots_request *req, bvi_source_slots_fn done, void *data,
-                        bv_error **err)
+static int source_slots(bvi_chunk_source *source, const bvi_slots_request *req,
+                        bvi_source_slots_fn done, void *data, bv_error **err)
 {
     source_store *s = (source_store *)source;
     int r;
 
     if (req->count > BVI_SOURCE_BATCH_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "%zu slots asked for at once, at most %u", req->count, BVI_SOURCE_BATCH_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "%zu slots asked for at once, at most %u", req->count,
+                        BVI_SOURCE_BATCH_MAX);
     r = begin(s, data, err);
     if (r < 0)
         return r;
@@ -319,21 +327,25 @@ static void on_header_put(const bv_error *why, const bvi_store_reply *reply, voi
 
     (void)reply;
     if (!err)
-        (void)bvi_store_call(
-            s->store,
-            &(bvi_store_request){ .verb = BVI_STORE_RELEASE, .store_key = s->store_key, .version = s->version },
-            on_released, s, &err);
+        (void)bvi_store_call(s->store,
+                             &(bvi_store_request){ .verb = BVI_STORE_RELEASE,
+                                                   .store_key = s->store_key,
+                                                   .version = s->version },
+                             on_released, s, &err);
     if (err)
         put_end(s, err);
 }
 
-static int put_object(source_store *s, const char *name, const char *bytes, size_t len, bvi_store_fn fn, bv_error **err)
+static int put_object(source_store *s, const char *name, const char *bytes, size_t len,
+                      bvi_store_fn fn, bv_error **err)
 {
     bvi_auto_free char *key = bvi_store_object_key(s->store_key, s->version, name);
 
     if (!key)
         return bvi_fail_nomem(err);
-    return request(s, &(bvi_store_request){ .verb = BVI_STORE_PUT, .key = key, .bytes = bytes, .len = len }, fn, err);
+    return request(
+        s, &(bvi_store_request){ .verb = BVI_STORE_PUT, .key = key, .bytes = bytes, .len = len },
+        fn, err);
 }
 
 static void on_body_put(const bv_error *why, const bvi_store_reply *reply, void *data)
@@ -388,9 +400,10 @@ static int check_next(source_store *s, bv_error **err)
         s->checked++;
     if (s->checked == s->manifest->chunks.len)
         return put_body(s, err);
-    return request(
-        s, &(bvi_store_request){ .verb = BVI_STORE_STAT, .key = s->manifest->chunks.items[s->checked].key }, on_checked,
-        err);
+    return request(s,
+                   &(bvi_store_request){ .verb = BVI_STORE_STAT,
+                                         .key = s->manifest->chunks.items[s->checked].key },
+                   on_checked, err);
 }
 
 static void on_version_mine(const bv_error *why, const bvi_store_reply *reply, void *data)
@@ -405,8 +418,9 @@ static void on_version_mine(const bv_error *why, const bvi_store_reply *reply, v
         put_end(s, err);
 }
 
-static int source_put_manifest(bvi_chunk_source *source, uint64_t data_version, const bvi_manifest *manifest,
-                               bvi_source_put_fn done, void *data, bv_error **err)
+static int source_put_manifest(bvi_chunk_source *source, uint64_t data_version,
+                               const bvi_manifest *manifest, bvi_source_put_fn done, void *data,
+                               bv_error **err)
 {
     source_store *s = (source_store *)source;
     int r = begin(s, data, err);
@@ -461,7 +475,8 @@ static const bvi_chunk_source_vtable store_vtable = {
     .free = source_free,
 };
 
-int bvi_source_store_new(bvi_store *store, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
+int bvi_source_store_new(bvi_store *store, const char *store_key, bvi_chunk_source **ret_source,
+                         bv_error **err)
 {
     source_store *s = bvi_new0(source_store);
     int r;
@@ -483,8 +498,8 @@ int bvi_source_store_new(bvi_store *store, const char *store_key, bvi_chunk_sour
     return 0;
 }
 
-int bvi_source_open(bv_ctx *ctx, const char *store_uri, const char *store_key, bvi_chunk_source **ret_source,
-                    bv_error **err)
+int bvi_source_open(bv_ctx *ctx, const char *store_uri, const char *store_key,
+                    bvi_chunk_source **ret_source, bv_error **err)
 {
     bvi_store *store = NULL;
     int r = bvi_store_open(ctx, store_uri, &store, err);

@@ -72,16 +72,19 @@ int bvi_spool_write(bvi_spool *spool, const void *bytes, size_t len, bv_error **
     int r = len > 0 ? bvi_fs_write_all(spool->fd, bytes, len) : 0;
 
     if (r == -ENOSPC || r == -EDQUOT) {
-        (void)bvi_fail_sys(err, -r, "cannot write '%s'", spool->temp ? spool->temp : "a spool file");
-        return bvi_wrap(err, BV_E_IO, "no disk space left for packed chunks; free some and start again");
+        (void)bvi_fail_sys(err, -r, "cannot write '%s'",
+                           spool->temp ? spool->temp : "a spool file");
+        return bvi_wrap(err, BV_E_IO,
+                        "no disk space left for packed chunks; free some and start again");
     }
     if (r < 0)
-        return bvi_fail_sys(err, -r, "cannot write '%s'", spool->temp ? spool->temp : "a spool file");
+        return bvi_fail_sys(err, -r, "cannot write '%s'",
+                            spool->temp ? spool->temp : "a spool file");
     spool->size += len;
     if (spool->path && spool->size - spool->started >= WRITEBACK_BYTES) {
         /* Only a hint; the sync in commit is what must succeed. */
-        (void)sync_file_range(spool->fd, (off_t)spool->started, (off_t)(spool->size - spool->started),
-                              SYNC_FILE_RANGE_WRITE);
+        (void)sync_file_range(spool->fd, (off_t)spool->started,
+                              (off_t)(spool->size - spool->started), SYNC_FILE_RANGE_WRITE);
         spool->started = spool->size;
     }
     return 0;
@@ -98,6 +101,7 @@ int bvi_spool_commit(bvi_spool *spool, bv_error **err)
         return bvi_fail_sys(err, errno, "cannot rename '%s'", spool->temp);
     bvi_closep(&spool->fd);
     slash = strrchr(spool->path, '/');
-    dir = slash ? bvi_strndup(spool->path, slash > spool->path ? (size_t)(slash - spool->path) : 1) : bvi_strdup(".");
+    dir = slash ? bvi_strndup(spool->path, slash > spool->path ? (size_t)(slash - spool->path) : 1)
+                : bvi_strdup(".");
     return dir ? bvi_fs_sync_dir(dir, err) : bvi_fail_nomem(err);
 }

@@ -1,8 +1,9 @@
 /*
  * spool.h - where a packed chunk lies before it is somewhere safe.
  *
- * For an HTTP upload that is a file without a name in the state directory; for a file URL it is the target itself under
- * a temporary name, renamed when it is complete and durable. Blocking; for a worker.
+ * For an HTTP upload that is a file without a name in the state directory; for a file URL it is the
+ * target itself under a temporary name, renamed when it is complete and durable. Blocking; for a
+ * worker.
  */
 #ifndef BVI_TRANSFER_SPOOL_H
 #define BVI_TRANSFER_SPOOL_H
@@ -10,11 +11,11 @@
 #include "base/error.h"
 
 typedef struct bvi_spool {
-    int fd;             /* -1: closed */
-    char *path;         /* of the target; NULL: without a name */
-    char *temp;         /* its temporary name */
+    int fd;     /* -1: closed */
+    char *path; /* of the target; NULL: without a name */
+    char *temp; /* its temporary name */
     uint64_t size;
-    uint64_t started;   /* writeback was begun up to here */
+    uint64_t started; /* writeback was begun up to here */
 } bvi_spool;
 
 void bvi_spool_init(bvi_spool *spool);

@@ -12,13 +12,14 @@ int bvi_store_key_normalise(const char *store_key, char **ret_key, bv_error **er
     char *key;
 
     if (len == 0 || len > BVI_STORE_KEY_MAX)
-        return bvi_fail(err, BV_E_INVALID, "store key '%s' does not have 1 to %u characters", store_key,
-                        BVI_STORE_KEY_MAX);
+        return bvi_fail(err, BV_E_INVALID, "store key '%s' does not have 1 to %u characters",
+                        store_key, BVI_STORE_KEY_MAX);
     for (const char *at = store_key; *at; at++) {
         char low = (char)(*at | 0x20);
 
         if (!(low >= 'a' && low <= 'z') && !(*at >= '0' && *at <= '9') && *at != '-' && *at != '_')
-            return bvi_fail(err, BV_E_INVALID, "store key '%s' may only have letters, digits, '-' and '_'", store_key);
+            return bvi_fail(err, BV_E_INVALID,
+                            "store key '%s' may only have letters, digits, '-' and '_'", store_key);
     }
     key = bvi_strdup(store_key);
     if (!key)
@@ -38,7 +39,8 @@ char *bvi_store_object_key(const char *store_key, uint64_t version, const char *
 
 char *bvi_store_chunk_key(const char *store_key, uint64_t version, uint32_t index)
 {
-    return bvi_asprintf("%s/%llu/%s%u", store_key, (unsigned long long)version, BVI_STORE_CHUNK_PREFIX, index);
+    return bvi_asprintf("%s/%llu/%s%u", store_key, (unsigned long long)version,
+                        BVI_STORE_CHUNK_PREFIX, index);
 }
 
 int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error **err)
@@ -51,7 +53,8 @@ int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error
     if (bvi_url_is_http(uri))
         return bvi_store_http_open(ctx, uri, ret_store, err);
     if (!bvi_url_is_file(uri))
-        return bvi_fail(err, BV_E_INVALID, "unknown store '%s': expected dir:/path, http://... or https://...", uri);
+        return bvi_fail(err, BV_E_INVALID,
+                        "unknown store '%s': expected dir:/path, http://... or https://...", uri);
     r = bvi_url_to_path(uri, &path, err);
     return r < 0 ? r : bvi_store_dir_open(ctx, path, ret_store, err);
 }

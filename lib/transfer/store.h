@@ -1,9 +1,10 @@
 /*
  * store.h - where archives are kept, behind one interface: a directory, or a web server.
  *
- * Small objects (manifests, reservations) go through the store's own calls; chunks are fetched and put by URL, which
- * the store only names. One request is one call of `done`, from dispatch, never from inside bvi_store_call(). Several
- * requests may be under way. A store belongs to its context's thread and outlives its requests.
+ * Small objects (manifests, reservations) go through the store's own calls; chunks are fetched and
+ * put by URL, which the store only names. One request is one call of `done`, from dispatch, never
+ * from inside bvi_store_call(). Several requests may be under way. A store belongs to its context's
+ * thread and outlives its requests.
  */
 #ifndef BVI_TRANSFER_STORE_H
 #define BVI_TRANSFER_STORE_H
@@ -11,9 +12,9 @@
 #include "io/loop.h"
 #include "transfer/chunk.h"
 
-#define BVI_STORE_KEY_MAX 128u           /* characters of a store key */
-#define BVI_STORE_VERSIONS_MAX 100000u   /* versions of one key that are looked at */
-#define BVI_STORE_LEASE_MAX 64u
+#define BVI_STORE_KEY_MAX      128u    /* characters of a store key */
+#define BVI_STORE_VERSIONS_MAX 100000u /* versions of one key that are looked at */
+#define BVI_STORE_LEASE_MAX    64u
 /* A reservation nobody holds and nobody renewed for so long may be taken over. */
 #define BVI_STORE_LEASE_SECS 3600u
 
@@ -25,7 +26,8 @@ typedef enum bvi_store_verb {
     BVI_STORE_RESERVE,  /* store_key, version (0: next), lease -> version */
     BVI_STORE_RELEASE,  /* store_key, version: complete, or given up */
     BVI_STORE_LIST,     /* store_key (NULL: all) -> infos */
-    BVI_STORE_PRUNE,    /* store_key (NULL: all), max_age_secs: removes abandoned uploads -> size: how many */
+    BVI_STORE_PRUNE, /* store_key (NULL: all), max_age_secs: removes abandoned uploads -> size: how
+                        many */
     BVI_STORE_VERBS,
 } bvi_store_verb;
 
@@ -34,9 +36,9 @@ typedef struct bvi_store_request {
     const char *key;       /* object key; copied */
     const char *store_key; /* copied */
     uint64_t version;
-    const char *lease;     /* copied; NULL: whoever holds it */
-    size_t max;            /* GET: BV_E_LIMIT beyond it */
-    const char *bytes;     /* PUT: borrowed until done */
+    const char *lease; /* copied; NULL: whoever holds it */
+    size_t max;        /* GET: BV_E_LIMIT beyond it */
+    const char *bytes; /* PUT: borrowed until done */
     size_t len;
     uint64_t max_age_secs;
 } bvi_store_request;
@@ -69,10 +71,12 @@ typedef struct bvi_store bvi_store;
 
 typedef struct bvi_store_vtable {
     const char *name;
-    int (*call)(bvi_store *store, const bvi_store_request *request, bvi_store_fn done, void *data, bv_error **err);
-    char *(*url)(const bvi_store *store, const char *key); /* where the object is; NULL: no memory */
-    void (*cancel)(bvi_store *store);                       /* hurries all requests */
-    void (*free)(bvi_store *store);                         /* nothing is under way */
+    int (*call)(bvi_store *store, const bvi_store_request *request, bvi_store_fn done, void *data,
+                bv_error **err);
+    char *(*url)(const bvi_store *store,
+                 const char *key);    /* where the object is; NULL: no memory */
+    void (*cancel)(bvi_store *store); /* hurries all requests */
+    void (*free)(bvi_store *store);   /* nothing is under way */
 } bvi_store_vtable;
 
 struct bvi_store {
@@ -82,11 +86,12 @@ struct bvi_store {
 
 /* "dir:/path" (or "file:///path"), "http://..." or "https://...". */
 int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error **err);
-int bvi_store_dir_open(bv_ctx *ctx, const char *root, bvi_store **ret_store, bv_error **err);  /* makes the root */
+int bvi_store_dir_open(bv_ctx *ctx, const char *root, bvi_store **ret_store,
+                       bv_error **err); /* makes the root */
 int bvi_store_http_open(bv_ctx *ctx, const char *base, bvi_store **ret_store, bv_error **err);
 
-static inline int bvi_store_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done, void *data,
-                                 bv_error **err)
+static inline int bvi_store_call(bvi_store *store, const bvi_store_request *request,
+                                 bvi_store_fn done, void *data, bv_error **err)
 {
     return store->vtable->call(store, request, done, data, err);
 }
@@ -103,9 +108,9 @@ int bvi_store_key_normalise(const char *store_key, char **ret_key, bv_error **er
 char *bvi_store_object_key(const char *store_key, uint64_t version, const char *name);
 char *bvi_store_chunk_key(const char *store_key, uint64_t version, uint32_t index);
 
-#define BVI_STORE_HEADER "manifest-header.json"
-#define BVI_STORE_BODY "manifest-body.json"
-#define BVI_STORE_LOCK ".lock"
+#define BVI_STORE_HEADER       "manifest-header.json"
+#define BVI_STORE_BODY         "manifest-body.json"
+#define BVI_STORE_LOCK         ".lock"
 #define BVI_STORE_CHUNK_PREFIX "data.part_"
 
 #endif

@@ -1,12 +1,13 @@
 /*
- * store_dir.c - a store in a directory: <root>/<store_key>/<version>/{data.part_<n>, manifest-body.json,
- * manifest-header.json, .lock}.
+ * store_dir.c - a store in a directory: <root>/<store_key>/<version>/{data.part_<n>,
+ * manifest-body.json, manifest-header.json, .lock}.
  *
- * A version exists once its header does; everything before is invisible to readers. A version number is reserved by
- * making its directory, which only one process can do. The reserving process then holds a lock on .lock, which ends
- * with it, and writes its lease into it, which does not: an upload that was killed finds its own reservation again,
- * others pass over it until the lease has run out. Requests run in the worker pool; each one is independent, so any
- * number of processes may work on one directory.
+ * A version exists once its header does; everything before is invisible to readers. A version
+ * number is reserved by making its directory, which only one process can do. The reserving process
+ * then holds a lock on .lock, which ends with it, and writes its lease into it, which does not: an
+ * upload that was killed finds its own reservation again, others pass over it until the lease has
+ * run out. Requests run in the worker pool; each one is independent, so any number of processes may
+ * work on one directory.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +28,7 @@
 
 /* Reservations of living uploads that are passed over before giving up. */
 #define RESERVE_TRIES 1000u
-#define LOCKS_MAX 1024u
+#define LOCKS_MAX     1024u
 
 /* A reservation this process holds. */
 typedef struct held_lock {
@@ -117,7 +118,8 @@ static void close_dir(DIR **dir)
 }
 
 /* Calls fn with each name in a directory. */
-static int each_name(int dir_fd, const char *what, int (*fn)(const char *name, void *data, bv_error **err), void *data,
+static int each_name(int dir_fd, const char *what,
+                     int (*fn)(const char *name, void *data, bv_error **err), void *data,
                      bv_error **err)
 {
     bvi_auto_close int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -218,7 +220,8 @@ static int run_get(call *c, bv_error **err)
     size_t done = 0;
     int r;
 
-    r = bvi_fs_open_beneath(c->store->root_fd, c->key, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, err);
+    r = bvi_fs_open_beneath(c->store->root_fd, c->key, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd,
+                            err);
     if (r < 0)
         return r;
     if (fstat(fd, &st) < 0)
@@ -247,14 +250,17 @@ static int run_get(call *c, bv_error **err)
 static int run_put(call *c, bv_error **err)
 {
     const char *slash = strrchr(c->key, '/');
-    bvi_auto_free char *dir = bvi_strndup(slash ? c->key : ".", slash ? (size_t)(slash - c->key) : 1);
+    bvi_auto_free char *dir =
+        bvi_strndup(slash ? c->key : ".", slash ? (size_t)(slash - c->key) : 1);
     bvi_auto_close int fd = -1;
     int r;
 
     if (!dir)
         return bvi_fail_nomem(err);
     r = open_dir(c->store->root_fd, dir, &fd, err);
-    return r < 0 ? r : bvi_fs_replace_at(fd, slash ? slash + 1 : c->key, c->bytes_in, c->len_in, 0644, err);
+    return r < 0 ? r
+                 : bvi_fs_replace_at(fd, slash ? slash + 1 : c->key, c->bytes_in, c->len_in, 0644,
+                                     err);
 }
 
 static int run_stat(call *c, bv_error **err)
@@ -315,7 +321,8 @@ static int wipe_entry(const char *name, void *data, bv_error **err)
 static int write_lease(int fd, const char *lease, bv_error **err)
 {
     if (!lease) /* only a sign of life */
-        return futimens(fd, NULL) < 0 ? bvi_fail_sys(err, errno, "cannot renew the reservation") : 0;
+        return futimens(fd, NULL) < 0 ? bvi_fail_sys(err, errno, "cannot renew the reservation")
+                                      : 0;
     if (ftruncate(fd, 0) < 0 || pwrite(fd, lease, strlen(lease), 0) < 0 || fsync(fd) < 0)
         return bvi_fail_sys(err, errno, "cannot write the reservation");
     return 0;
@@ -330,7 +337,8 @@ static int take_version(call *c, int key_fd, uint64_t version, bool explicit, bv
 
     r = open_version(key_fd, version, &dir_fd, err);
     if (r == 0)
-        r = bvi_fs_open_beneath(dir_fd, BVI_STORE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW, 0644, &fd, err);
+        r = bvi_fs_open_beneath(dir_fd, BVI_STORE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW, 0644, &fd,
+                                err);
     if (r < 0)
         return r;
     if (!lock_fd(fd))
@@ -338,7 +346,8 @@ static int take_version(call *c, int key_fd, uint64_t version, bool explicit, bv
                         (unsigned long long)version, c->store_key);
     if (is_complete(dir_fd)) { /* since we looked */
         (void)unlinkat(dir_fd, BVI_STORE_LOCK, 0);
-        return bvi_fail(err, BV_E_EXISTS, "version %llu of '%s' exists already and is never changed",
+        return bvi_fail(err, BV_E_EXISTS,
+                        "version %llu of '%s' exists already and is never changed",
                         (unsigned long long)version, c->store_key);
     }
     if (!lease_matches(fd, c->lease) && !(explicit && !c->lease)) {
@@ -387,8 +396,11 @@ static int reserve_next(call *c, int key_fd, bv_error **err)
             return bvi_error_move(err, bvi_take(why));
         r = 0;
     }
-    return r < 0 ? r : bvi_fail(err, BV_E_BUSY, "%u versions of '%s' are reserved by unfinished uploads; prune the store",
-                                RESERVE_TRIES, c->store_key);
+    return r < 0
+               ? r
+               : bvi_fail(err, BV_E_BUSY,
+                          "%u versions of '%s' are reserved by unfinished uploads; prune the store",
+                          RESERVE_TRIES, c->store_key);
 }
 
 static int run_reserve(call *c, bv_error **err)
@@ -406,7 +418,8 @@ static int run_reserve(call *c, bv_error **err)
     if (!c->version)
         return reserve_next(c, fd, err);
     if (version_is_complete(fd, c->version))
-        return bvi_fail(err, BV_E_EXISTS, "version %llu of '%s' exists already and is never changed",
+        return bvi_fail(err, BV_E_EXISTS,
+                        "version %llu of '%s' exists already and is never changed",
                         (unsigned long long)c->version, c->store_key);
     r = make_version(fd, c->version, err);
     return r < 0 ? r : take_version(c, fd, c->version, true, err);
@@ -450,7 +463,8 @@ static int each_version(const char *store_key, void *data, bv_error **err)
     per_version p = { .call = walk->call, .store_key = store_key };
     int r;
 
-    if (strlen(store_key) > BVI_STORE_KEY_MAX || open_dir(walk->call->store->root_fd, store_key, &key_fd, NULL) < 0)
+    if (strlen(store_key) > BVI_STORE_KEY_MAX ||
+        open_dir(walk->call->store->root_fd, store_key, &key_fd, NULL) < 0)
         return 0; /* not a store key's directory */
     p.key_fd = key_fd;
     r = all_versions(key_fd, store_key, &list, err);
@@ -498,7 +512,8 @@ static int list_version(per_version *p, uint64_t version, int version_fd, bv_err
     size_t len = 0;
     int r;
 
-    if (!is_complete(version_fd) || fstatat(version_fd, BVI_STORE_HEADER, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (!is_complete(version_fd) ||
+        fstatat(version_fd, BVI_STORE_HEADER, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
     r = bvi_fs_read_at(version_fd, BVI_STORE_HEADER, BVI_MANIFEST_HEADER_MAX, &text, &len, &why);
     if (r == 0)
@@ -506,8 +521,9 @@ static int list_version(per_version *p, uint64_t version, int version_fd, bv_err
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);
     if (r < 0) { /* one bad version must not hide the others */
-        bvi_log_warn(p->call->store->store.ctx, "transfer", "version %llu of '%s' is not listed: %s",
-                     (unsigned long long)version, p->store_key, bv_error_message(why));
+        bvi_log_warn(p->call->store->store.ctx, "transfer",
+                     "version %llu of '%s' is not listed: %s", (unsigned long long)version,
+                     p->store_key, bv_error_message(why));
         return 0;
     }
     info = bvi_vec_push(&p->call->infos);
@@ -539,18 +555,21 @@ static int prune_version(per_version *p, uint64_t version, int version_fd, bv_er
 
     if (is_complete(version_fd))
         return 0;
-    if (fstat(version_fd, &st) < 0 || bvi_fs_open_beneath(version_fd, BVI_STORE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW, 0644,
-                                                          &fd, NULL) < 0)
+    if (fstat(version_fd, &st) < 0 ||
+        bvi_fs_open_beneath(version_fd, BVI_STORE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW, 0644, &fd,
+                            NULL) < 0)
         return 0;
-    if (!lock_fd(fd) || (!lease_is_old(fd, p->call->max_age_secs) && p->call->max_age_secs > 0) || is_complete(version_fd))
+    if (!lock_fd(fd) || (!lease_is_old(fd, p->call->max_age_secs) && p->call->max_age_secs > 0) ||
+        is_complete(version_fd))
         return 0;
     r = each_name(version_fd, p->store_key, wipe_entry, &version_fd, err);
     if (r < 0)
         return r;
     (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)version); /* fits */
-    (void)unlinkat(version_fd, BVI_STORE_LOCK, 0); /* rmdir tells */
+    (void)unlinkat(version_fd, BVI_STORE_LOCK, 0);                           /* rmdir tells */
     if (unlinkat(p->key_fd, name, AT_REMOVEDIR) < 0)
-        return bvi_fail_sys(err, errno, "cannot remove the abandoned version %s of '%s'", name, p->store_key);
+        return bvi_fail_sys(err, errno, "cannot remove the abandoned version %s of '%s'", name,
+                            p->store_key);
     p->call->size++;
     return 0;
 }
@@ -563,14 +582,10 @@ static int run_prune(call *c, bv_error **err)
 /* ---- requests ---- */
 
 static int (*const runs[BVI_STORE_VERBS])(call *c, bv_error **err) = {
-    [BVI_STORE_GET] = run_get,
-    [BVI_STORE_PUT] = run_put,
-    [BVI_STORE_STAT] = run_stat,
-    [BVI_STORE_VERSIONS] = run_versions,
-    [BVI_STORE_RESERVE] = run_reserve,
-    [BVI_STORE_RELEASE] = run_release,
-    [BVI_STORE_LIST] = run_list,
-    [BVI_STORE_PRUNE] = run_prune,
+    [BVI_STORE_GET] = run_get,         [BVI_STORE_PUT] = run_put,
+    [BVI_STORE_STAT] = run_stat,       [BVI_STORE_VERSIONS] = run_versions,
+    [BVI_STORE_RESERVE] = run_reserve, [BVI_STORE_RELEASE] = run_release,
+    [BVI_STORE_LIST] = run_list,       [BVI_STORE_PRUNE] = run_prune,
 };
 
 static void call_free(call *c)
@@ -592,7 +607,8 @@ static held_lock *find_lock(store_dir *s, const char *store_key, uint64_t versio
         const char *dir = s->locks.items[i].dir;
         size_t len = strlen(store_key);
 
-        if (strncmp(dir, store_key, len) == 0 && dir[len] == '/' && version_of(dir + len + 1) == version)
+        if (strncmp(dir, store_key, len) == 0 && dir[len] == '/' &&
+            version_of(dir + len + 1) == version)
             return &s->locks.items[i];
     }
     return NULL;
@@ -674,7 +690,8 @@ static int fill_call(call *c, store_dir *s, const bvi_store_request *request, bv
     if (r == 0)
         r = copy_text(&c->lease, request->lease, err);
     if (r == 0 && c->lease && strlen(c->lease) > BVI_STORE_LEASE_MAX)
-        r = bvi_fail(err, BV_E_INVALID, "lease '%s' is longer than %u characters", c->lease, BVI_STORE_LEASE_MAX);
+        r = bvi_fail(err, BV_E_INVALID, "lease '%s' is longer than %u characters", c->lease,
+                     BVI_STORE_LEASE_MAX);
     if (r < 0)
         return r;
     c->verb = request->verb;
@@ -691,7 +708,8 @@ static int fill_call(call *c, store_dir *s, const bvi_store_request *request, bv
     return 0;
 }
 
-static int dir_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done, void *data, bv_error **err)
+static int dir_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done,
+                    void *data, bv_error **err)
 {
     store_dir *s = (store_dir *)store;
     call *c = bvi_new0(call);

@@ -1,10 +1,10 @@
 /*
  * store_http.c - a store on a web server: plain GET, HEAD and PUT below a base URL.
  *
- * Such a server cannot list, so versions are found by asking for their headers, upwards from 1 until enough in a row
- * are missing (the rule of the control plane). It also has no locks: a reservation is a .lock object with the lease in
- * it, put on condition that there is none; a server that ignores the condition leaves a short race. Reservations of
- * others are passed over.
+ * Such a server cannot list, so versions are found by asking for their headers, upwards from 1
+ * until enough in a row are missing (the rule of the control plane). It also has no locks: a
+ * reservation is a .lock object with the lease in it, put on condition that there is none; a server
+ * that ignores the condition leaves a short race. Reservations of others are passed over.
  */
 #include <string.h>
 
@@ -14,7 +14,7 @@
 #include "transfer/url.h"
 
 /* So many missing versions in a row are the end of them. */
-#define GAP_MAX 10u
+#define GAP_MAX       10u
 #define RESERVE_TRIES 1000u
 
 typedef struct store_http {
@@ -46,7 +46,8 @@ typedef struct call {
     BVI_VEC(uint64_t) versions;
 } call;
 
-typedef void (*answer_fn)(bvi_http_call *http, const bvi_http_response *response, const bv_error *err, void *data);
+typedef void (*answer_fn)(bvi_http_call *http, const bvi_http_response *response,
+                          const bv_error *err, void *data);
 
 static void call_free(call *c)
 {
@@ -97,7 +98,8 @@ static int on_rewind(bvi_http_call *http, void *data)
     return 0;
 }
 
-static int ask(call *c, const char *method, const char *key, answer_fn fn, const char *const *headers, bv_error **err)
+static int ask(call *c, const char *method, const char *key, answer_fn fn,
+               const char *const *headers, bv_error **err)
 {
     bvi_auto_free char *url = bvi_url_join(c->store->base, key);
     bvi_http_request req = BVI_HTTP_REQUEST_INIT;
@@ -130,7 +132,8 @@ static int ask_object(call *c, const char *method, uint64_t version, const char 
 
 /* ---- one call is enough: GET, PUT, STAT, RELEASE ---- */
 
-static void on_single(bvi_http_call *http, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_single(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
+                      void *data)
 {
     call *c = data;
     bv_error *why = bvi_error_copy(err);
@@ -139,7 +142,8 @@ static void on_single(bvi_http_call *http, const bvi_http_response *response, co
     c->http = NULL;
     if (!why)
         (void)bvi_http_check(response, &why); /* an error for each status but 2xx */
-    if (c->verb == BVI_STORE_RELEASE) { /* not every server deletes; the version is complete all the same */
+    if (c->verb ==
+        BVI_STORE_RELEASE) { /* not every server deletes; the version is complete all the same */
         bv_error_free(why);
         why = NULL;
     }
@@ -194,7 +198,8 @@ static int take_probe(call *c, const bvi_http_response *response, bv_error **err
     return 0;
 }
 
-static void on_probe(bvi_http_call *http, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_probe(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
+                     void *data)
 {
     call *c = data;
     bv_error *why = bvi_error_copy(err);
@@ -232,7 +237,8 @@ static void probes_done(call *c)
 
 /* ---- RESERVE ---- */
 
-static void on_locked(bvi_http_call *http, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_locked(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
+                      void *data)
 {
     call *c = data;
     bv_error *why = bvi_error_copy(err);
@@ -250,7 +256,8 @@ static void on_locked(bvi_http_call *http, const bvi_http_response *response, co
     finish(c, why, NULL);
 }
 
-static void on_lock_read(bvi_http_call *http, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_lock_read(bvi_http_call *http, const bvi_http_response *response,
+                         const bv_error *err, void *data)
 {
     static const char *const only_new[] = { "If-None-Match: *", NULL };
     call *c = data;
@@ -274,7 +281,8 @@ static void on_lock_read(bvi_http_call *http, const bvi_http_response *response,
     c->bytes = c->lease;
     c->len = c->lease ? strlen(c->lease) : 0;
     if (!why)
-        (void)ask_object(c, "PUT", c->probe, BVI_STORE_LOCK, on_locked, only_new, &why); /* why tells */
+        (void)ask_object(c, "PUT", c->probe, BVI_STORE_LOCK, on_locked, only_new,
+                         &why); /* why tells */
     if (why)
         finish(c, why, NULL);
 }
@@ -284,16 +292,18 @@ static void try_reserve(call *c)
     bv_error *err = NULL;
 
     if (c->tries++ == RESERVE_TRIES)
-        (void)bvi_fail(&err, BV_E_BUSY, "%u versions of '%s' are reserved by unfinished uploads", RESERVE_TRIES,
-                       c->store_key);
+        (void)bvi_fail(&err, BV_E_BUSY, "%u versions of '%s' are reserved by unfinished uploads",
+                       RESERVE_TRIES, c->store_key);
     else
-        (void)ask_object(c, "GET", c->probe, BVI_STORE_LOCK, on_lock_read, NULL, &err); /* err tells */
+        (void)ask_object(c, "GET", c->probe, BVI_STORE_LOCK, on_lock_read, NULL,
+                         &err); /* err tells */
     if (err)
         finish(c, err, NULL);
 }
 
 /* The version was named: it must not be complete. */
-static void on_named(bvi_http_call *http, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_named(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
+                     void *data)
 {
     call *c = data;
     bv_error *why = bvi_error_copy(err);
@@ -301,7 +311,8 @@ static void on_named(bvi_http_call *http, const bvi_http_response *response, con
     (void)http;
     c->http = NULL;
     if (!why && response->status / 100 == 2)
-        (void)bvi_fail(&why, BV_E_EXISTS, "version %llu of '%s' exists already and is never changed",
+        (void)bvi_fail(&why, BV_E_EXISTS,
+                       "version %llu of '%s' exists already and is never changed",
                        (unsigned long long)c->version, c->store_key);
     else if (!why && response->status != 404 && response->status != 410)
         (void)bvi_http_check(response, &why); /* why tells */
@@ -318,20 +329,17 @@ static int run_reserve(call *c, bv_error **err)
 
 static int run_unsupported(call *c, bv_error **err)
 {
-    return bvi_fail(err, BV_E_UNSUPPORTED, "the store '%s' cannot list what it holds", c->store->base);
+    return bvi_fail(err, BV_E_UNSUPPORTED, "the store '%s' cannot list what it holds",
+                    c->store->base);
 }
 
 /* ---- requests ---- */
 
 static int (*const runs[BVI_STORE_VERBS])(call *c, bv_error **err) = {
-    [BVI_STORE_GET] = run_get,
-    [BVI_STORE_PUT] = run_put,
-    [BVI_STORE_STAT] = run_stat,
-    [BVI_STORE_VERSIONS] = run_versions,
-    [BVI_STORE_RESERVE] = run_reserve,
-    [BVI_STORE_RELEASE] = run_release,
-    [BVI_STORE_LIST] = run_unsupported,
-    [BVI_STORE_PRUNE] = run_unsupported,
+    [BVI_STORE_GET] = run_get,          [BVI_STORE_PUT] = run_put,
+    [BVI_STORE_STAT] = run_stat,        [BVI_STORE_VERSIONS] = run_versions,
+    [BVI_STORE_RESERVE] = run_reserve,  [BVI_STORE_RELEASE] = run_release,
+    [BVI_STORE_LIST] = run_unsupported, [BVI_STORE_PRUNE] = run_unsupported,
 };
 
 static int fill_call(call *c, const bvi_store_request *request, bv_error **err)
@@ -357,7 +365,8 @@ static int fill_call(call *c, const bvi_store_request *request, bv_error **err)
     return 0;
 }
 
-static int http_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done, void *data, bv_error **err)
+static int http_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done,
+                     void *data, bv_error **err)
 {
     store_http *s = (store_http *)store;
     call *c = bvi_new0(call);

@@ -1,5 +1,6 @@
 /*
- * transfer_api.c - the public calls of blockvisor/transfer.h: uploads, downloads and verifications over a store.
+ * transfer_api.c - the public calls of blockvisor/transfer.h: uploads, downloads and verifications
+ * over a store.
  *
  * Each opens the store, hands its source to the engine, and frees it after the operation is over.
  */
@@ -16,7 +17,7 @@
 /* What belongs to one operation besides the engine's own state. */
 typedef struct holder {
     bvi_chunk_source *source;
-    char *archive;   /* "<store uri> <key>" */
+    char *archive; /* "<store uri> <key>" */
     char *state_dir;
     bv_transfer_done_fn done;
     bv_transfer_status_fn status;
@@ -46,22 +47,23 @@ static void on_status(bv_op *op, const bv_transfer_status *status, void *data)
     h->status(op, status, h->data);
 }
 
-static int fill_holder(holder *h, bv_ctx *ctx, const char *store, const char *key, const char *dir, const char *state_dir,
-                       bv_error **err)
+static int fill_holder(holder *h, bv_ctx *ctx, const char *store, const char *key, const char *dir,
+                       const char *state_dir, bv_error **err)
 {
     size_t len = dir ? strlen(dir) : 0;
 
     while (len > 1 && dir[len - 1] == '/')
         len--;
     h->archive = bvi_asprintf("%s %s", store, key);
-    h->state_dir = state_dir ? bvi_strdup(state_dir) : bvi_asprintf("%.*s.transfer", (int)len, dir ? dir : "");
+    h->state_dir =
+        state_dir ? bvi_strdup(state_dir) : bvi_asprintf("%.*s.transfer", (int)len, dir ? dir : "");
     if (!h->archive || !h->state_dir)
         return bvi_fail_nomem(err);
     return bvi_source_open(ctx, store, key, &h->source, err);
 }
 
-static int holder_new(bv_ctx *ctx, const char *store, const char *key, const char *dir, const char *state_dir,
-                      holder **ret_holder, bv_error **err)
+static int holder_new(bv_ctx *ctx, const char *store, const char *key, const char *dir,
+                      const char *state_dir, holder **ret_holder, bv_error **err)
 {
     holder *h;
     int r;
@@ -85,8 +87,8 @@ static int check_size(size_t given, size_t least, bv_error **err)
     return given < least ? bvi_fail(err, BV_E_INVALID, "the options' size is not set") : 0;
 }
 
-int bv_download_start(bv_ctx *ctx, const bv_download_opts *opts, bv_transfer_done_fn done, bv_op **ret_op,
-                      bv_error **err)
+int bv_download_start(bv_ctx *ctx, const bv_download_opts *opts, bv_transfer_done_fn done,
+                      bv_op **ret_op, bv_error **err)
 {
     holder *h = NULL;
     int r = check_size(opts->size, sizeof(*opts), err);
@@ -129,7 +131,8 @@ static bvi_compression compression_of(const bv_upload_opts *opts)
     };
 }
 
-int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn done, bv_op **ret_op, bv_error **err)
+int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn done,
+                    bv_op **ret_op, bv_error **err)
 {
     bvi_compression compression;
     holder *h = NULL;
@@ -170,8 +173,8 @@ int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn
     return r;
 }
 
-int bv_snapshot_verify_start(bv_ctx *ctx, const bv_verify_opts *opts, bv_transfer_done_fn done, bv_op **ret_op,
-                             bv_error **err)
+int bv_snapshot_verify_start(bv_ctx *ctx, const bv_verify_opts *opts, bv_transfer_done_fn done,
+                             bv_op **ret_op, bv_error **err)
 {
     holder *h = NULL;
     int r = check_size(opts->size, sizeof(*opts), err);

@@ -1,9 +1,10 @@
 /*
- * unpack.c - one chunk on its way into files. Called by download.c and verify.c from the worker pool.
+ * unpack.c - one chunk on its way into files. Called by download.c and verify.c from the worker
+ * pool.
  *
- * A chunk fills its destinations one after the other, so one open file at a time is enough; parents are made only when
- * opening shows that they are missing. Writeback is started early and waited for late (bvi_unpack_sync), so that the
- * disk works while the next bytes are decoded.
+ * A chunk fills its destinations one after the other, so one open file at a time is enough; parents
+ * are made only when opening shows that they are missing. Writeback is started early and waited for
+ * late (bvi_unpack_sync), so that the disk works while the next bytes are decoded.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,8 @@
 #define OUT_BYTES (512u * 1024u)
 /* The disk is told to begin whenever so much was written to one file. */
 #define WRITEBACK_BYTES (8u * 1024u * 1024u)
-/* Ranges of at least this size are reserved before they are written, so that a full disk shows early. */
+/* Ranges of at least this size are reserved before they are written, so that a full disk shows
+ * early. */
 #define RESERVE_BYTES (1024u * 1024u)
 /* With more files than this one sync of the whole file system is cheaper than one for each. */
 #define SYNC_FILES_MAX 256u
@@ -29,14 +31,14 @@ struct bvi_unpack {
     bvi_unpack_opts opts;
     bvi_codec *decoder;
     bvi_hash hash;
-    uint8_t *out;      /* OUT_BYTES of decoded bytes */
-    uint8_t *local;    /* the same of local bytes, to compare with */
+    uint8_t *out;   /* OUT_BYTES of decoded bytes */
+    uint8_t *local; /* the same of local bytes, to compare with */
     uint64_t stored;
     uint64_t plain;
-    size_t target;     /* being filled */
-    uint64_t filled;   /* of it */
-    uint64_t started;  /* of it: writeback was begun up to here */
-    int fd;            /* of it; -1: not opened yet */
+    size_t target;    /* being filled */
+    uint64_t filled;  /* of it */
+    uint64_t started; /* of it: writeback was begun up to here */
+    int fd;           /* of it; -1: not opened yet */
 };
 
 uint64_t bvi_unpack_memory(const bvi_compression *compression)
@@ -57,7 +59,8 @@ static int disk_failure(int errnum, const char *verb, const char *path, bv_error
 {
     if (errnum == ENOSPC || errnum == EDQUOT) {
         (void)bvi_fail_sys(err, errnum, "cannot %s '%s'", verb, path);
-        return bvi_wrap(err, BV_E_IO, "no disk space left; free some and start again, finished chunks are kept");
+        return bvi_wrap(err, BV_E_IO,
+                        "no disk space left; free some and start again, finished chunks are kept");
     }
     return bvi_fail_sys(err, errnum, "cannot %s '%s'", verb, path);
 }
@@ -76,7 +79,8 @@ static int make_parents(int dir_fd, const char *path, bv_error **err)
 
 static int open_for_writing(bvi_unpack *u, const bvi_target *t, bv_error **err)
 {
-    int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK; /* a pipe in the way must not hold us up */
+    int flags =
+        O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK; /* a pipe in the way must not hold us up */
     bv_error *first = NULL;
     int r;
 
@@ -98,12 +102,14 @@ static int prepare_file(bvi_unpack *u, const bvi_target *t, bv_error **err)
     if (fstat(u->fd, &st) < 0)
         return bvi_fail_sys(err, errno, "cannot look at '%s'", t->path);
     if (!S_ISREG(st.st_mode))
-        return bvi_fail(err, BV_E_STATE, "'%s' is in the way and is not a regular file; remove it", t->path);
+        return bvi_fail(err, BV_E_STATE, "'%s' is in the way and is not a regular file; remove it",
+                        t->path);
     if (!file)
         return bvi_fail(err, BV_E_INTERNAL, "'%s' is not in the checked manifest", t->path);
     if ((uint64_t)st.st_size > file->size && ftruncate(u->fd, (off_t)file->size) < 0)
         return disk_failure(errno, "cut", t->path, err);
-    if (t->size >= RESERVE_BYTES && fallocate(u->fd, FALLOC_FL_KEEP_SIZE, (off_t)t->pos, (off_t)t->size) < 0 &&
+    if (t->size >= RESERVE_BYTES &&
+        fallocate(u->fd, FALLOC_FL_KEEP_SIZE, (off_t)t->pos, (off_t)t->size) < 0 &&
         (errno == ENOSPC || errno == EDQUOT))
         return disk_failure(errno, "reserve room for", t->path, err);
     return 0;
@@ -115,14 +121,16 @@ static int open_for_reading(bvi_unpack *u, const bvi_target *t, bv_error **err)
     struct stat st;
     int r;
 
-    r = bvi_fs_open_beneath(u->opts.dir_fd, t->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &u->fd, err);
+    r = bvi_fs_open_beneath(u->opts.dir_fd, t->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &u->fd,
+                            err);
     if (r < 0)
         return r;
     if (fstat(u->fd, &st) < 0)
         return bvi_fail_sys(err, errno, "cannot look at '%s'", t->path);
     if (!S_ISREG(st.st_mode) || !file || (uint64_t)st.st_size != file->size)
         return bvi_fail(err, BV_E_CHECKSUM, "file '%s' has %llu bytes instead of %llu", t->path,
-                        (unsigned long long)st.st_size, file ? (unsigned long long)file->size : 0ull);
+                        (unsigned long long)st.st_size,
+                        file ? (unsigned long long)file->size : 0ull);
     return 0;
 }
 
@@ -169,7 +177,8 @@ static int close_target(bvi_unpack *u, bv_error **err)
 
 /* ---- decoded bytes into targets ---- */
 
-static int write_all(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, size_t len, bv_error **err)
+static int write_all(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, size_t len,
+                     bv_error **err)
 {
     uint64_t at = t->pos + u->filled;
 
@@ -187,13 +196,15 @@ static int write_all(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, s
     at -= t->pos;
     if (at - u->started >= WRITEBACK_BYTES) {
         /* Only a hint; the sync at the end is what must succeed. */
-        (void)sync_file_range(u->fd, (off_t)(t->pos + u->started), (off_t)(at - u->started), SYNC_FILE_RANGE_WRITE);
+        (void)sync_file_range(u->fd, (off_t)(t->pos + u->started), (off_t)(at - u->started),
+                              SYNC_FILE_RANGE_WRITE);
         u->started = at;
     }
     return 0;
 }
 
-static int compare(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, size_t len, bv_error **err)
+static int compare(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, size_t len,
+                   bv_error **err)
 {
     uint64_t at = t->pos + u->filled;
 
@@ -205,7 +216,8 @@ static int compare(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, siz
         if (n < 0)
             return bvi_fail_sys(err, errno, "cannot read '%s'", t->path);
         if (n == 0 || memcmp(u->local, bytes, (size_t)n) != 0)
-            return bvi_fail(err, BV_E_CHECKSUM, "file '%s' differs from the archive behind byte %llu", t->path,
+            return bvi_fail(err, BV_E_CHECKSUM,
+                            "file '%s' differs from the archive behind byte %llu", t->path,
                             (unsigned long long)at);
         bytes += n;
         len -= (size_t)n;
@@ -227,7 +239,8 @@ static int put(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, size_t 
     return 0;
 }
 
-/* Opens the target at hand if need be, and moves past it when it is full: empty ones without any byte. */
+/* Opens the target at hand if need be, and moves past it when it is full: empty ones without any
+ * byte. */
 static int settle(bvi_unpack *u, bv_error **err)
 {
     const bvi_target *t;
@@ -368,7 +381,8 @@ int bvi_unpack_feed(bvi_unpack *unpack, const void *bytes, size_t len, bv_error 
     int r;
 
     if (len > unpack->opts.chunk->size - unpack->stored)
-        return bvi_fail(err, BV_E_CHECKSUM, "server error: received more bytes than requested (%llu)",
+        return bvi_fail(err, BV_E_CHECKSUM,
+                        "server error: received more bytes than requested (%llu)",
                         (unsigned long long)unpack->opts.chunk->size);
     r = bvi_hash_update(&unpack->hash, bytes, len, err);
     if (r < 0)
@@ -391,7 +405,8 @@ int bvi_unpack_finish(bvi_unpack *unpack, bv_error **err)
     if (r < 0)
         return r;
     if (!bvi_checksum_equal(&sum, &chunk->checksum))
-        return bvi_fail(err, BV_E_CHECKSUM, "chunk checksum mismatch (%s): the stored bytes are damaged",
+        return bvi_fail(err, BV_E_CHECKSUM,
+                        "chunk checksum mismatch (%s): the stored bytes are damaged",
                         bvi_checksum_name(sum.kind));
     r = drain(unpack, err);
     if (r == 0)

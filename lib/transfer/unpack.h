@@ -1,8 +1,9 @@
 /*
  * unpack.h - turns the stored bytes of one chunk into its files, or checks that they would.
  *
- * Bytes go through checksum, decoder and positional writes in small steps; the memory used does not depend on the
- * chunk's size. All functions block and are meant for a worker; an unpack belongs to one thread at a time.
+ * Bytes go through checksum, decoder and positional writes in small steps; the memory used does not
+ * depend on the chunk's size. All functions block and are meant for a worker; an unpack belongs to
+ * one thread at a time.
  */
 #ifndef BVI_TRANSFER_UNPACK_H
 #define BVI_TRANSFER_UNPACK_H
@@ -21,8 +22,8 @@ typedef struct bvi_unpack_opts {
     const bvi_manifest *manifest; /* checked; borrowed */
     const bvi_chunk *chunk;       /* of it; borrowed */
     bvi_unpack_mode mode;
-    int dir_fd;                   /* borrowed; -1 when only checking */
-    int64_t times_ns;             /* files get this access and modification time; 0: leave alone */
+    int dir_fd;       /* borrowed; -1 when only checking */
+    int64_t times_ns; /* files get this access and modification time; 0: leave alone */
 } bvi_unpack_opts;
 
 /* What one unpack holds in memory, its codec included. */
@@ -33,7 +34,8 @@ void bvi_unpack_free(bvi_unpack *unpack);
 BVI_DEFINE_FREEP(bvi_unpack, bvi_unpack_free)
 
 int bvi_unpack_feed(bvi_unpack *unpack, const void *bytes, size_t len, bv_error **err);
-/* After the last byte: exact stored size, exact fill, checksum (BV_E_CHECKSUM). Closes the last file. */
+/* After the last byte: exact stored size, exact fill, checksum (BV_E_CHECKSUM). Closes the last
+ * file. */
 int bvi_unpack_finish(bvi_unpack *unpack, bv_error **err);
 uint64_t bvi_unpack_stored(const bvi_unpack *unpack); /* bytes fed so far */
 uint64_t bvi_unpack_plain(const bvi_unpack *unpack);  /* bytes that came out so far */

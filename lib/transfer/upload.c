@@ -7,9 +7,9 @@
  *   recheck   (worker) scan again: has anything changed meanwhile?
  *   publish   (source) the manifest, which makes the version visible; then the journal goes
  *
- * An upload that died between publishing and removing its journal finds its version complete; it then compares it with
- * its own manifest and is done. A failure or a cancel stops everything under way, waits for it, and records what was
- * stored before the operation completes.
+ * An upload that died between publishing and removing its journal finds its version complete; it
+ * then compares it with its own manifest and is done. A failure or a cancel stops everything under
+ * way, waits for it, and records what was stored before the operation completes.
  */
 #include <string.h>
 
@@ -84,7 +84,9 @@ static void on_finish(bv_op *op, const bv_error *err, void *data)
     upload_free(u);
 }
 
-static const bvi_op_vtable upload_op = { .name = "upload", .cancel = on_cancel, .finish = on_finish };
+static const bvi_op_vtable upload_op = { .name = "upload",
+                                         .cancel = on_cancel,
+                                         .finish = on_finish };
 
 static void complete(bvi_upload *u)
 {
@@ -122,7 +124,8 @@ static void step_done(void *data, bool cancelled)
     bvi_upload_settle(u);
 }
 
-static void start_step(bvi_upload *u, int (*run)(bvi_upload *u, bv_error **err), void (*next)(bvi_upload *u))
+static void start_step(bvi_upload *u, int (*run)(bvi_upload *u, bv_error **err),
+                       void (*next)(bvi_upload *u))
 {
     u->step_run = run;
     u->step_next = next;
@@ -159,11 +162,13 @@ static void publish(bvi_upload *u)
     bv_error *err = NULL;
 
     for (size_t i = 0; i < u->manifest.chunks.len; i++)
-        (void)bvi_chunk_set_url(&u->manifest.chunks.items[i], NULL, NULL); /* clearing cannot fail */
+        (void)bvi_chunk_set_url(&u->manifest.chunks.items[i], NULL,
+                                NULL); /* clearing cannot fail */
     bvi_report_phase(&u->report, "publish");
     u->source_busy = true;
     if (bvi_manifest_check(&u->manifest, &err) < 0 ||
-        u->opts.source->vtable->put_manifest(u->opts.source, u->version, &u->manifest, on_published, u, &err) < 0) {
+        u->opts.source->vtable->put_manifest(u->opts.source, u->version, &u->manifest, on_published,
+                                             u, &err) < 0) {
         u->source_busy = false;
         bvi_upload_fail(u, err);
     }
@@ -203,7 +208,8 @@ static void on_compared(const bv_error *err, bvi_chunk *chunks, size_t count, vo
     u->source_busy = false;
     for (size_t i = 0; !why && i < count; i++) {
         if (chunks[i].index >= u->manifest.chunks.len ||
-            !bvi_checksum_equal(&chunks[i].checksum, &u->manifest.chunks.items[chunks[i].index].checksum))
+            !bvi_checksum_equal(&chunks[i].checksum,
+                                &u->manifest.chunks.items[chunks[i].index].checksum))
             (void)bvi_fail(&why, BV_E_EXISTS, "version %llu exists already, with other content",
                            (unsigned long long)u->version);
     }
@@ -226,7 +232,8 @@ static void compare_published(bvi_upload *u)
         u->n_asked++;
     }
     u->source_busy = true;
-    if (u->opts.source->vtable->chunks(u->opts.source, u->version, u->asked, u->n_asked, on_compared, u, &err) < 0) {
+    if (u->opts.source->vtable->chunks(u->opts.source, u->version, u->asked, u->n_asked,
+                                       on_compared, u, &err) < 0) {
         u->source_busy = false;
         bvi_upload_fail(u, err);
     }
@@ -242,7 +249,8 @@ static void run(bvi_upload *u)
 
 static void reserve(bvi_upload *u);
 
-/* A version we thought ours is complete: either we completed it ourselves, or there is a next one. */
+/* A version we thought ours is complete: either we completed it ourselves, or there is a next one.
+ */
 static bool got_over_existing(bvi_upload *u)
 {
     if (u->journal_publishing && u->open_chunks == 0) {
@@ -256,8 +264,8 @@ static bool got_over_existing(bvi_upload *u)
     return true;
 }
 
-static void on_reserved(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots, size_t count,
-                        void *data)
+static void on_reserved(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots,
+                        size_t count, void *data)
 {
     bvi_upload *u = data;
     bv_error *why = bvi_error_copy(err);
@@ -375,14 +383,16 @@ static int copy_opts(bvi_upload *u, const bvi_upload_opts *opts, bv_error **err)
     return r;
 }
 
-int bvi_upload_start(bv_ctx *ctx, const bvi_upload_opts *opts, bv_transfer_done_fn done, void *data, bv_op **ret_op,
-                     bv_error **err)
+int bvi_upload_start(bv_ctx *ctx, const bvi_upload_opts *opts, bv_transfer_done_fn done, void *data,
+                     bv_op **ret_op, bv_error **err)
 {
     bvi_upload *u;
     int r;
 
     if (!opts->source || !opts->source_dir || !opts->meta_dir)
-        return bvi_fail(err, BV_E_INVALID, "an upload needs a source directory, a state directory and where to put it");
+        return bvi_fail(
+            err, BV_E_INVALID,
+            "an upload needs a source directory, a state directory and where to put it");
     u = bvi_new0(bvi_upload);
     if (!u)
         return bvi_fail_nomem(err);

@@ -1,6 +1,7 @@
 /*
  * upload_impl.h - the inside of an upload, shared by its three files:
- * upload.c has the phases, upload_steps.c what they do on the worker, upload_run.c the chunks under way.
+ * upload.c has the phases, upload_steps.c what they do on the worker, upload_run.c the chunks under
+ * way.
  */
 #ifndef BVI_TRANSFER_UPLOAD_IMPL_H
 #define BVI_TRANSFER_UPLOAD_IMPL_H
@@ -31,7 +32,7 @@ typedef enum bvi_packer_state {
     BVI_PACKER_WANTS_URL, /* ready to pack, or to send, but for a fresh URL or a free connection */
     BVI_PACKER_PACKING,   /* on the worker */
     BVI_PACKER_SENDING,
-    BVI_PACKER_WAITING,   /* for its timer, before another attempt */
+    BVI_PACKER_WAITING, /* for its timer, before another attempt */
 } bvi_packer_state;
 
 typedef struct bvi_upload bvi_upload;
@@ -46,8 +47,8 @@ typedef struct bvi_packer {
     bvi_spool spool;
     uint8_t *buffer;
     bv_error *err;
-    bool packed;            /* the spool is whole; size and sum are known */
-    bool committed;         /* and in place: it was a file URL */
+    bool packed;    /* the spool is whole; size and sum are known */
+    bool committed; /* and in place: it was a file URL */
     uint64_t size;
     bvi_checksum sum;
     /* sending */
@@ -64,7 +65,7 @@ struct bvi_upload {
     bv_ctx *ctx;
     bv_op *op;
     bvi_upload_opts opts;
-    bvi_strv exclude;            /* opts.exclude points to it */
+    bvi_strv exclude; /* opts.exclude points to it */
     bvi_chunk_source *own_source;
     bv_transfer_done_fn done;
     void *data;
@@ -73,17 +74,17 @@ struct bvi_upload {
     bvi_scan scan;
     bvi_manifest manifest;
     char id[BVI_FINGERPRINT_SIZE];
-    uint8_t *states;             /* a bvi_part_state for each chunk */
+    uint8_t *states; /* a bvi_part_state for each chunk */
     int64_t *url_us;
-    uint64_t version;            /* 0: not known yet */
+    uint64_t version; /* 0: not known yet */
     int source_fd;
     int lock_fd;
     bvi_journal journal;
     /* what the journal said */
     char journal_id[BVI_FINGERPRINT_SIZE];
     char lease[BVI_ID_TEXT_SIZE];
-    bool journal_ours;           /* its header is of this archive */
-    bool journal_publishing;     /* the manifest was about to be published */
+    bool journal_ours;       /* its header is of this archive */
+    bool journal_publishing; /* the manifest was about to be published */
     BVI_VEC(bvi_chunk) journal_chunks;
     /* one step of a phase, on the worker */
     bvi_work step;
@@ -101,7 +102,7 @@ struct bvi_upload {
     uint32_t n_packers;
     uint32_t connections;
     uint32_t cursor;
-    uint32_t open_chunks;        /* not DONE */
+    uint32_t open_chunks; /* not DONE */
     bool running;
     /* chunks that wait for their record */
     bvi_part_list stored;
@@ -110,19 +111,20 @@ struct bvi_upload {
     bool record_pending;
     bv_error *record_err;
     /* the end */
-    atomic_bool stopping;        /* workers read it */
-    bool forget;                 /* the journal is of no use any longer */
+    atomic_bool stopping; /* workers read it */
+    bool forget;          /* the journal is of no use any longer */
     bv_error *err;
     bool completed;
 };
 
 /* Steps; on the worker. */
-int bvi_upload_step_plan(bvi_upload *u, bv_error **err);      /* everything up to the blueprint */
-int bvi_upload_step_version(bvi_upload *u, bv_error **err);   /* records u->version */
-int bvi_upload_step_recheck(bvi_upload *u, bv_error **err);   /* nothing changed; records that publishing begins */
+int bvi_upload_step_plan(bvi_upload *u, bv_error **err);    /* everything up to the blueprint */
+int bvi_upload_step_version(bvi_upload *u, bv_error **err); /* records u->version */
+int bvi_upload_step_recheck(bvi_upload *u,
+                            bv_error **err); /* nothing changed; records that publishing begins */
 int bvi_upload_step_finish(bvi_upload *u, bv_error **err);
 int bvi_upload_step_forget(bvi_upload *u, bv_error **err);
-int bvi_upload_record_stored(bvi_upload *u, bv_error **err);  /* u->recording */
+int bvi_upload_record_stored(bvi_upload *u, bv_error **err); /* u->recording */
 
 /* Chunks; on the loop. */
 int bvi_upload_run_start(bvi_upload *u, bv_error **err);
@@ -131,7 +133,8 @@ void bvi_upload_pump(bvi_upload *u);
 bool bvi_upload_run_idle(const bvi_upload *u);
 void bvi_upload_run_stop(bvi_upload *u);
 /* Slots of an answer. */
-int bvi_upload_take_slots(bvi_upload *u, const bvi_upload_slot *slots, size_t count, bv_error **err);
+int bvi_upload_take_slots(bvi_upload *u, const bvi_upload_slot *slots, size_t count,
+                          bv_error **err);
 /* The slots that are wanted next, into u->asked. */
 void bvi_upload_choose_slots(bvi_upload *u);
 

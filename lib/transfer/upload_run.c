@@ -1,10 +1,10 @@
 /*
  * upload_run.c - the chunks of an upload that are under way.
  *
- * Packers, as many as fit the memory budget, take chunks in ascending order: get a slot, pack on the worker slice by
- * slice into a spool, send that (or rename it into place), and pass the result on to be recorded. Slices of all packers
- * take turns in the pool, so even a few chunks keep every core busy to the end. Everything here happens on the loop
- * but pack_run() and record_run().
+ * Packers, as many as fit the memory budget, take chunks in ascending order: get a slot, pack on
+ * the worker slice by slice into a spool, send that (or rename it into place), and pass the result
+ * on to be recorded. Slices of all packers take turns in the pool, so even a few chunks keep every
+ * core busy to the end. Everything here happens on the loop but pack_run() and record_run().
  */
 #include <string.h>
 
@@ -78,8 +78,8 @@ static void give_up(bvi_packer *p, bv_error *err)
 {
     bvi_upload *u = p->u;
 
-    (void)bvi_wrap(&err, bv_error_code(err), "chunk '%s' (%u) upload failed", chunk_of(p)->key ? chunk_of(p)->key : "",
-                   p->index);
+    (void)bvi_wrap(&err, bv_error_code(err), "chunk '%s' (%u) upload failed",
+                   chunk_of(p)->key ? chunk_of(p)->key : "", p->index);
     drop_packed(p);
     u->states[p->index] = BVI_PART_TODO;
     p->state = BVI_PACKER_IDLE;
@@ -226,7 +226,8 @@ static void wait_for(bvi_packer *p, int64_t delay_ms)
         p->state = BVI_PACKER_WANTS_URL; /* at once, then */
 }
 
-/* Prepares another attempt; false when there is no use in one, or when there were enough of them. */
+/* Prepares another attempt; false when there is no use in one, or when there were enough of them.
+ */
 static bool try_again(bvi_packer *p, bvi_attempt attempt)
 {
     int64_t delay_ms = 0;
@@ -257,7 +258,8 @@ static void on_sent(const bv_error *err, bvi_attempt attempt, void *data)
     if (!err) {
         stored(p);
     } else if (!stopping(u) && try_again(p, attempt)) {
-        bvi_log_debug(u->ctx, "transfer", "chunk %u: another attempt after: %s", p->index, bv_error_message(err));
+        bvi_log_debug(u->ctx, "transfer", "chunk %u: another attempt after: %s", p->index,
+                      bv_error_message(err));
     } else {
         give_up(p, bvi_error_copy(err));
     }
@@ -302,7 +304,8 @@ static bool has_fresh_url(const bvi_upload *u, uint32_t index)
 {
     const bvi_chunk *chunk = &u->manifest.chunks.items[index];
 
-    return chunk->url && u->url_us[index] && bvi_ctx_now_us(u->ctx) - u->url_us[index] < BVI_URL_FRESH_US;
+    return chunk->url && u->url_us[index] &&
+           bvi_ctx_now_us(u->ctx) - u->url_us[index] < BVI_URL_FRESH_US;
 }
 
 int bvi_upload_take_slots(bvi_upload *u, const bvi_upload_slot *slots, size_t count, bv_error **err)
@@ -323,7 +326,8 @@ int bvi_upload_take_slots(bvi_upload *u, const bvi_upload_slot *slots, size_t co
     }
     for (size_t i = 0; i < u->n_asked; i++) {
         if (!has_fresh_url(u, u->asked[i]))
-            return bvi_fail(err, BV_E_REMOTE, "missing chunk %u url: the answer does not have its slot", u->asked[i]);
+            return bvi_fail(err, BV_E_REMOTE,
+                            "missing chunk %u url: the answer does not have its slot", u->asked[i]);
     }
     return 0;
 }
@@ -367,8 +371,8 @@ static bool someone_lacks_url(const bvi_upload *u)
     return false;
 }
 
-static void on_more_slots(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots, size_t count,
-                          void *data)
+static void on_more_slots(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots,
+                          size_t count, void *data)
 {
     bvi_upload *u = data;
     bv_error *why = bvi_error_copy(err);
@@ -467,7 +471,8 @@ static int make_packers(bvi_upload *u, bv_error **err)
 {
     uint64_t packing = bvi_pack_memory(&u->opts.compression) + BVI_FILE_BUFFER_BYTES;
     int r = bvi_admit(u->opts.max_runners, u->opts.memory_mib,
-                      packing > BVI_SEND_MEMORY ? packing : BVI_SEND_MEMORY, "packing one chunk", &u->n_packers, err);
+                      packing > BVI_SEND_MEMORY ? packing : BVI_SEND_MEMORY, "packing one chunk",
+                      &u->n_packers, err);
 
     if (r < 0)
         return r;
@@ -496,7 +501,8 @@ int bvi_upload_run_start(bvi_upload *u, bv_error **err)
 
     bvi_work_init(&u->record, u->ctx, record_run, record_done, u);
     u->stored.max = u->recording.max = BVI_CHUNKS_MAX;
-    r = bvi_http_new(u->ctx, &(bvi_http_opts){ .connections_per_host = u->opts.max_connections }, &u->http, err);
+    r = bvi_http_new(u->ctx, &(bvi_http_opts){ .connections_per_host = u->opts.max_connections },
+                     &u->http, err);
     return r < 0 ? r : make_packers(u, err);
 }
 

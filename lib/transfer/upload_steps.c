@@ -1,8 +1,9 @@
 /*
  * upload_steps.c - what an upload does on the worker between its phases: scan, plan, journal.
  *
- * The blueprint itself is not kept: it follows from the scan and the settings, so the journal only holds a fingerprint
- * of both, and an upload is resumed when scanning and planning again give the same one.
+ * The blueprint itself is not kept: it follows from the scan and the settings, so the journal only
+ * holds a fingerprint of both, and an upload is resumed when scanning and planning again give the
+ * same one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,7 +88,8 @@ static int write_header(bvi_upload *u, const char *id, bv_error **err)
     int r;
 
     if (!record || bvi_json_put_uint64(record, "upload", 1) < 0 ||
-        bvi_json_put_string(record, "archive", u->opts.archive) < 0 || bvi_json_put_string(record, "id", id) < 0 ||
+        bvi_json_put_string(record, "archive", u->opts.archive) < 0 ||
+        bvi_json_put_string(record, "id", id) < 0 ||
         bvi_json_put_string(record, "lease", u->lease) < 0)
         return bvi_fail_nomem(err);
     r = bvi_journal_clear(&u->journal, err);
@@ -137,7 +139,8 @@ static int scan(bvi_upload *u, bvi_scan *ret_scan, bv_error **err)
     return r < 0 ? bvi_wrap(err, r, "cannot scan '%s'", u->opts.source_dir) : 0;
 }
 
-static void fingerprint(const bvi_upload *u, const bvi_scan *files, char ret_id[BVI_FINGERPRINT_SIZE])
+static void fingerprint(const bvi_upload *u, const bvi_scan *files,
+                        char ret_id[BVI_FINGERPRINT_SIZE])
 {
     bvi_fingerprint f;
 
@@ -151,7 +154,8 @@ static void fingerprint(const bvi_upload *u, const bvi_scan *files, char ret_id[
     bvi_fingerprint_number(&f, (uint64_t)(int64_t)u->opts.compression.level);
     for (size_t i = 0; i < files->files.len; i++) {
         bvi_fingerprint_text(&f, files->files.items[i].path);
-        bvi_fingerprint_bytes(&f, &files->files.items[i].stamp, sizeof(files->files.items[i].stamp));
+        bvi_fingerprint_bytes(&f, &files->files.items[i].stamp,
+                              sizeof(files->files.items[i].stamp));
     }
     bvi_fingerprint_final(&f, ret_id);
 }
@@ -179,7 +183,9 @@ static int take_recorded(bvi_upload *u, const bvi_chunk *from, bv_error **err)
     int r;
 
     if (from->index >= u->manifest.chunks.len)
-        return bvi_fail(err, BV_E_FORMAT, "the journal has chunk %u, which does not exist in the manifest", from->index);
+        return bvi_fail(err, BV_E_FORMAT,
+                        "the journal has chunk %u, which does not exist in the manifest",
+                        from->index);
     to = &u->manifest.chunks.items[from->index];
     r = bvi_chunk_set_key(to, from->key, err);
     if (r < 0)
@@ -211,7 +217,8 @@ static int resume_or_begin(bvi_upload *u, bv_error **err)
         return r;
     }
     if (u->journal_ours && u->journal_id[0])
-        bvi_log_info(u->ctx, "transfer", "'%s' or the settings changed since the last upload: starting over",
+        bvi_log_info(u->ctx, "transfer",
+                     "'%s' or the settings changed since the last upload: starting over",
                      u->opts.source_dir);
     u->journal_publishing = false;
     if (!u->journal_ours || (u->opts.data_version && u->opts.data_version != u->version))
@@ -232,10 +239,12 @@ int bvi_upload_step_plan(bvi_upload *u, bv_error **err)
     if (r < 0)
         return r;
     if (u->scan.skipped_links + u->scan.skipped_special > 0)
-        bvi_log_warn(u->ctx, "transfer", "'%s': %llu symbolic links and %llu special files are left out",
+        bvi_log_warn(u->ctx, "transfer",
+                     "'%s': %llu symbolic links and %llu special files are left out",
                      u->opts.source_dir, (unsigned long long)u->scan.skipped_links,
                      (unsigned long long)u->scan.skipped_special);
-    slots = u->opts.number_of_chunks ? u->opts.number_of_chunks : bvi_chunk_plan_default_slots(u->scan.total_size);
+    slots = u->opts.number_of_chunks ? u->opts.number_of_chunks
+                                     : bvi_chunk_plan_default_slots(u->scan.total_size);
     u->manifest.compression = u->opts.compression;
     r = bvi_chunk_plan_build(&u->scan, slots, &u->manifest, err);
     if (r == 0)
@@ -258,7 +267,9 @@ static int append_chunk(bvi_upload *u, uint32_t index, bv_error **err)
     bvi_auto_json bvi_json *record = bvi_json_new_object();
     const bvi_chunk *chunk = &u->manifest.chunks.items[index];
     /* The destinations follow from the blueprint, and the URL is a secret. */
-    const bvi_chunk slim = { .index = index, .key = chunk->key, .checksum = chunk->checksum, .size = chunk->size };
+    const bvi_chunk slim = {
+        .index = index, .key = chunk->key, .checksum = chunk->checksum, .size = chunk->size
+    };
     bvi_json *node = NULL;
     int r;
 
@@ -282,8 +293,8 @@ int bvi_upload_record_stored(bvi_upload *u, bv_error **err)
         if (r < 0)
             return r;
     }
-    /* Not synced: after a power cut a chunk is sent again at worst, while on common file systems each sync would also
-     * have to write out the spool files. */
+    /* Not synced: after a power cut a chunk is sent again at worst, while on common file systems
+     * each sync would also have to write out the spool files. */
     return bvi_journal_flush(&u->journal, err);
 }
 
@@ -296,10 +307,12 @@ static int name_change(const bvi_upload *u, const bvi_scan *now, bv_error **err)
         const bvi_scan_file *after = bvi_scan_find(now, before->path);
 
         if (!after || !bvi_file_stamp_equal(&before->stamp, &after->stamp))
-            return bvi_fail(err, BV_E_STATE, "file '%s' %s while it was uploaded; stop what writes to it", before->path,
-                            after ? "changed" : "disappeared");
+            return bvi_fail(err, BV_E_STATE,
+                            "file '%s' %s while it was uploaded; stop what writes to it",
+                            before->path, after ? "changed" : "disappeared");
     }
-    return bvi_fail(err, BV_E_STATE, "files appeared in '%s' while it was uploaded; stop what writes to it",
+    return bvi_fail(err, BV_E_STATE,
+                    "files appeared in '%s' while it was uploaded; stop what writes to it",
                     u->opts.source_dir);
 }
 

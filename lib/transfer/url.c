@@ -1,5 +1,6 @@
 /*
- * url.c - URLs of chunks. Pre-signed URLs are secrets, so messages only ever see bvi_url_redact() of them.
+ * url.c - URLs of chunks. Pre-signed URLs are secrets, so messages only ever see bvi_url_redact()
+ * of them.
  */
 #include <string.h>
 #include <strings.h>
@@ -22,7 +23,8 @@ bool bvi_url_is_http(const char *url)
 
 static bool is_plain(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("-._~/", c));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("-._~/", c));
 }
 
 static char *with_encoded(const char *head, const char *tail)
@@ -110,6 +112,7 @@ char *bvi_url_redact(const char *url)
         at = memchr(host, '@', strcspn(host, "/?#"));
     }
     if (at)
-        return bvi_asprintf("%.*s***%.*s", (int)(host - url), url, (int)(len - (size_t)(at - url)), at);
+        return bvi_asprintf("%.*s***%.*s", (int)(host - url), url, (int)(len - (size_t)(at - url)),
+                            at);
     return bvi_strndup(url, len);
 }

@@ -1,6 +1,6 @@
 /*
- * fuzz_manifest.c - manifest headers and bodies from anybody. What passes the check must keep its promises, and must
- * survive being written and read again.
+ * fuzz_manifest.c - manifest headers and bodies from anybody. What passes the check must keep its
+ * promises, and must survive being written and read again.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -26,7 +26,8 @@ static void check_promises(const bvi_manifest *manifest)
 
         require(bvi_target_path_check(file->path, NULL) == 0);
         require(bvi_manifest_find(manifest, file->path) == file);
-        require(i == 0 || bvi_target_path_compare(manifest->files.items[i - 1].path, file->path) < 0);
+        require(i == 0 ||
+                bvi_target_path_compare(manifest->files.items[i - 1].path, file->path) < 0);
         sum += file->size;
     }
     require(sum == manifest->total_size);

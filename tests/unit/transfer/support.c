@@ -105,9 +105,9 @@ static int add_line(const char *path, const struct stat *st, int type, struct FT
         bvi_blake3_update(&hash, block, (size_t)n);
     (void)close(fd);
     bvi_blake3_final(&hash, digest);
-    (void)snprintf(line, sizeof(line), "%s %llu %02x%02x%02x%02x%02x%02x%02x%02x\n", path + found.skip,
-                   (unsigned long long)st->st_size, digest[0], digest[1], digest[2], digest[3], digest[4], digest[5],
-                   digest[6], digest[7]);
+    (void)snprintf(line, sizeof(line), "%s %llu %02x%02x%02x%02x%02x%02x%02x%02x\n",
+                   path + found.skip, (unsigned long long)st->st_size, digest[0], digest[1],
+                   digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]);
     found.lines[found.len++] = strdup(line);
     return 0;
 }

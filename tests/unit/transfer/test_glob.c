@@ -1,6 +1,6 @@
 /* Exclude patterns, and the small text helpers of URLs. */
-#include "bvt.h"
 #include "base/mem.h"
+#include "bvt.h"
 #include "transfer/glob.h"
 #include "transfer/url.h"
 
@@ -9,26 +9,50 @@ static const struct {
     const char *path;
     bool matches;
 } cases[] = {
-    { "a", "a", true },          { "a", "b", false },           { "a", "a/b", false },
-    { "*", "a/b/c", true },      { "*.log", "a/b.log", true },  { "*.log", "a.logs", false },
-    { "a*", "a", true },         { "?", "a", true },            { "?", "", false },
-    { "?", "\xc3\xa9", true },   { "a?c", "a/c", true },        { "[abc]x", "bx", true },
-    { "[!abc]x", "bx", false },  { "[!abc]x", "dx", true },     { "[a-z]", "q", true },
-    { "[a-z]", "Q", false },     { "[]]", "]", true },          { "[!]]", "a", true },
-    { "[a-]", "-", true },       { "**", "a/b", true },         { "**", "a", true },
-    { "**/b", "b", true },       { "**/b", "a/b", true },       { "**/b", "x/y/b", true },
-    { "**/b", "ab", false },     { "a/**/b", "a/b", true },     { "a/**/b", "a/x/y/b", true },
-    { "a/**/b", "a/xb", false }, { "tmp/**", "tmp/x/y", true }, { "tmp/**", "tmp", false },
-    { "**/x/**", "a/x/b", true }, { "**/x/**", "x/b", true },   { "**/x/**", "a/b", false },
-    { "*a*b*c", "xxaxxbxxc", true }, { "*a*b*c", "xxaxxcxxb", false }, { "A", "a", false },
+    { "a", "a", true },
+    { "a", "b", false },
+    { "a", "a/b", false },
+    { "*", "a/b/c", true },
+    { "*.log", "a/b.log", true },
+    { "*.log", "a.logs", false },
+    { "a*", "a", true },
+    { "?", "a", true },
+    { "?", "", false },
+    { "?", "\xc3\xa9", true },
+    { "a?c", "a/c", true },
+    { "[abc]x", "bx", true },
+    { "[!abc]x", "bx", false },
+    { "[!abc]x", "dx", true },
+    { "[a-z]", "q", true },
+    { "[a-z]", "Q", false },
+    { "[]]", "]", true },
+    { "[!]]", "a", true },
+    { "[a-]", "-", true },
+    { "**", "a/b", true },
+    { "**", "a", true },
+    { "**/b", "b", true },
+    { "**/b", "a/b", true },
+    { "**/b", "x/y/b", true },
+    { "**/b", "ab", false },
+    { "a/**/b", "a/b", true },
+    { "a/**/b", "a/x/y/b", true },
+    { "a/**/b", "a/xb", false },
+    { "tmp/**", "tmp/x/y", true },
+    { "tmp/**", "tmp", false },
+    { "**/x/**", "a/x/b", true },
+    { "**/x/**", "x/b", true },
+    { "**/x/**", "a/b", false },
+    { "*a*b*c", "xxaxxbxxc", true },
+    { "*a*b*c", "xxaxxcxxb", false },
+    { "A", "a", false },
     { "a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false },
 };
 
 START_TEST(matches)
 {
     ck_assert_int_eq(bvi_glob_check(cases[_i].pattern, NULL), 0);
-    ck_assert_msg(bvi_glob_match(cases[_i].pattern, cases[_i].path) == cases[_i].matches, "%s on %s", cases[_i].pattern,
-                  cases[_i].path);
+    ck_assert_msg(bvi_glob_match(cases[_i].pattern, cases[_i].path) == cases[_i].matches,
+                  "%s on %s", cases[_i].pattern, cases[_i].path);
 }
 END_TEST
 
@@ -83,5 +107,5 @@ START_TEST(file_urls_go_both_ways)
 }
 END_TEST
 
-BVT_MAIN("transfer/glob", bvt_loop(matches, cases), bvt_loop(refuses_bad_patterns, bad), bvt_loop(hides_secrets, secrets),
-         bvt_test(file_urls_go_both_ways))
+BVT_MAIN("transfer/glob", bvt_loop(matches, cases), bvt_loop(refuses_bad_patterns, bad),
+         bvt_loop(hides_secrets, secrets), bvt_test(file_urls_go_both_ways))

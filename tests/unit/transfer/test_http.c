@@ -1,4 +1,5 @@
-/* Archives on a web server that misbehaves: see fault_server.py. Also full disks and the bound on memory. */
+/* Archives on a web server that misbehaves: see fault_server.py. Also full disks and the bound on
+ * memory. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -135,8 +136,8 @@ static const struct {
     const char *faults;
     int code;
     unsigned retries_min;
-    const char *says;     /* of the error */
-    const char *log_has;  /* of the server's log */
+    const char *says;    /* of the error */
+    const char *log_has; /* of the server's log */
     double least_seconds;
 } downloads[] = {
     { "GET part_1 2 status 503\n", 0, 2, "", "", 0 },
@@ -302,5 +303,5 @@ START_TEST(memory_does_not_grow_with_chunks)
 END_TEST
 
 BVT_MAIN("transfer/http", bvt_times(round_trip, 2), bvt_loop(downloads_meet_faults, downloads),
-         bvt_loop(uploads_meet_faults, uploads), bvt_test(nobody_listens), bvt_test(a_full_disk_is_named),
-         bvt_test(memory_does_not_grow_with_chunks))
+         bvt_loop(uploads_meet_faults, uploads), bvt_test(nobody_listens),
+         bvt_test(a_full_disk_is_named), bvt_test(memory_does_not_grow_with_chunks))

@@ -19,8 +19,8 @@ static const char *describe(const bvi_chunk *chunk)
     for (size_t i = 0; i < chunk->targets.len; i++) {
         const bvi_target *t = &chunk->targets.items[i];
 
-        text = bvt_format("%s%s%s[%llu,%llu)", text, i ? " " : "", t->path, (unsigned long long)t->pos,
-                          (unsigned long long)t->size);
+        text = bvt_format("%s%s%s[%llu,%llu)", text, i ? " " : "", t->path,
+                          (unsigned long long)t->pos, (unsigned long long)t->size);
     }
     return text;
 }
@@ -193,7 +193,9 @@ START_TEST(packs_as_the_specification_does)
     bvi_manifest_init(&manifest);
     bvt_assert_ok(bvi_chunk_plan_build(&scan, 3, &manifest, &err), err);
     for (size_t step = 1; step <= 1000; step *= 10) {
-        bvi_pack_opts opts = { .dir_fd = fd, .scan = &scan, .chunk = &manifest.chunks.items[packed[_i].chunk] };
+        bvi_pack_opts opts = { .dir_fd = fd,
+                               .scan = &scan,
+                               .chunk = &manifest.chunks.items[packed[_i].chunk] };
 
         opts.compression.kind = packed[_i].zstd ? BVI_CODEC_ZSTD : BVI_CODEC_STORED;
         opts.compression.level = 5;
@@ -221,10 +223,13 @@ START_TEST(an_empty_chunk_is_stored_as_nothing)
     bvi_scan_init(&scan);
     bvi_chunk_init(&chunk);
     bvt_assert_ok(bvi_chunk_add_target(&chunk, "gone", 0, 0, &err), err);
-    bvt_assert_ok(bvi_pack_new(&(bvi_pack_opts){ .dir_fd = -1, .scan = &scan, .chunk = &chunk,
-                                                 .compression = { .kind = BVI_CODEC_ZSTD, .level = 3 } },
-                               &pack, &err),
-                  err);
+    bvt_assert_ok(
+        bvi_pack_new(&(bvi_pack_opts){ .dir_fd = -1,
+                                       .scan = &scan,
+                                       .chunk = &chunk,
+                                       .compression = { .kind = BVI_CODEC_ZSTD, .level = 3 } },
+                     &pack, &err),
+        err);
     pack_all(pack, 100, &size, &sum);
     ck_assert_uint_eq(size, 0);
     ck_assert_str_eq(hex(&sum), "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
@@ -247,18 +252,22 @@ START_TEST(a_file_that_changes_is_noticed)
     bvi_manifest_init(&manifest);
     bvt_assert_ok(bvi_chunk_plan_build(&scan, 1, &manifest, &err), err);
     make_text(bvt_path("vector"), "d1/b", "other!!!!");
-    bvt_assert_ok(bvi_pack_new(&(bvi_pack_opts){ .dir_fd = fd, .scan = &scan, .chunk = &manifest.chunks.items[0] }, &pack,
-                               &err),
-                  err);
+    bvt_assert_ok(
+        bvi_pack_new(
+            &(bvi_pack_opts){ .dir_fd = fd, .scan = &scan, .chunk = &manifest.chunks.items[0] },
+            &pack, &err),
+        err);
     ck_assert_int_eq(bvi_pack_read(pack, bytes, sizeof(bytes), &made, &end, &err), BV_E_STATE);
     bvt_assert_error_says(err, BV_E_STATE, "file 'd1/b' changed");
     bv_error_free(err);
     err = NULL;
     bvi_pack_free(pack);
     ck_assert_int_eq(unlink(bvt_path("vector/x")), 0);
-    bvt_assert_ok(bvi_pack_new(&(bvi_pack_opts){ .dir_fd = fd, .scan = &scan, .chunk = &manifest.chunks.items[0] }, &pack,
-                               &err),
-                  err);
+    bvt_assert_ok(
+        bvi_pack_new(
+            &(bvi_pack_opts){ .dir_fd = fd, .scan = &scan, .chunk = &manifest.chunks.items[0] },
+            &pack, &err),
+        err);
     ck_assert_int_eq(bvi_pack_read(pack, bytes, sizeof(bytes), &made, &end, &err), BV_E_STATE);
     bvt_assert_error_says(err, BV_E_STATE, "file 'x' disappeared");
     bv_error_free(err);
@@ -273,7 +282,8 @@ END_TEST
 
 START_TEST(zstd_writes_the_known_bytes)
 {
-    static const uint8_t known[] = { 40, 181, 47, 253, 0, 88, 77, 0, 0, 16, 7, 7, 1, 0, 244, 43, 128, 5 };
+    static const uint8_t known[] = { 40, 181, 47, 253, 0, 88,  77, 0,   0,
+                                     16, 7,   7,  1,   0, 244, 43, 128, 5 };
     const bvi_compression level3 = { .kind = BVI_CODEC_ZSTD, .level = 3 };
     uint8_t plain[1017], out[2000], back[1017];
     bvi_codec_io io = { .in = plain, .in_len = sizeof(plain), .out = out, .out_cap = sizeof(out) };
@@ -291,7 +301,9 @@ START_TEST(zstd_writes_the_known_bytes)
     bvi_codec_free(codec);
 
     bvt_assert_ok(bvi_decoder_new(&level3, &codec, &err), err);
-    io = (bvi_codec_io){ .in = known, .in_len = sizeof(known), .out = back, .out_cap = sizeof(back) };
+    io = (bvi_codec_io){
+        .in = known, .in_len = sizeof(known), .out = back, .out_cap = sizeof(back)
+    };
     bvt_assert_ok(codec->vtable->step(codec, &io, &err), err);
     bvt_assert_ok(codec->vtable->finish(codec, &io, &done, &err), err);
     ck_assert(done);
@@ -303,7 +315,8 @@ END_TEST
 
 START_TEST(zstd_notices_cut_and_damaged_frames)
 {
-    static const uint8_t known[] = { 40, 181, 47, 253, 0, 88, 77, 0, 0, 16, 7, 7, 1, 0, 244, 43, 128, 5 };
+    static const uint8_t known[] = { 40, 181, 47, 253, 0, 88,  77, 0,   0,
+                                     16, 7,   7,  1,   0, 244, 43, 128, 5 };
     const bvi_compression level3 = { .kind = BVI_CODEC_ZSTD, .level = 3 };
 
     for (size_t len = 1; len < sizeof(known); len++) {
@@ -329,7 +342,8 @@ END_TEST
 /* The output is full exactly where the frame ends. */
 START_TEST(zstd_frames_may_end_with_the_buffer)
 {
-    static const uint8_t known[] = { 40, 181, 47, 253, 0, 88, 77, 0, 0, 16, 7, 7, 1, 0, 244, 43, 128, 5 };
+    static const uint8_t known[] = { 40, 181, 47, 253, 0, 88,  77, 0,   0,
+                                     16, 7,   7,  1,   0, 244, 43, 128, 5 };
     const bvi_compression level3 = { .kind = BVI_CODEC_ZSTD, .level = 3 };
     uint8_t out[1017];
     bvi_codec_io io = { .in = known, .in_len = sizeof(known), .out = out, .out_cap = sizeof(out) };
@@ -368,8 +382,9 @@ START_TEST(a_huge_window_is_refused)
 END_TEST
 
 BVT_MAIN("transfer/plan", bvt_loop(cuts_as_the_specification_does, plans),
-         bvt_test(more_slots_than_bytes_make_one_for_each_byte), bvt_test(fills_as_the_specification_does),
-         bvt_loop(packs_as_the_specification_does, packed), bvt_test(an_empty_chunk_is_stored_as_nothing),
-         bvt_test(a_file_that_changes_is_noticed), bvt_test(zstd_writes_the_known_bytes),
-         bvt_test(zstd_notices_cut_and_damaged_frames), bvt_test(zstd_frames_may_end_with_the_buffer),
-         bvt_test(a_huge_window_is_refused))
+         bvt_test(more_slots_than_bytes_make_one_for_each_byte),
+         bvt_test(fills_as_the_specification_does),
+         bvt_loop(packs_as_the_specification_does, packed),
+         bvt_test(an_empty_chunk_is_stored_as_nothing), bvt_test(a_file_that_changes_is_noticed),
+         bvt_test(zstd_writes_the_known_bytes), bvt_test(zstd_notices_cut_and_damaged_frames),
+         bvt_test(zstd_frames_may_end_with_the_buffer), bvt_test(a_huge_window_is_refused))

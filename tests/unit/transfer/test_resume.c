@@ -12,7 +12,7 @@
 #define BIG (3u * 1024u * 1024u)
 /* Points of the life of a transfer at which it is killed. */
 #define ROUND_POINTS 20
-#define TIME_POINTS 8
+#define TIME_POINTS  8
 
 typedef int (*start_fn)(bv_ctx *ctx, outcome *o, bv_op **ret_op);
 
@@ -59,7 +59,8 @@ static unsigned run_rounds(start_fn start, unsigned workers, unsigned rounds, ou
     return done;
 }
 
-/* A child that is killed by itself after so many rounds (0: never) or by us after so long (0: never). */
+/* A child that is killed by itself after so many rounds (0: never) or by us after so long (0:
+ * never). */
 static void run_and_kill(start_fn start, unsigned workers, unsigned rounds, long after_us)
 {
     int status = 0;
@@ -322,6 +323,7 @@ START_TEST(one_at_a_time)
 END_TEST
 
 BVT_MAIN("transfer/resume", bvt_test(a_killed_download_goes_on), bvt_test(a_killed_upload_goes_on),
-         bvt_test(kills_from_outside_do_no_harm), bvt_test(a_changed_source_starts_over_in_the_same_version),
+         bvt_test(kills_from_outside_do_no_harm),
+         bvt_test(a_changed_source_starts_over_in_the_same_version),
          bvt_test(a_torn_or_damaged_journal_is_no_obstacle), bvt_test(lost_files_are_fetched_again),
          bvt_times(cancelling_keeps_what_there_is, 2), bvt_test(one_at_a_time))

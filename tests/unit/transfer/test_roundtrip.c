@@ -33,7 +33,8 @@ static const struct {
     int level;
     uint32_t chunks;
 } settings[] = {
-    { 0, false, 0, 0 }, { 2, false, 0, 5 }, { 2, true, 0, 3 }, { 0, true, 0, 1 }, { 2, false, 1, 100 }, { 0, false, -5, 7 },
+    { 0, false, 0, 0 }, { 2, false, 0, 5 },   { 2, true, 0, 3 },
+    { 0, true, 0, 1 },  { 2, false, 1, 100 }, { 0, false, -5, 7 },
 };
 
 START_TEST(gives_back_what_went_in)
@@ -269,8 +270,9 @@ START_TEST(damaged_chunks_are_found)
 }
 END_TEST
 
-BVT_MAIN("transfer/roundtrip", bvt_loop(gives_back_what_went_in, settings), bvt_test(all_files_get_one_time),
-         bvt_test(versions_count_up_and_never_change), bvt_test(an_empty_directory_is_an_archive_too),
-         bvt_test(leaves_out_what_is_excluded_and_what_cannot_be_kept), bvt_test(refuses_what_cannot_be),
-         bvt_test(does_not_write_through_links), bvt_test(overwrites_longer_files_and_leaves_others),
-         bvt_test(damaged_chunks_are_found))
+BVT_MAIN("transfer/roundtrip", bvt_loop(gives_back_what_went_in, settings),
+         bvt_test(all_files_get_one_time), bvt_test(versions_count_up_and_never_change),
+         bvt_test(an_empty_directory_is_an_archive_too),
+         bvt_test(leaves_out_what_is_excluded_and_what_cannot_be_kept),
+         bvt_test(refuses_what_cannot_be), bvt_test(does_not_write_through_links),
+         bvt_test(overwrites_longer_files_and_leaves_others), bvt_test(damaged_chunks_are_found))

@@ -74,8 +74,10 @@ static bvi_store *open_store(bv_ctx *ctx)
 static int reserve(bvi_store *store, uint64_t version, const char *lease, answer *a)
 {
     return ask(store,
-               &(bvi_store_request){
-                   .verb = BVI_STORE_RESERVE, .store_key = "Some-Key", .version = version, .lease = lease },
+               &(bvi_store_request){ .verb = BVI_STORE_RESERVE,
+                                     .store_key = "Some-Key",
+                                     .version = version,
+                                     .lease = lease },
                a);
 }
 
@@ -84,11 +86,14 @@ static void complete_version(uint64_t version)
     (void)mkdir(bvt_path("store"), 0755);
     (void)mkdir(bvt_path("store/some-key"), 0755);
     (void)mkdir(bvt_path("store/some-key/%llu", (unsigned long long)version), 0755);
-    (void)bvt_write_file(bvt_format("store/some-key/%llu/manifest-body.json", (unsigned long long)version),
-                         "{\"chunks\":[]}");
-    (void)bvt_write_file(bvt_format("store/some-key/%llu/manifest-header.json", (unsigned long long)version),
-                         "{\"total_size\":7,\"compression\":{\"ZSTD\":3},\"chunks\":1}");
-    (void)bvt_write_file(bvt_format("store/some-key/%llu/data.part_0", (unsigned long long)version), "12345");
+    (void)bvt_write_file(
+        bvt_format("store/some-key/%llu/manifest-body.json", (unsigned long long)version),
+        "{\"chunks\":[]}");
+    (void)bvt_write_file(
+        bvt_format("store/some-key/%llu/manifest-header.json", (unsigned long long)version),
+        "{\"total_size\":7,\"compression\":{\"ZSTD\":3},\"chunks\":1}");
+    (void)bvt_write_file(bvt_format("store/some-key/%llu/data.part_0", (unsigned long long)version),
+                         "12345");
 }
 
 static void make_old(const char *path)
@@ -128,7 +133,9 @@ START_TEST(reservations)
     ck_assert_msg(reserve(mine, 0, "lease-c", &a) == 0, "%s", a.text);
     ck_assert_uint_eq(a.version, 5); /* the lease had run out */
     ck_assert(!bvt_exists(bvt_path("store/some-key/5/data.part_7")));
-    ck_assert_int_eq(ask(mine, &(bvi_store_request){ .verb = BVI_STORE_VERSIONS, .store_key = "some-key" }, &a), 0);
+    ck_assert_int_eq(
+        ask(mine, &(bvi_store_request){ .verb = BVI_STORE_VERSIONS, .store_key = "some-key" }, &a),
+        0);
     ck_assert_uint_eq(a.n_versions, 1); /* reservations are invisible */
     ck_assert_uint_eq(a.versions[0], 4);
     bvi_store_free(mine);
@@ -197,12 +204,14 @@ START_TEST(lists_and_prunes)
     ck_assert_uint_eq(a.infos[1].stored_bytes, 5);
     ck_assert_int_eq(a.infos[1].compression.level, 3);
     ck_assert_int_gt(a.infos[1].created_us, 0);
-    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_PRUNE, .max_age_secs = 0 }, &a), 0);
+    ck_assert_int_eq(
+        ask(store, &(bvi_store_request){ .verb = BVI_STORE_PRUNE, .max_age_secs = 0 }, &a), 0);
     ck_assert_uint_eq(a.size, 1); /* 9; the living reservation and complete versions stay */
     ck_assert(!bvt_exists(bvt_path("store/some-key/9")));
     ck_assert(bvt_exists(bvt_path("store/some-key/4")));
     ck_assert(bvt_exists(bvt_path("store/some-key/3/data.part_0")));
-    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_LIST, .store_key = "other" }, &a), 0);
+    ck_assert_int_eq(
+        ask(store, &(bvi_store_request){ .verb = BVI_STORE_LIST, .store_key = "other" }, &a), 0);
     ck_assert_uint_eq(a.n_infos, 0);
     bvi_store_free(store);
     bv_ctx_free(ctx);
@@ -217,25 +226,39 @@ START_TEST(objects)
 
     complete_version(1);
     store = open_store(ctx);
-    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_GET, .key = "some-key/1/data.part_0", .max = 50 },
+    ck_assert_int_eq(ask(store,
+                         &(bvi_store_request){
+                             .verb = BVI_STORE_GET, .key = "some-key/1/data.part_0", .max = 50 },
                          &a),
                      0);
     ck_assert_str_eq(a.bytes, "12345");
-    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_GET, .key = "some-key/1/data.part_0", .max = 4 },
+    ck_assert_int_eq(ask(store,
+                         &(bvi_store_request){
+                             .verb = BVI_STORE_GET, .key = "some-key/1/data.part_0", .max = 4 },
                          &a),
                      BV_E_LIMIT);
-    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_STAT, .key = "some-key/1/data.part_0" }, &a), 0);
-    ck_assert_uint_eq(a.size, 5);
-    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_STAT, .key = "some-key/1/no" }, &a),
-                     BV_E_NOT_FOUND);
-    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_GET, .key = "../x", .max = 4 }, &a), BV_E_FORMAT);
     ck_assert_int_eq(
-        ask(store, &(bvi_store_request){ .verb = BVI_STORE_PUT, .key = "some-key/1/new", .bytes = "abc", .len = 3 }, &a), 0);
+        ask(store, &(bvi_store_request){ .verb = BVI_STORE_STAT, .key = "some-key/1/data.part_0" },
+            &a),
+        0);
+    ck_assert_uint_eq(a.size, 5);
+    ck_assert_int_eq(
+        ask(store, &(bvi_store_request){ .verb = BVI_STORE_STAT, .key = "some-key/1/no" }, &a),
+        BV_E_NOT_FOUND);
+    ck_assert_int_eq(
+        ask(store, &(bvi_store_request){ .verb = BVI_STORE_GET, .key = "../x", .max = 4 }, &a),
+        BV_E_FORMAT);
+    ck_assert_int_eq(
+        ask(store,
+            &(bvi_store_request){
+                .verb = BVI_STORE_PUT, .key = "some-key/1/new", .bytes = "abc", .len = 3 },
+            &a),
+        0);
     ck_assert_str_eq(bvt_read_file(bvt_path("store/some-key/1/new"), NULL), "abc");
     bvi_store_free(store);
     bv_ctx_free(ctx);
 }
 END_TEST
 
-BVT_MAIN("transfer/store", bvt_test(reservations), bvt_test(concurrent_reservations_differ), bvt_test(lists_and_prunes),
-         bvt_test(objects))
+BVT_MAIN("transfer/store", bvt_test(reservations), bvt_test(concurrent_reservations_differ),
+         bvt_test(lists_and_prunes), bvt_test(objects))
