@@ -14,8 +14,9 @@
 /* Unsent bytes in the stream: one frame and some. The rest waits in the queue. */
 #define WRITE_MAX (BVI_RPC_LENGTH_BYTES + 2u * BVI_RPC_FRAME_MAX)
 
+/* A peer that is just being started answers within a few of these; one that is away costs one dial a second. */
 static const bvi_retry_policy dial_retry = {
-    .first_ms = 20, .factor_percent = 200, .ceiling_ms = 1000, .jitter_percent = 20
+    .first_ms = 4, .factor_percent = 150, .ceiling_ms = 1000, .jitter_percent = 20
 };
 
 struct bvi_rpc_client {
