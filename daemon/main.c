@@ -1,5 +1,6 @@
 /*
- * main.c - blockvisord: opens a host, serves it on a Unix socket, and runs until it is told to stop.
+ * main.c - blockvisord: opens a host, serves it on a Unix socket, and runs until it is told to
+ * stop.
  *
  * A thin program over the library. Stopping it, or its death, stops no node.
  */
@@ -42,15 +43,27 @@ static void log_line(void *data, const bv_log_record *rec)
     (void)data;
     if (gmtime_r(&seconds, &utc))
         (void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &utc);
-    (void)fprintf(stderr, "%s.%03dZ %-5s %s: %s%s%s%s%s%s\n", when, (int)(rec->wall_us / 1000 % 1000),
-                  level_names[rec->level], rec->module, rec->node ? "node " : "", rec->node ? rec->node : "",
-                  rec->job ? " job " : "", rec->job ? rec->job : "", rec->node || rec->job ? ": " : "", rec->message);
+    (void)fprintf(stderr, "%s.%03dZ %-5s %s: %s%s%s%s%s%s\n", when,
+                  (int)(rec->wall_us / 1000 % 1000), level_names[rec->level], rec->module,
+                  rec->node ? "node " : "", rec->node ? rec->node : "", rec->job ? " job " : "",
+                  rec->job ? rec->job : "", rec->node || rec->job ? ": " : "", rec->message);
 }
 
 /* ---- options ---- */
 
-enum { OPT_ROOT = 256, OPT_URI, OPT_SOCKET, OPT_GROUP, OPT_MODE, OPT_AGENT, OPT_RUNTIME, OPT_DRIVER, OPT_STORE,
-       OPT_WORKERS, OPT_LEVEL };
+enum {
+    OPT_ROOT = 256,
+    OPT_URI,
+    OPT_SOCKET,
+    OPT_GROUP,
+    OPT_MODE,
+    OPT_AGENT,
+    OPT_RUNTIME,
+    OPT_DRIVER,
+    OPT_STORE,
+    OPT_WORKERS,
+    OPT_LEVEL
+};
 
 static const struct option long_options[] = {
     { "root", required_argument, NULL, OPT_ROOT },
@@ -93,8 +106,8 @@ static void help(FILE *out)
 
 static int usage_error(const char *what, const char *value)
 {
-    (void)fprintf(stderr, "Error: %s%s%s%s\nUsage: blockvisord [OPTION...]\n", what, value ? " '" : "",
-                  value ? value : "", value ? "'" : "");
+    (void)fprintf(stderr, "Error: %s%s%s%s\nUsage: blockvisord [OPTION...]\n", what,
+                  value ? " '" : "", value ? value : "", value ? "'" : "");
     return 2;
 }
 
@@ -139,7 +152,9 @@ static int set_option(settings *s, int option, const char *value)
         s->group = value;
         return -1;
     case OPT_MODE:
-        return parse_number(value, 8, 0777, &s->mode) < 0 ? usage_error("--socket-mode: not a mode:", value) : -1;
+        return parse_number(value, 8, 0777, &s->mode) < 0
+                   ? usage_error("--socket-mode: not a mode:", value)
+                   : -1;
     case OPT_AGENT:
         s->host.agent_dir = value;
         return -1;
@@ -153,9 +168,13 @@ static int set_option(settings *s, int option, const char *value)
         s->host.store = value;
         return -1;
     case OPT_WORKERS:
-        return parse_number(value, 10, BV_WORKERS_MAX, &s->workers) < 0 ? usage_error("--workers: too many:", value) : -1;
+        return parse_number(value, 10, BV_WORKERS_MAX, &s->workers) < 0
+                   ? usage_error("--workers: too many:", value)
+                   : -1;
     case OPT_LEVEL:
-        return parse_level(value, &s->log_level) < 0 ? usage_error("--log-level: there is no level", value) : -1;
+        return parse_level(value, &s->log_level) < 0
+                   ? usage_error("--log-level: there is no level", value)
+                   : -1;
     case 'V':
         (void)printf("blockvisord %s\n", bv_version());
         return 0;
@@ -280,8 +299,8 @@ static int run(const settings *s)
     else
         code = open_all(&d, s, s->uri ? s->uri : uri, s->socket ? s->socket : socket_path);
     if (code == 0) {
-        (void)fprintf(stderr, "blockvisord %s serves %s on %s\n", bv_version(), s->uri ? s->uri : uri,
-                      s->socket ? s->socket : socket_path);
+        (void)fprintf(stderr, "blockvisord %s serves %s on %s\n", bv_version(),
+                      s->uri ? s->uri : uri, s->socket ? s->socket : socket_path);
         (void)event_base_dispatch(d.base);
     }
     close_all(&d);
@@ -291,7 +310,9 @@ static int run(const settings *s)
 int main(int argc, char **argv)
 {
     const char *root = getenv("BV_ROOT");
-    settings s = { .root = root && *root ? root : "/", .workers = WORKERS_DEFAULT, .log_level = BV_LOG_INFO,
+    settings s = { .root = root && *root ? root : "/",
+                   .workers = WORKERS_DEFAULT,
+                   .log_level = BV_LOG_INFO,
                    .host = BV_HOST_OPTS_INIT };
     int code = parse(argc, argv, &s);
 

@@ -1,8 +1,10 @@
 /*
- * embed_poll.c - the smallest way to give the library a place in a program that has a poll(2) loop of its own.
+ * embed_poll.c - the smallest way to give the library a place in a program that has a poll(2) loop
+ * of its own.
  *
- * The context offers one descriptor. Whenever it is readable there is something to do, timers included, so the program
- * polls it next to its own descriptors, without a timeout, and calls bv_ctx_dispatch(ctx, 0).
+ * The context offers one descriptor. Whenever it is readable there is something to do, timers
+ * included, so the program polls it next to its own descriptors, without a timeout, and calls
+ * bv_ctx_dispatch(ctx, 0).
  *
  * This program's own business is its standard input: it ends at the end of it.
  */

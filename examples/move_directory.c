@@ -1,5 +1,6 @@
 /*
- * move_directory.c - upload a directory to a store as a snapshot, or fetch one; the transfer engine without a host.
+ * move_directory.c - upload a directory to a store as a snapshot, or fetch one; the transfer engine
+ * without a host.
  *
  *     move_directory upload   dir:/srv/store my-key /var/lib/chain
  *     move_directory download http://127.0.0.1:8080/store my-key /tmp/chain
@@ -20,8 +21,9 @@ static void on_status(bv_op *op, const bv_transfer_status *status, void *data)
 {
     (void)op;
     (void)data;
-    (void)fprintf(stderr, "\r%-9s %u of %u chunks, %llu MB/s ", status->phase, (unsigned)status->chunks_done,
-                  (unsigned)status->chunks_total, (unsigned long long)status->bytes_per_s / 1000000);
+    (void)fprintf(stderr, "\r%-9s %u of %u chunks, %llu MB/s ", status->phase,
+                  (unsigned)status->chunks_done, (unsigned)status->chunks_total,
+                  (unsigned long long)status->bytes_per_s / 1000000);
 }
 
 static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *status, void *data)
@@ -34,7 +36,8 @@ static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *st
     if (err)
         (void)fprintf(stderr, "\nfailed: %s\n", text);
     else
-        (void)fprintf(stderr, "\nversion %llu, %llu bytes\n", (unsigned long long)status->data_version,
+        (void)fprintf(stderr, "\nversion %llu, %llu bytes\n",
+                      (unsigned long long)status->data_version,
                       (unsigned long long)status->bytes_total);
     o->failed = err != NULL;
     bv_ctx_stop(o->ctx);

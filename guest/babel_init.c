@@ -4,10 +4,11 @@
  *     babel_init [--grace-ms N] -- AGENT [ARGUMENT...]
  *     babel_init --self-test          exits with 0: tells whether a container runtime works
  *
- * The agent is started again when it ends, at first after 100 ms, then after twice as long up to 5 s; one that lived
- * for 10 s starts over. SIGHUP ends the agent alone, so that a new one (from an updated bundle) takes its place while all jobs
- * go on. SIGTERM or SIGINT is the end of the node: every process is asked (SIGTERM), after N ms (10000) killed, and
- * init exits with 0. The environment is passed on. No library of ours is used: this must be small and never fail.
+ * The agent is started again when it ends, at first after 100 ms, then after twice as long up to 5
+ * s; one that lived for 10 s starts over. SIGHUP ends the agent alone, so that a new one (from an
+ * updated bundle) takes its place while all jobs go on. SIGTERM or SIGINT is the end of the node:
+ * every process is asked (SIGTERM), after N ms (10000) killed, and init exits with 0. The
+ * environment is passed on. No library of ours is used: this must be small and never fail.
  */
 #include <errno.h>
 #include <signal.h>
@@ -26,14 +27,14 @@
 #define BACKOFF_MAX_MS   5000
 #define GOOD_RUN_MS      10000
 /* An agent that is to be replaced has so long to end. */
-#define REPLACE_MS       10000
+#define REPLACE_MS 10000
 /* After SIGKILL; what is left then hangs in the kernel, and goes with the container. */
-#define KILL_MS          5000
+#define KILL_MS 5000
 
 typedef struct init {
-    char **argv;         /* the agent's */
+    char **argv; /* the agent's */
     int64_t grace_ms;
-    pid_t agent;         /* 0: not running */
+    pid_t agent; /* 0: not running */
     int64_t started_ms;
     int64_t backoff_ms;
     int64_t start_at_ms; /* when the agent is due again */
@@ -156,8 +157,9 @@ static bool are_children_left(void)
     return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-/* kill(-1) reaches what we may signal except ourselves: as process 1, everything in the container. Elsewhere (tests, which
- * run us as a subreaper) that would be the whole machine, so only the agent's group is reached. */
+/* kill(-1) reaches what we may signal except ourselves: as process 1, everything in the container.
+ * Elsewhere (tests, which run us as a subreaper) that would be the whole machine, so only the
+ * agent's group is reached. */
 static void signal_everything(const init *in, int signum)
 {
     if (getpid() == 1)
@@ -241,7 +243,8 @@ int main(int argc, char **argv)
         i += 2;
     }
     if (i + 1 >= argc || strcmp(argv[i], "--") != 0) {
-        say("Usage: babel_init [--grace-ms N] -- AGENT [ARGUMENT...]\n       babel_init --self-test\n");
+        say("Usage: babel_init [--grace-ms N] -- AGENT [ARGUMENT...]\n       babel_init "
+            "--self-test\n");
         return 2;
     }
     in.argv = argv + i + 1;

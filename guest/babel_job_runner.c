@@ -1,5 +1,6 @@
 /*
- * babel_job_runner.c - the program of lib/job/job_runner.h; its memory is static, so an idle one costs little.
+ * babel_job_runner.c - the program of lib/job/job_runner.h; its memory is static, so an idle one
+ * costs little.
  */
 #include "job/job_runner.h"
 

@@ -12,7 +12,8 @@
 /* Where libcurl looks by itself. */
 #define SYSTEM_CERTIFICATES "/etc/ssl/certs/ca-certificates.crt"
 
-/* A node may come without certificates; the bundle, of which this program is bin/babel_transfer, has some. */
+/* A node may come without certificates; the bundle, of which this program is bin/babel_transfer,
+ * has some. */
 static void find_certificates(const char *program)
 {
     const char *slash = strrchr(program, '/');
@@ -20,8 +21,9 @@ static void find_certificates(const char *program)
 
     if (!slash || access(SYSTEM_CERTIFICATES, R_OK) == 0)
         return;
-    if (snprintf(path, sizeof(path), "%.*s/../etc/ca-certificates.crt", (int)(slash - program), program) <
-            (int)sizeof(path) && access(path, R_OK) == 0)
+    if (snprintf(path, sizeof(path), "%.*s/../etc/ca-certificates.crt", (int)(slash - program),
+                 program) < (int)sizeof(path) &&
+        access(path, R_OK) == 0)
         setenv("SSL_CERT_FILE", path, 0);
 }
 

@@ -2,12 +2,14 @@
  * @file blockvisor/ctx.h
  * A context: the library's place in your event loop, with its clock, its log sink and its workers.
  *
- * Everything else hangs on a context. A context and its objects belong to one thread at a time; different contexts are
- * independent. Callbacks come only from bv_ctx_dispatch(), bv_ctx_io_ready() or bv_ctx_timer_due(), never from inside
- * the call that started something. Free the objects first, the context last.
+ * Everything else hangs on a context. A context and its objects belong to one thread at a time;
+ * different contexts are independent. Callbacks come only from bv_ctx_dispatch(), bv_ctx_io_ready()
+ * or bv_ctx_timer_due(), never from inside the call that started something. Free the objects first,
+ * the context last.
  *
- * There are three ways to drive it, and one code path behind them: poll bv_ctx_fd() and call bv_ctx_dispatch(); give
- * hooks in the options and report readiness; or let bv_ctx_run() be the loop.
+ * There are three ways to drive it, and one code path behind them: poll bv_ctx_fd() and call
+ * bv_ctx_dispatch(); give hooks in the options and report readiness; or let bv_ctx_run() be the
+ * loop.
  */
 #ifndef BLOCKVISOR_CTX_H
 #define BLOCKVISOR_CTX_H
@@ -23,31 +25,29 @@ BV_BEGIN_DECLS
 
 typedef struct bv_ctx bv_ctx;
 
-enum {
-    BV_IO_IN = 1u << 0,
-    BV_IO_OUT = 1u << 1,
-    BV_IO_ERR = 1u << 2
-};
+enum { BV_IO_IN = 1u << 0, BV_IO_OUT = 1u << 1, BV_IO_ERR = 1u << 2 };
 
 /** How the context uses a loop that belongs to the host. */
 typedef struct bv_loop_hooks {
     size_t size; /**< sizeof(bv_loop_hooks). */
     void *host;  /**< First argument of both. */
     /**
-     * Watch @p fd for @p events (level triggered); 0 events: forget the fd, which is about to be closed. `*slot` is the
-     * host's own pointer for this fd, NULL at first. Returns 0 or a negative bv_code.
+     * Watch @p fd for @p events (level triggered); 0 events: forget the fd, which is about to be
+     * closed. `*slot` is the host's own pointer for this fd, NULL at first. Returns 0 or a negative
+     * bv_code.
      */
     int (*watch)(void *host, int fd, unsigned events, void **slot);
-    /** Call bv_ctx_timer_due() after @p delay_us microseconds; there is one timer; a negative delay disarms it. */
+    /** Call bv_ctx_timer_due() after @p delay_us microseconds; there is one timer; a negative delay
+     * disarms it. */
     int (*arm)(void *host, int64_t delay_us);
 } bv_loop_hooks;
 
 /** What the context takes for the time. Both in microseconds. */
 typedef struct bv_clock {
-    size_t size;                           /**< sizeof(bv_clock). */
-    void *data;                            /**< First argument of both. */
-    int64_t (*monotonic_us)(void *data);   /**< For durations. */
-    int64_t (*wall_us)(void *data);        /**< For records, since 1970-01-01 UTC. */
+    size_t size;                         /**< sizeof(bv_clock). */
+    void *data;                          /**< First argument of both. */
+    int64_t (*monotonic_us)(void *data); /**< For durations. */
+    int64_t (*wall_us)(void *data);      /**< For records, since 1970-01-01 UTC. */
 } bv_clock;
 
 typedef enum bv_log_level {
@@ -79,10 +79,14 @@ typedef struct bv_ctx_opts {
     bv_log_fn log;              /**< NULL: no output. */
     void *log_data;             /**< First argument of @p log. */
     int32_t log_level;          /**< Least important level passed on, a bv_log_level. */
-    uint32_t workers;           /**< Threads for blocking work, at most BV_WORKERS_MAX. 0: work runs inline. */
+    uint32_t
+        workers; /**< Threads for blocking work, at most BV_WORKERS_MAX. 0: work runs inline. */
 } bv_ctx_opts;
 
-#define BV_CTX_OPTS_INIT { .size = sizeof(bv_ctx_opts), .log_level = BV_LOG_INFO }
+#define BV_CTX_OPTS_INIT                                                                           \
+    {                                                                                              \
+        .size = sizeof(bv_ctx_opts), .log_level = BV_LOG_INFO                                      \
+    }
 
 /**
  * Makes a context.
@@ -95,8 +99,8 @@ typedef struct bv_ctx_opts {
 BV_API int bv_ctx_new(const bv_ctx_opts *opts, bv_ctx **ret_ctx, bv_error **err);
 
 /**
- * Frees a context: waits for running work, completes what is left of operations with BV_E_CANCELLED. Not from inside
- * a callback. NULL is fine.
+ * Frees a context: waits for running work, completes what is left of operations with
+ * BV_E_CANCELLED. Not from inside a callback. NULL is fine.
  * @since 0.1
  */
 BV_API void bv_ctx_free(bv_ctx *ctx);
@@ -124,8 +128,10 @@ BV_API int bv_ctx_fd(const bv_ctx *ctx);
 /**
  * Does a bounded amount of what is due.
  *
- * @param timeout_ms  How long to wait for something to do; 0: not at all; -1: until there is something.
- * @return the number of events handled, or a negative bv_code. BV_E_STATE inside a callback or with hooks.
+ * @param timeout_ms  How long to wait for something to do; 0: not at all; -1: until there is
+ * something.
+ * @return the number of events handled, or a negative bv_code. BV_E_STATE inside a callback or with
+ * hooks.
  * @since 0.1
  */
 BV_API int bv_ctx_dispatch(bv_ctx *ctx, int timeout_ms);

@@ -2,9 +2,10 @@
  * @file blockvisor/doc.h
  * A document: the JSON value that a call takes or answers.
  *
- * Answers are documents so that they may gain fields without breaking anybody; the OpenAPI file describes them. A
- * document handed to a callback is borrowed for the call; one that was parsed belongs to the caller. Parts of a
- * document live as long as the whole. A NULL document reads like null, so look-ups chain without checks:
+ * Answers are documents so that they may gain fields without breaking anybody; the OpenAPI file
+ * describes them. A document handed to a callback is borrowed for the call; one that was parsed
+ * belongs to the caller. Parts of a document live as long as the whole. A NULL document reads like
+ * null, so look-ups chain without checks:
  *
  *     bv_doc_string(bv_doc_get(bv_doc_get(reply, "image"), "version"), "-")
  */

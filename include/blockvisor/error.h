@@ -3,9 +3,10 @@
  * Failures as values: a code that says what the caller can do, and a story that says what happened.
  *
  * A function that can fail returns zero or one of the negative codes below and, where it takes a
- * `bv_error **err`, stores an error object with the same code there. `err` may be NULL. An error belongs to
- * whoever received it and is freed with bv_error_free(); errors handed to callbacks are borrowed for the call.
- * An error object is immutable once returned and may be read from any thread.
+ * `bv_error **err`, stores an error object with the same code there. `err` may be NULL. An error
+ * belongs to whoever received it and is freed with bv_error_free(); errors handed to callbacks are
+ * borrowed for the call. An error object is immutable once returned and may be read from any
+ * thread.
  */
 #ifndef BLOCKVISOR_ERROR_H
 #define BLOCKVISOR_ERROR_H
@@ -74,7 +75,8 @@ BV_API int bv_error_errno(const bv_error *err);
 /**
  * The whole story from the outside in, joined by ": ".
  *
- * @param text   Receives at most @p size bytes including the terminating zero; may be NULL when size is 0.
+ * @param text   Receives at most @p size bytes including the terminating zero; may be NULL when
+ * size is 0.
  * @return the length of the whole text without the zero, as snprintf does.
  * @since 0.1
  */

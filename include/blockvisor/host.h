@@ -4,13 +4,15 @@
  *
  * The URI says where the host is; what can be done with it is the same everywhere:
  *
- *   local:<root>     runs the engine in this process on the state below <root> ("local:/" is the machine itself)
- *   unix:<socket>    talks to a daemon over its Unix socket ("unix:" alone: BV_HOST_SOCKET_DEFAULT)
- *   fake:            in memory, for tests, examples and bindings; "fake:?nodes=100" starts with that many nodes
+ *   local:<root>     runs the engine in this process on the state below <root> ("local:/" is the
+ * machine itself) unix:<socket>    talks to a daemon over its Unix socket ("unix:" alone:
+ * BV_HOST_SOCKET_DEFAULT) fake:            in memory, for tests, examples and bindings;
+ * "fake:?nodes=100" starts with that many nodes
  *
- * Every call is asynchronous. It returns 0 when it was started and then its bv_reply_fn is called exactly once, from
- * dispatch, with a reply or an error. The operation it hands out reports progress and can be cancelled; pass NULL when
- * neither is needed. A host belongs to its context's thread. Closing it never stops a node.
+ * Every call is asynchronous. It returns 0 when it was started and then its bv_reply_fn is called
+ * exactly once, from dispatch, with a reply or an error. The operation it hands out reports
+ * progress and can be cancelled; pass NULL when neither is needed. A host belongs to its context's
+ * thread. Closing it never stops a node.
  */
 #ifndef BLOCKVISOR_HOST_H
 #define BLOCKVISOR_HOST_H
@@ -35,17 +37,24 @@ typedef struct bv_host bv_host;
 typedef void (*bv_reply_fn)(bv_op *op, const bv_doc *reply, const bv_error *err, void *data);
 
 typedef struct bv_host_opts {
-    size_t size;             /**< sizeof(bv_host_opts); lets the struct grow. */
-    const char *runtime;     /**< local: OCI runtime, "crun", "runc" or a path. NULL: the first that works. */
-    const char *agent_dir;   /**< local: the agent bundle directory. NULL: beside the library, else the install's. */
-    const char *driver;      /**< local: "oci" (NULL too) or "fake". */
-    const char *store;       /**< local: snapshot store, "dir:/path" or "http://...". NULL: below the root. */
+    size_t size; /**< sizeof(bv_host_opts); lets the struct grow. */
+    const char
+        *runtime; /**< local: OCI runtime, "crun", "runc" or a path. NULL: the first that works. */
+    const char *agent_dir; /**< local: the agent bundle directory. NULL: beside the library, else
+                              the install's. */
+    const char *driver;    /**< local: "oci" (NULL too) or "fake". */
+    const char
+        *store; /**< local: snapshot store, "dir:/path" or "http://...". NULL: below the root. */
 } bv_host_opts;
 
-#define BV_HOST_OPTS_INIT { .size = sizeof(bv_host_opts) }
+#define BV_HOST_OPTS_INIT                                                                          \
+    {                                                                                              \
+        .size = sizeof(bv_host_opts)                                                               \
+    }
 
 /**
- * Opens a host. What the host needs to load or connect to happens in the background; calls made meanwhile wait for it.
+ * Opens a host. What the host needs to load or connect to happens in the background; calls made
+ * meanwhile wait for it.
  *
  * @param opts      Copied; NULL for the defaults.
  * @param ret_host  Closed with bv_host_close().
@@ -56,8 +65,8 @@ BV_API int bv_host_open(bv_ctx *ctx, const char *uri, const bv_host_opts *opts, 
                         bv_error **err);
 
 /**
- * Closes a host: running calls complete with BV_E_CANCELLED, nodes and their jobs go on running. Not from inside one of
- * its callbacks. NULL is fine.
+ * Closes a host: running calls complete with BV_E_CANCELLED, nodes and their jobs go on running.
+ * Not from inside one of its callbacks. NULL is fine.
  * @since 0.1
  */
 BV_API void bv_host_close(bv_host *host);
@@ -67,27 +76,31 @@ BV_API void bv_host_close(bv_host *host);
  *
  * @param method  "node.start" and so on, as in the OpenAPI file's operation ids.
  * @param args    An object with the call's arguments; copied. NULL: none.
- * @return 0 when started, BV_E_NOT_FOUND (no such method), BV_E_INVALID (an argument is missing), BV_E_NOMEM.
+ * @return 0 when started, BV_E_NOT_FOUND (no such method), BV_E_INVALID (an argument is missing),
+ * BV_E_NOMEM.
  * @since 0.1
  */
-BV_API int bv_host_call(bv_host *host, const char *method, const bv_doc *args, bv_reply_fn done, void *data,
-                        bv_op **ret_op, bv_error **err);
+BV_API int bv_host_call(bv_host *host, const char *method, const bv_doc *args, bv_reply_fn done,
+                        void *data, bv_op **ret_op, bv_error **err);
 
 /**
- * Facts about the host and the engine: `{version, uri, root, runtime, hostname, os, cpus, memory_bytes, ...}`.
+ * Facts about the host and the engine: `{version, uri, root, runtime, hostname, os, cpus,
+ * memory_bytes, ...}`.
  * @since 0.1
  */
-BV_API int bv_host_info(bv_host *host, bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
+BV_API int bv_host_info(bv_host *host, bv_reply_fn done, void *data, bv_op **ret_op,
+                        bv_error **err);
 
 /**
  * What happened: `{events: [{seq, time, type, node, job, message}], next}`.
  *
- * @param after    Only events with a greater sequence number; a reply's `next` continues it. -1: only new ones.
+ * @param after    Only events with a greater sequence number; a reply's `next` continues it. -1:
+ * only new ones.
  * @param wait_ms  How long to wait when there is none yet; 0: answer at once.
  * @since 0.1
  */
-BV_API int bv_host_events(bv_host *host, int64_t after, uint32_t wait_ms, bv_reply_fn done, void *data,
-                          bv_op **ret_op, bv_error **err);
+BV_API int bv_host_events(bv_host *host, int64_t after, uint32_t wait_ms, bv_reply_fn done,
+                          void *data, bv_op **ret_op, bv_error **err);
 
 BV_END_DECLS
 

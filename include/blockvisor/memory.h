@@ -2,7 +2,8 @@
  * @file blockvisor/memory.h
  * The one allocator hook.
  *
- * It is the library's only process-wide setting: set it once, before the first context, or leave it alone.
+ * It is the library's only process-wide setting: set it once, before the first context, or leave it
+ * alone.
  */
 #ifndef BLOCKVISOR_MEMORY_H
 #define BLOCKVISOR_MEMORY_H
@@ -14,8 +15,8 @@
 BV_BEGIN_DECLS
 
 /**
- * Allocates (ptr NULL), resizes, or frees (size 0) memory. Returns NULL on failure, leaving ptr as it was.
- * May be called from worker threads.
+ * Allocates (ptr NULL), resizes, or frees (size 0) memory. Returns NULL on failure, leaving ptr as
+ * it was. May be called from worker threads.
  */
 typedef void *(*bv_alloc_fn)(void *data, void *ptr, size_t size);
 

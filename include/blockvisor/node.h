@@ -2,10 +2,11 @@
  * @file blockvisor/node.h
  * Nodes: one blockchain client in a container, from an image.
  *
- * A node is named by its UUID or its name. A node document has `id, name, image {id, name, version}, status` (running,
- * stopped, failed, busy), `expected_status, initialized, network, ip, created_at, started_at, pid, properties, tags,
- * problem` (null or why it is failed); bv_node_show() adds `jobs` and, on a running node, `height, block_age,
- * protocol_status, name_reported`.
+ * A node is named by its UUID or its name. A node document has `id, name, image {id, name,
+ * version}, status` (running, stopped, failed, busy), `expected_status, initialized, network, ip,
+ * created_at, started_at, pid, properties, tags, problem` (null or why it is failed);
+ * bv_node_show() adds `jobs` and, on a running node, `height, block_age, protocol_status,
+ * name_reported`.
  */
 #ifndef BLOCKVISOR_NODE_H
 #define BLOCKVISOR_NODE_H
@@ -15,75 +16,85 @@
 BV_BEGIN_DECLS
 
 typedef struct bv_node_create_opts {
-    size_t size;            /**< sizeof(bv_node_create_opts); lets the struct grow. */
-    const char *name;       /**< Unique on the host; NULL: made up. [A-Za-z0-9._-], at most 63. */
-    const char *image;      /**< Name or id of an image in the store. */
-    const char *variant;    /**< Variant key; NULL: the image's only or first one. */
-    const char *network;    /**< "host" (NULL too) or "none". */
-    const bv_doc *properties; /**< Object of strings that override the image's defaults; NULL: none. */
-    const bv_doc *tags;     /**< Array of strings; NULL: none. */
-    const char *store_key;  /**< Snapshot to restore on first start; NULL: the image's; "": none. */
+    size_t size;         /**< sizeof(bv_node_create_opts); lets the struct grow. */
+    const char *name;    /**< Unique on the host; NULL: made up. [A-Za-z0-9._-], at most 63. */
+    const char *image;   /**< Name or id of an image in the store. */
+    const char *variant; /**< Variant key; NULL: the image's only or first one. */
+    const char *network; /**< "host" (NULL too) or "none". */
+    const bv_doc
+        *properties;       /**< Object of strings that override the image's defaults; NULL: none. */
+    const bv_doc *tags;    /**< Array of strings; NULL: none. */
+    const char *store_key; /**< Snapshot to restore on first start; NULL: the image's; "": none. */
     int64_t snapshot_version; /**< Version of it; 0: the latest. */
-    uint64_t memory_mb;     /**< Memory limit in units of 10^6 bytes; 0: the image's minimum is not enforced. */
-    double cpus;            /**< CPU limit; 0: none. */
+    uint64_t memory_mb; /**< Memory limit in units of 10^6 bytes; 0: the image's minimum is not
+                           enforced. */
+    double cpus;        /**< CPU limit; 0: none. */
 } bv_node_create_opts;
 
-#define BV_NODE_CREATE_OPTS_INIT { .size = sizeof(bv_node_create_opts) }
+#define BV_NODE_CREATE_OPTS_INIT                                                                   \
+    {                                                                                              \
+        .size = sizeof(bv_node_create_opts)                                                        \
+    }
 
 /**
  * Creates a node, stopped. The reply is its document.
  *
- * @return 0 when started, BV_E_INVALID, BV_E_NOMEM. The reply may bring BV_E_EXISTS (name), BV_E_NOT_FOUND (image).
+ * @return 0 when started, BV_E_INVALID, BV_E_NOMEM. The reply may bring BV_E_EXISTS (name),
+ * BV_E_NOT_FOUND (image).
  * @since 0.1
  */
-BV_API int bv_node_create(bv_host *host, const bv_node_create_opts *opts, bv_reply_fn done, void *data,
-                          bv_op **ret_op, bv_error **err);
+BV_API int bv_node_create(bv_host *host, const bv_node_create_opts *opts, bv_reply_fn done,
+                          void *data, bv_op **ret_op, bv_error **err);
 
 /** All nodes: `{nodes: [...]}`, ordered by name. @since 0.1 */
-BV_API int bv_node_list(bv_host *host, bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
-
-/** One node with its jobs and its protocol's state. @since 0.1 */
-BV_API int bv_node_show(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
+BV_API int bv_node_list(bv_host *host, bv_reply_fn done, void *data, bv_op **ret_op,
                         bv_error **err);
 
-/**
- * Starts a node; replies when its plugin's init has run (jobs may still be starting). Running already is success.
- * @since 0.1
- */
-BV_API int bv_node_start(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
-                         bv_error **err);
+/** One node with its jobs and its protocol's state. @since 0.1 */
+BV_API int bv_node_show(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                        bv_op **ret_op, bv_error **err);
 
 /**
- * Stops a node: its jobs get their shutdown time, then the container ends. Stopped already is success.
+ * Starts a node; replies when its plugin's init has run (jobs may still be starting). Running
+ * already is success.
+ * @since 0.1
+ */
+BV_API int bv_node_start(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                         bv_op **ret_op, bv_error **err);
+
+/**
+ * Stops a node: its jobs get their shutdown time, then the container ends. Stopped already is
+ * success.
  *
  * @param force  Not 0: do not wait for the jobs.
  * @since 0.1
  */
-BV_API int bv_node_stop(bv_host *host, const char *node, int force, bv_reply_fn done, void *data, bv_op **ret_op,
-                        bv_error **err);
+BV_API int bv_node_stop(bv_host *host, const char *node, int force, bv_reply_fn done, void *data,
+                        bv_op **ret_op, bv_error **err);
 
 /** Stops and starts a node. @since 0.1 */
 BV_API int bv_node_restart(bv_host *host, const char *node, int force, bv_reply_fn done, void *data,
                            bv_op **ret_op, bv_error **err);
 
 /** Deletes a node with its data, stopping it first. @since 0.1 */
-BV_API int bv_node_delete(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
-                          bv_error **err);
+BV_API int bv_node_delete(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                          bv_op **ret_op, bv_error **err);
 
 /**
  * Calls a function of the node's plugin: `{result: text}`.
  *
- * @param method  A built-in name (height, protocol_status, upload ...) or one of the plugin's own functions.
+ * @param method  A built-in name (height, protocol_status, upload ...) or one of the plugin's own
+ * functions.
  * @param param   Its parameter; NULL or "": none.
  * @return 0 when started. The reply may bring BV_E_NOT_FOUND, whose message lists what there is.
  * @since 0.1
  */
-BV_API int bv_node_run(bv_host *host, const char *node, const char *method, const char *param, bv_reply_fn done,
-                       void *data, bv_op **ret_op, bv_error **err);
+BV_API int bv_node_run(bv_host *host, const char *node, const char *method, const char *param,
+                       bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
 
 /** What bv_node_run() can call: `{capabilities: [...]}`. @since 0.1 */
-BV_API int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
-                                bv_error **err);
+BV_API int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                                bv_op **ret_op, bv_error **err);
 
 BV_END_DECLS
 

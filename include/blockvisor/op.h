@@ -1,9 +1,11 @@
 /**
  * @file blockvisor/op.h
- * An operation: something that was started, can report progress, can be cancelled, and completes exactly once.
+ * An operation: something that was started, can report progress, can be cancelled, and completes
+ * exactly once.
  *
- * The caller that receives an operation holds one reference to it and releases it with bv_op_unref(), before or after
- * its completion. An operation belongs to its context's thread, except for bv_op_cancel().
+ * The caller that receives an operation holds one reference to it and releases it with
+ * bv_op_unref(), before or after its completion. An operation belongs to its context's thread,
+ * except for bv_op_cancel().
  */
 #ifndef BLOCKVISOR_OP_H
 #define BLOCKVISOR_OP_H
@@ -19,12 +21,12 @@ typedef struct bv_op bv_op;
 /** How far an operation is. Valid during the call only. */
 typedef struct bv_progress {
     size_t size;
-    const char *phase;     /**< "scan", "transfer", "verify", "publish" ... */
-    uint64_t done;         /**< In @p unit. */
-    uint64_t total;        /**< 0: not known yet. */
-    const char *unit;      /**< "bytes", "chunks" ... */
-    uint64_t bytes_per_s;  /**< Recent rate, 0 when the unit is not bytes. */
-    int64_t eta_ms;        /**< Estimated time to the end, -1 when not known. */
+    const char *phase;    /**< "scan", "transfer", "verify", "publish" ... */
+    uint64_t done;        /**< In @p unit. */
+    uint64_t total;       /**< 0: not known yet. */
+    const char *unit;     /**< "bytes", "chunks" ... */
+    uint64_t bytes_per_s; /**< Recent rate, 0 when the unit is not bytes. */
+    int64_t eta_ms;       /**< Estimated time to the end, -1 when not known. */
 } bv_progress;
 
 /** Called at most ten times a second, from dispatch. */
@@ -37,8 +39,8 @@ typedef void (*bv_progress_fn)(bv_op *op, const bv_progress *progress, void *dat
 BV_API void bv_op_on_progress(bv_op *op, bv_progress_fn progress, void *data);
 
 /**
- * Asks a running operation to stop. Its callback still comes, with BV_E_CANCELLED unless it was complete already. Any
- * thread.
+ * Asks a running operation to stop. Its callback still comes, with BV_E_CANCELLED unless it was
+ * complete already. Any thread.
  * @since 0.1
  */
 BV_API void bv_op_cancel(bv_op *op);

@@ -2,7 +2,8 @@
  * @file blockvisor/snapshot.h
  * Snapshots: versions of a node's protocol data in a store.
  *
- * A snapshot document has `key, version, total_bytes, stored_bytes, chunks, compression, created_at`.
+ * A snapshot document has `key, version, total_bytes, stored_bytes, chunks, compression,
+ * created_at`.
  */
 #ifndef BLOCKVISOR_SNAPSHOT_H
 #define BLOCKVISOR_SNAPSHOT_H
@@ -12,12 +13,13 @@
 BV_BEGIN_DECLS
 
 /**
- * Uploads a node's data: runs its plugin's upload, follows the job and replies when the new version is complete.
- * Cancelling only stops following; bv_job_stop() on job "upload" ends the upload itself.
+ * Uploads a node's data: runs its plugin's upload, follows the job and replies when the new version
+ * is complete. Cancelling only stops following; bv_job_stop() on job "upload" ends the upload
+ * itself.
  * @since 0.1
  */
-BV_API int bv_snapshot_upload(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
-                              bv_error **err);
+BV_API int bv_snapshot_upload(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                              bv_op **ret_op, bv_error **err);
 /**
  * Fetches a snapshot into a directory. An interrupted download resumes where it was.
  *
@@ -26,14 +28,16 @@ BV_API int bv_snapshot_upload(bv_host *host, const char *node, bv_reply_fn done,
  * @param dest_dir  Made when missing; must be empty unless a download into it was interrupted.
  * @since 0.1
  */
-BV_API int bv_snapshot_download(bv_host *host, const char *key, uint64_t version, const char *dest_dir,
-                                bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
+BV_API int bv_snapshot_download(bv_host *host, const char *key, uint64_t version,
+                                const char *dest_dir, bv_reply_fn done, void *data, bv_op **ret_op,
+                                bv_error **err);
 /** Snapshots in the store: `{snapshots: [...]}`. @param key NULL: of all keys. @since 0.1 */
-BV_API int bv_snapshot_list(bv_host *host, const char *key, bv_reply_fn done, void *data, bv_op **ret_op,
-                            bv_error **err);
-/** Reads every chunk of a version (0: the latest) and checks it: `{key, version, chunks, bytes, ok}`. @since 0.1 */
-BV_API int bv_snapshot_verify(bv_host *host, const char *key, uint64_t version, bv_reply_fn done, void *data,
-                              bv_op **ret_op, bv_error **err);
+BV_API int bv_snapshot_list(bv_host *host, const char *key, bv_reply_fn done, void *data,
+                            bv_op **ret_op, bv_error **err);
+/** Reads every chunk of a version (0: the latest) and checks it: `{key, version, chunks, bytes,
+ * ok}`. @since 0.1 */
+BV_API int bv_snapshot_verify(bv_host *host, const char *key, uint64_t version, bv_reply_fn done,
+                              void *data, bv_op **ret_op, bv_error **err);
 
 BV_END_DECLS
 

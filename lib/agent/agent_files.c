@@ -1,9 +1,10 @@
 /*
  * agent_files.c - file_read and file_write: pieces between the connection and worker threads.
  *
- * A read has one piece in memory: it is sent, and the next one is read when the connection wants it. A write is a
- * series of requests; what was received so far lives in a temporary file beside the target and goes away with a
- * failure, with a caller that went away during a request, or when nothing came for a while.
+ * A read has one piece in memory: it is sent, and the next one is read when the connection wants
+ * it. A write is a series of requests; what was received so far lives in a temporary file beside
+ * the target and goes away with a failure, with a caller that went away during a request, or when
+ * nothing came for a while.
  */
 #include <string.h>
 
@@ -41,7 +42,8 @@ static void read_free(file_read *read)
 
 static void read_end(file_read *read, bv_error *err)
 {
-    (void)bvi_wrap(&err, bv_error_code(err), "file_read '%s' failed", read->path); /* err is the result */
+    (void)bvi_wrap(&err, bv_error_code(err), "file_read '%s' failed",
+                   read->path); /* err is the result */
     bvi_service_fail(read->call, err);
     read_free(read);
 }
@@ -85,7 +87,8 @@ static void read_done(void *data, bool cancelled)
         read_end(read, err);
 }
 
-void bvi_agent_handle_file_read(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_file_read(bvi_service_call *call, const ProtobufCMessage *message,
+                                void *service)
 {
     const Bvi__Agent__FileReadRequest *request = (const Bvi__Agent__FileReadRequest *)message;
     bvi_agent_server *agent = service;
@@ -193,7 +196,8 @@ static void upload_done(void *data, bool cancelled)
     goes_on = !err && !upload->last && upload->agent && !bvi_service_is_cancelled(call) &&
               bvi_timer_set(upload->idle, UPLOAD_IDLE_US, &err) >= 0;
     if (err)
-        (void)bvi_wrap(&err, bv_error_code(err), "file_write '%s' failed", upload->path); /* err is the result */
+        (void)bvi_wrap(&err, bv_error_code(err), "file_write '%s' failed",
+                       upload->path); /* err is the result */
     if (!goes_on) {
         upload_unlink(upload);
         upload_free(upload);
@@ -219,15 +223,17 @@ static int upload_new(bvi_agent_server *agent, const Bvi__Agent__FileWriteReques
     if (r < 0)
         return r;
     if (agent->upload_count >= BVI_AGENT_UPLOADS_MAX)
-        return bvi_fail(err, BV_E_BUSY, "%u files are being written already; try again", BVI_AGENT_UPLOADS_MAX);
+        return bvi_fail(err, BV_E_BUSY, "%u files are being written already; try again",
+                        BVI_AGENT_UPLOADS_MAX);
     upload = bvi_new0(bvi_file_upload);
     if (!upload)
         return bvi_fail_nomem(err);
     upload->transfer = request->transfer;
     upload->root = bvi_strdup(agent->paths.root);
     upload->path = bvi_strdup(request->path);
-    r = upload->root && upload->path ? bvi_timer_new(agent->ctx, on_idle, upload, &upload->idle, err)
-                                     : bvi_fail_nomem(err);
+    r = upload->root && upload->path
+            ? bvi_timer_new(agent->ctx, on_idle, upload, &upload->idle, err)
+            : bvi_fail_nomem(err);
     if (r < 0) {
         upload_free(upload);
         return r;
@@ -241,7 +247,8 @@ static int upload_new(bvi_agent_server *agent, const Bvi__Agent__FileWriteReques
     return 0;
 }
 
-static int check_request(const bvi_file_upload *upload, const Bvi__Agent__FileWriteRequest *request, bv_error **err)
+static int check_request(const bvi_file_upload *upload, const Bvi__Agent__FileWriteRequest *request,
+                         bv_error **err)
 {
     uint64_t have = upload && upload->writer ? bvi_node_writer_size(upload->writer) : 0;
 
@@ -249,15 +256,17 @@ static int check_request(const bvi_file_upload *upload, const Bvi__Agent__FileWr
         return bvi_fail(err, BV_E_FORMAT, "a digest of %zu bytes, expected %u", request->digest.len,
                         BVI_NODE_DIGEST_BYTES);
     if (upload && upload->call)
-        return bvi_fail(err, BV_E_BUSY, "the piece of '%s' before this one is being written", upload->path);
+        return bvi_fail(err, BV_E_BUSY, "the piece of '%s' before this one is being written",
+                        upload->path);
     if (request->offset != have)
-        return bvi_fail(err, BV_E_STATE, "a piece of '%.256s' for offset %llu, but %llu bytes are there",
-                        request->path, (unsigned long long)request->offset, (unsigned long long)have);
+        return bvi_fail(
+            err, BV_E_STATE, "a piece of '%.256s' for offset %llu, but %llu bytes are there",
+            request->path, (unsigned long long)request->offset, (unsigned long long)have);
     return 0;
 }
 
-static int upload_accept(bvi_file_upload *upload, bvi_service_call *call, const Bvi__Agent__FileWriteRequest *request,
-                         bv_error **err)
+static int upload_accept(bvi_file_upload *upload, bvi_service_call *call,
+                         const Bvi__Agent__FileWriteRequest *request, bv_error **err)
 {
     upload->piece = bvi_strndup((const char *)request->bytes.data, request->bytes.len);
     if (!upload->piece)
@@ -272,7 +281,8 @@ static int upload_accept(bvi_file_upload *upload, bvi_service_call *call, const 
     return 0;
 }
 
-void bvi_agent_handle_file_write(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_file_write(bvi_service_call *call, const ProtobufCMessage *message,
+                                 void *service)
 {
     const Bvi__Agent__FileWriteRequest *request = (const Bvi__Agent__FileWriteRequest *)message;
     bvi_agent_server *agent = service;

@@ -1,7 +1,9 @@
 /*
- * agent_http.c - run_jrpc and run_rest: one HTTP request from inside the node, so that localhost is the node.
+ * agent_http.c - run_jrpc and run_rest: one HTTP request from inside the node, so that localhost is
+ * the node.
  *
- * Any HTTP status is a result. Proxy variables of the node are honoured and ten redirects followed, as upstream does.
+ * Any HTTP status is a result. Proxy variables of the node are honoured and ten redirects followed,
+ * as upstream does.
  */
 #include <string.h>
 #include <strings.h>
@@ -22,11 +24,15 @@ typedef struct http_run {
 /* What both requests come down to. */
 typedef struct wanted {
     const char *url;
-    bvi_buf body;      /* empty: GET */
-    bvi_strv headers;  /* "Name: value", ending with a NULL */
+    bvi_buf body;     /* empty: GET */
+    bvi_strv headers; /* "Name: value", ending with a NULL */
 } wanted;
 
-#define WANTED_INIT { .body = BVI_BUF_INIT(2 * BVI_AGENT_JSON_MAX), .headers = BVI_VEC_INIT(BVI_AGENT_HEADERS_MAX + 2) }
+#define WANTED_INIT                                                                                \
+    {                                                                                              \
+        .body = BVI_BUF_INIT(2 * BVI_AGENT_JSON_MAX),                                              \
+        .headers = BVI_VEC_INIT(BVI_AGENT_HEADERS_MAX + 2)                                         \
+    }
 
 static void wanted_done(wanted *w)
 {
@@ -74,7 +80,8 @@ static int set_header(bvi_strv *headers, const char *name, const char *value, bv
     if (!is_token(name) || strlen(name) > BVI_AGENT_HEADER_MAX)
         return bvi_fail(err, BV_E_INVALID, "'%.64s' is not the name of a header", name);
     if (!is_value(value) || strlen(value) > BVI_AGENT_HEADER_MAX)
-        return bvi_fail(err, BV_E_INVALID, "the value of header '%s' has control characters or is too long", name);
+        return bvi_fail(err, BV_E_INVALID,
+                        "the value of header '%s' has control characters or is too long", name);
     for (size_t i = headers->len; i > 0; i--) {
         if (names(headers->items[i - 1], name)) {
             bvi_free(headers->items[i - 1]);
@@ -88,7 +95,8 @@ static int set_header(bvi_strv *headers, const char *name, const char *value, bv
     return r < 0 ? bvi_fail_nomem(err) : 0;
 }
 
-static int set_headers(bvi_strv *headers, Bvi__Agent__Header *const *given, size_t count, bv_error **err)
+static int set_headers(bvi_strv *headers, Bvi__Agent__Header *const *given, size_t count,
+                       bv_error **err)
 {
     int r = 0;
 
@@ -99,7 +107,8 @@ static int set_headers(bvi_strv *headers, Bvi__Agent__Header *const *given, size
 
 /* ---- one request ---- */
 
-static void on_done(bvi_http_call *http, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_done(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
+                    void *data)
 {
     http_run *run = data;
     BVI_AUTO(bvi_buf_done) bvi_buf body = BVI_BUF_INIT(BVI_AGENT_BODY_MAX);
@@ -124,7 +133,9 @@ static void on_cancel(void *data)
 /* Whom to trust: the node's own certificates, else those of the bundle. */
 static const char *ca_file(const bvi_agent_server *agent)
 {
-    return !bvi_fs_exists(SYSTEM_CA_FILE) && bvi_fs_exists(agent->paths.ca_file) ? agent->paths.ca_file : NULL;
+    return !bvi_fs_exists(SYSTEM_CA_FILE) && bvi_fs_exists(agent->paths.ca_file)
+               ? agent->paths.ca_file
+               : NULL;
 }
 
 static int start(bvi_agent_server *agent, http_run *run, wanted *w, bv_error **err)
@@ -217,7 +228,8 @@ static int jrpc_body(bvi_buf *body, const Bvi__Agent__RunJrpcRequest *request, b
     return r < 0 ? bvi_fail_nomem(err) : 0;
 }
 
-void bvi_agent_handle_run_jrpc(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_run_jrpc(bvi_service_call *call, const ProtobufCMessage *message,
+                               void *service)
 {
     const Bvi__Agent__RunJrpcRequest *request = (const Bvi__Agent__RunJrpcRequest *)message;
     BVI_AUTO(wanted_done) wanted w = WANTED_INIT;
@@ -232,7 +244,8 @@ void bvi_agent_handle_run_jrpc(bvi_service_call *call, const ProtobufCMessage *m
     begin(service, call, &w, r, err);
 }
 
-void bvi_agent_handle_run_rest(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_run_rest(bvi_service_call *call, const ProtobufCMessage *message,
+                               void *service)
 {
     const Bvi__Agent__RunRestRequest *request = (const Bvi__Agent__RunRestRequest *)message;
     BVI_AUTO(wanted_done) wanted w = WANTED_INIT;

@@ -21,16 +21,16 @@ struct bvi_agent_server {
     bv_ctx *ctx;
     bvi_agent_paths paths;
     char *prefix;
-    char *shell_user;        /* NULL: none */
+    char *shell_user; /* NULL: none */
     int64_t hook_timeout_ms;
-    bool has_loader;         /* the bundle has one: programs are started through it */
-    bvi_agent_conf conf;     /* empty before the first set-up */
+    bool has_loader;     /* the bundle has one: programs are started through it */
+    bvi_agent_conf conf; /* empty before the first set-up */
     bvi_job_manager *jobs;
-    char *data_dir;          /* as `jobs` was made with: prefix and conf applied */
+    char *data_dir; /* as `jobs` was made with: prefix and conf applied */
     char *data_lock;
     char *archive_dir;
     bvi_service_rpc *service;
-    bvi_http *http;          /* made when first needed */
+    bvi_http *http; /* made when first needed */
     bvi_agent_reporter *reporter;
     bvi_agent_setup_run *setup; /* under way, or NULL */
     bvi_file_upload *uploads;
@@ -52,12 +52,14 @@ int bvi_agent_jobs_new(bvi_agent_server *agent, bv_error **err);
 void bvi_agent_drop_uploads(bvi_agent_server *agent);
 
 /* agent_report.c: tells the host what a person should see; best effort, bounded, never waits. */
-int bvi_agent_reporter_new(bv_ctx *ctx, const char *engine_socket, bvi_agent_reporter **ret_reporter, bv_error **err);
+int bvi_agent_reporter_new(bv_ctx *ctx, const char *engine_socket,
+                           bvi_agent_reporter **ret_reporter, bv_error **err);
 void bvi_agent_reporter_free(bvi_agent_reporter *reporter);
 void bvi_agent_report(bvi_agent_server *agent, const char *text);
 
 /* Handlers, one for each method of agent_server.c's table. */
-typedef void bvi_agent_handler(bvi_service_call *call, const ProtobufCMessage *message, void *service);
+typedef void bvi_agent_handler(bvi_service_call *call, const ProtobufCMessage *message,
+                               void *service);
 
 bvi_agent_handler bvi_agent_handle_setup;
 bvi_agent_handler bvi_agent_handle_shutdown;

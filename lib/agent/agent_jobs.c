@@ -1,7 +1,8 @@
 /*
  * agent_jobs.c - the requests about jobs: thin over the registry in job/job_manager.h.
  *
- * The registry validates, persists and supervises; here messages become its calls, and archive jobs get their program.
+ * The registry validates, persists and supervises; here messages become its calls, and archive jobs
+ * get their program.
  */
 #include <string.h>
 #include <sys/wait.h>
@@ -20,11 +21,12 @@ static const char *const archive_verbs[] = {
     [BVI_JOB_UPLOAD] = "upload",
 };
 
-/* The loader is not there in tests, whose programs run as they are. The library path is an argument, not an
- * environment variable, so nothing that babel_transfer starts could see it. */
+/* The loader is not there in tests, whose programs run as they are. The library path is an
+ * argument, not an environment variable, so nothing that babel_transfer starts could see it. */
 static int add_program(const bvi_agent_server *agent, bvi_strv *argv, bv_error **err)
 {
-    const char *const through_loader[] = { agent->paths.loader, "--library-path", agent->paths.libraries };
+    const char *const through_loader[] = { agent->paths.loader, "--library-path",
+                                           agent->paths.libraries };
     int r = 0;
 
     for (size_t i = 0; agent->has_loader && r >= 0 && i < BVI_COUNT(through_loader); i++)
@@ -84,7 +86,8 @@ static int add_arguments(const bvi_agent_server *agent, const char *verb, const 
                          const bvi_job_config *config, bvi_strv *argv, bv_error **err)
 {
     bvi_auto_free char *job_dir = bvi_asprintf("%s/%s", agent->paths.jobs_dir, name);
-    bvi_auto_free char *data_dir = bvi_asprintf("%s%s", agent->prefix, agent->conf.protocol_data_path);
+    bvi_auto_free char *data_dir =
+        bvi_asprintf("%s%s", agent->prefix, agent->conf.protocol_data_path);
     bvi_auto_free char *options = NULL;
     const char *pairs[][2] = {
         { "--job-dir", job_dir },
@@ -110,15 +113,18 @@ static int add_arguments(const bvi_agent_server *agent, const char *verb, const 
     return r < 0 ? bvi_fail(err, r, "cannot build the command line of an archive job") : 0;
 }
 
-static int archive_argv(const char *name, const bvi_job_config *config, bvi_strv *argv, void *data, bv_error **err)
+static int archive_argv(const char *name, const bvi_job_config *config, bvi_strv *argv, void *data,
+                        bv_error **err)
 {
     bvi_agent_server *agent = data;
     const char *verb = config->type < BVI_COUNT(archive_verbs) ? archive_verbs[config->type] : NULL;
     int r;
 
     if (!verb)
-        return bvi_fail(err, BV_E_UNSUPPORTED, "job '%s': this version has no jobs of type '%s'; use one download or "
-                        "upload job for each store key", name, bvi_name_of(bvi_job_type_names, config->type));
+        return bvi_fail(err, BV_E_UNSUPPORTED,
+                        "job '%s': this version has no jobs of type '%s'; use one download or "
+                        "upload job for each store key",
+                        name, bvi_name_of(bvi_job_type_names, config->type));
     r = add_program(agent, argv, err);
     return r < 0 ? r : add_arguments(agent, verb, name, config, argv, err);
 }
@@ -139,7 +145,10 @@ static void on_cleaned(const bvi_child_result *result, void *data)
         WEXITSTATUS(result->wait_status) != 0) {
         bvi_auto_free char *what = bvi_child_describe(result);
 
-        (void)bvi_fail(&err, result->cancelled ? BV_E_CANCELLED : result->timed_out ? BV_E_TIMEOUT : BV_E_REMOTE,
+        (void)bvi_fail(&err,
+                       result->cancelled   ? BV_E_CANCELLED
+                       : result->timed_out ? BV_E_TIMEOUT
+                                           : BV_E_REMOTE,
                        "cleanup of the archive job's files %s", what ? what : "failed");
     }
     if (run->call)
@@ -164,7 +173,9 @@ static int run_cleanup(bvi_agent_server *agent, const bvi_strv *argv, bv_error *
     bvi_child_opts opts = {
         .argv = array,
         .max_output = CLEANUP_OUTPUT_MAX,
-        .timeout_us = (call ? bvi_service_timeout_ms(call, BVI_AGENT_TIMEOUT_MS) : BVI_AGENT_TIMEOUT_MS) * 1000,
+        .timeout_us =
+            (call ? bvi_service_timeout_ms(call, BVI_AGENT_TIMEOUT_MS) : BVI_AGENT_TIMEOUT_MS) *
+            1000,
     };
     int r;
 
@@ -182,8 +193,10 @@ static int run_cleanup(bvi_agent_server *agent, const bvi_strv *argv, bv_error *
     return 0;
 }
 
-/* Called by the registry, from inside bvi_job_manager_cleanup() among others. Takes the call that asked, if any. */
-static int archive_cleanup(const char *name, const bvi_job_config *config, void *data, bv_error **err)
+/* Called by the registry, from inside bvi_job_manager_cleanup() among others. Takes the call that
+ * asked, if any. */
+static int archive_cleanup(const char *name, const bvi_job_config *config, void *data,
+                           bv_error **err)
 {
     bvi_agent_server *agent = data;
     bvi_strv argv = BVI_VEC_INIT(CLEANUP_ARGS_MAX);
@@ -197,7 +210,8 @@ static int archive_cleanup(const char *name, const bvi_job_config *config, void 
     return r;
 }
 
-void bvi_agent_handle_cleanup_job(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_cleanup_job(bvi_service_call *call, const ProtobufCMessage *message,
+                                  void *service)
 {
     const Bvi__Agent__JobRequest *request = (const Bvi__Agent__JobRequest *)message;
     bvi_agent_server *agent = service;
@@ -244,16 +258,16 @@ static void on_job_done(const bv_error *err, void *data)
     bvi_service_end(data, err ? bvi_error_copy(err) : NULL);
 }
 
-/* What the registry answered at once, if it refused; else on_job_done() answers. A caller that goes away does not stop
- * what it asked for: these calls are about the job, not about the caller. */
+/* What the registry answered at once, if it refused; else on_job_done() answers. A caller that goes
+ * away does not stop what it asked for: these calls are about the job, not about the caller. */
 static void began(bvi_service_call *call, int r, bv_error *err)
 {
     if (r < 0)
         bvi_service_fail(call, err);
 }
 
-static int create(bvi_agent_server *agent, bvi_service_call *call, const Bvi__Agent__CreateJobRequest *request,
-                  bv_error **err)
+static int create(bvi_agent_server *agent, bvi_service_call *call,
+                  const Bvi__Agent__CreateJobRequest *request, bv_error **err)
 {
     bvi_auto_json bvi_json *config = NULL;
     int r = bvi_json_parse(request->config_json, strlen(request->config_json), &config, err);
@@ -263,7 +277,8 @@ static int create(bvi_agent_server *agent, bvi_service_call *call, const Bvi__Ag
     return bvi_job_manager_create(agent->jobs, request->name, config, on_job_done, call, err);
 }
 
-void bvi_agent_handle_create_job(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_create_job(bvi_service_call *call, const ProtobufCMessage *message,
+                                 void *service)
 {
     bv_error *err = NULL;
     int r = create(service, call, (const Bvi__Agent__CreateJobRequest *)message, &err);
@@ -271,7 +286,8 @@ void bvi_agent_handle_create_job(bvi_service_call *call, const ProtobufCMessage 
     began(call, r, err);
 }
 
-void bvi_agent_handle_start_job(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_start_job(bvi_service_call *call, const ProtobufCMessage *message,
+                                void *service)
 {
     const Bvi__Agent__JobRequest *request = (const Bvi__Agent__JobRequest *)message;
     bvi_agent_server *agent = service;
@@ -281,7 +297,8 @@ void bvi_agent_handle_start_job(bvi_service_call *call, const ProtobufCMessage *
     bvi_service_end(call, err);
 }
 
-void bvi_agent_handle_stop_job(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_stop_job(bvi_service_call *call, const ProtobufCMessage *message,
+                               void *service)
 {
     const Bvi__Agent__JobRequest *request = (const Bvi__Agent__JobRequest *)message;
     bvi_agent_server *agent = service;
@@ -291,7 +308,8 @@ void bvi_agent_handle_stop_job(bvi_service_call *call, const ProtobufCMessage *m
     began(call, r, err);
 }
 
-void bvi_agent_handle_skip_job(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_skip_job(bvi_service_call *call, const ProtobufCMessage *message,
+                               void *service)
 {
     const Bvi__Agent__JobRequest *request = (const Bvi__Agent__JobRequest *)message;
     bvi_agent_server *agent = service;
@@ -301,7 +319,8 @@ void bvi_agent_handle_skip_job(bvi_service_call *call, const ProtobufCMessage *m
     began(call, r, err);
 }
 
-void bvi_agent_handle_delete_job(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_delete_job(bvi_service_call *call, const ProtobufCMessage *message,
+                                 void *service)
 {
     const Bvi__Agent__JobRequest *request = (const Bvi__Agent__JobRequest *)message;
     bvi_agent_server *agent = service;
@@ -311,7 +330,8 @@ void bvi_agent_handle_delete_job(bvi_service_call *call, const ProtobufCMessage 
     began(call, r, err);
 }
 
-void bvi_agent_handle_stop_all_jobs(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_stop_all_jobs(bvi_service_call *call, const ProtobufCMessage *message,
+                                    void *service)
 {
     bvi_agent_server *agent = service;
     bv_error *err = NULL;
@@ -320,7 +340,8 @@ void bvi_agent_handle_stop_all_jobs(bvi_service_call *call, const ProtobufCMessa
     began(call, r, err);
 }
 
-void bvi_agent_handle_shutdown(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_shutdown(bvi_service_call *call, const ProtobufCMessage *message,
+                               void *service)
 {
     const Bvi__Agent__ShutdownRequest *request = (const Bvi__Agent__ShutdownRequest *)message;
     bvi_agent_server *agent = service;
@@ -339,7 +360,8 @@ static void reply_json(bvi_service_call *call, bvi_json *json, bv_error *err)
     if (r >= 0) {
         r = bvi_buf_append_str(&out, text);
         if (r < 0)
-            (void)bvi_fail(&err, r, "the job infos of this node do not fit into %u bytes", BVI_AGENT_INFOS_MAX);
+            (void)bvi_fail(&err, r, "the job infos of this node do not fit into %u bytes",
+                           BVI_AGENT_INFOS_MAX);
     }
     bvi_json_free(json);
     if (err)
@@ -348,7 +370,8 @@ static void reply_json(bvi_service_call *call, bvi_json *json, bv_error *err)
         bvi_service_reply_bulk(call, &out, NULL, 0, false);
 }
 
-void bvi_agent_handle_job_info(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_job_info(bvi_service_call *call, const ProtobufCMessage *message,
+                               void *service)
 {
     const Bvi__Agent__JobRequest *request = (const Bvi__Agent__JobRequest *)message;
     bvi_agent_server *agent = service;
@@ -377,7 +400,8 @@ static void reply_ms(bvi_service_call *call, int64_t ms)
     bvi_service_reply(call, &reply.base);
 }
 
-void bvi_agent_handle_job_timeout(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_job_timeout(bvi_service_call *call, const ProtobufCMessage *message,
+                                  void *service)
 {
     const Bvi__Agent__JobRequest *request = (const Bvi__Agent__JobRequest *)message;
     bvi_agent_server *agent = service;
@@ -385,7 +409,8 @@ void bvi_agent_handle_job_timeout(bvi_service_call *call, const ProtobufCMessage
     reply_ms(call, bvi_job_manager_timeout_ms(agent->jobs, request->name));
 }
 
-void bvi_agent_handle_jobs_timeout(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+void bvi_agent_handle_jobs_timeout(bvi_service_call *call, const ProtobufCMessage *message,
+                                   void *service)
 {
     bvi_agent_server *agent = service;
 

@@ -7,7 +7,7 @@
 #include "agent/guest_run.h"
 
 /* File requests and set-up; everything else is on the loop. */
-#define WORKERS 2u
+#define WORKERS       2u
 #define LAST_ROUNDS   16
 #define LAST_ROUND_MS 20
 
@@ -22,7 +22,8 @@ static int run_agent(bvi_guest_run *run, const bvi_agent_server_opts *agent_opts
     r = bv_ctx_run(run->ctx);
     bvi_log_info(run->ctx, "agent", "ending; jobs go on");
     bvi_agent_server_free(agent);
-    /* Commands that were killed just now are reaped, those that hold out are left to the node's first process. */
+    /* Commands that were killed just now are reaped, those that hold out are left to the node's
+     * first process. */
     for (int i = 0; i < LAST_ROUNDS && bv_ctx_dispatch(run->ctx, LAST_ROUND_MS) > 0; i++)
         continue;
     return r < 0 ? bvi_fail(err, r, "the agent's loop failed") : 0;

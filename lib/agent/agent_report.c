@@ -1,8 +1,8 @@
 /*
  * agent_report.c - bv_error: lines for a person's attention, sent to the host.
  *
- * The host daemon may be away for a while (an update); reports made meanwhile are tried for as long as the connection's
- * own patience lasts and then only stay in the agent's log.
+ * The host daemon may be away for a while (an update); reports made meanwhile are tried for as long
+ * as the connection's own patience lasts and then only stay in the agent's log.
  */
 #include "agent/agent_impl.h"
 #include "agent/protocol.h"
@@ -17,7 +17,8 @@ struct bvi_agent_reporter {
     bvi_rpc_client *client;
 };
 
-int bvi_agent_reporter_new(bv_ctx *ctx, const char *engine_socket, bvi_agent_reporter **ret_reporter, bv_error **err)
+int bvi_agent_reporter_new(bv_ctx *ctx, const char *engine_socket,
+                           bvi_agent_reporter **ret_reporter, bv_error **err)
 {
     bvi_rpc_client_opts opts = {
         .path = engine_socket,
@@ -57,12 +58,15 @@ void bvi_agent_report(bvi_agent_server *agent, const char *text)
     BVI_AUTO(bvi_buf_done) bvi_buf body = BVI_BUF_INIT(REPORT_TEXT_MAX + 64);
     bvi_auto_free char *cut = bvi_asprintf("%.*s", (int)REPORT_TEXT_MAX, text);
     Bvi__Agent__BvErrorRequest message = BVI__AGENT__BV_ERROR_REQUEST__INIT;
-    bvi_rpc_request_opts opts = { .method = BVI_CALL_BV_ERROR, .deadline_ms = REPORT_MS, .on_reply = on_reply };
+    bvi_rpc_request_opts opts = { .method = BVI_CALL_BV_ERROR,
+                                  .deadline_ms = REPORT_MS,
+                                  .on_reply = on_reply };
 
     message.text = cut;
     if (!cut || bvi_message_encode(&message.base, &body, NULL) < 0)
         return;
     opts.body = bvi_buf_str(&body);
     opts.len = body.len;
-    (void)bvi_rpc_request_start(agent->reporter->client, &opts, NULL, NULL); /* best effort, as above */
+    (void)bvi_rpc_request_start(agent->reporter->client, &opts, NULL,
+                                NULL); /* best effort, as above */
 }

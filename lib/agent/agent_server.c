@@ -1,5 +1,6 @@
 /*
- * agent_server.c - the agent's life, its table of requests, and the requests that take a line or two.
+ * agent_server.c - the agent's life, its table of requests, and the requests that take a line or
+ * two.
  */
 #include <string.h>
 
@@ -25,7 +26,8 @@ static void handle_version(bvi_service_call *call, const ProtobufCMessage *messa
     bvi_service_reply(call, &reply.base);
 }
 
-static void handle_data_stamp(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+static void handle_data_stamp(bvi_service_call *call, const ProtobufCMessage *message,
+                              void *service)
 {
     bvi_agent_server *agent = service;
     Bvi__Agent__StampReply reply = BVI__AGENT__STAMP_REPLY__INIT;
@@ -44,11 +46,13 @@ static void handle_data_stamp(bvi_service_call *call, const ProtobufCMessage *me
     bvi_service_reply(call, &reply.base);
 }
 
-static void handle_render_template(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+static void handle_render_template(bvi_service_call *call, const ProtobufCMessage *message,
+                                   void *service)
 {
     bv_error *err = NULL;
 
-    (void)bvi_fail(&err, BV_E_UNSUPPORTED, "this agent renders no templates; ask for the capability '%s' first",
+    (void)bvi_fail(&err, BV_E_UNSUPPORTED,
+                   "this agent renders no templates; ask for the capability '%s' first",
                    BVI_AGENT_CAN_TEMPLATE); /* the error is the result */
     bvi_service_fail(call, err);
 }
@@ -57,29 +61,43 @@ static void handle_render_template(bvi_service_call *call, const ProtobufCMessag
 
 static const bvi_service_method methods[] = {
     { BVI_CALL_VERSION, &bvi__agent__empty__descriptor, SMALL_MAX, handle_version },
-    { BVI_CALL_SETUP, &bvi__agent__setup_request__descriptor, BVI_AGENT_CONF_MAX + SMALL_MAX, bvi_agent_handle_setup },
-    { BVI_CALL_SHUTDOWN, &bvi__agent__shutdown_request__descriptor, SMALL_MAX, bvi_agent_handle_shutdown },
-    { BVI_CALL_JOBS_TIMEOUT, &bvi__agent__empty__descriptor, SMALL_MAX, bvi_agent_handle_jobs_timeout },
+    { BVI_CALL_SETUP, &bvi__agent__setup_request__descriptor, BVI_AGENT_CONF_MAX + SMALL_MAX,
+      bvi_agent_handle_setup },
+    { BVI_CALL_SHUTDOWN, &bvi__agent__shutdown_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_shutdown },
+    { BVI_CALL_JOBS_TIMEOUT, &bvi__agent__empty__descriptor, SMALL_MAX,
+      bvi_agent_handle_jobs_timeout },
     { BVI_CALL_CREATE_JOB, &bvi__agent__create_job_request__descriptor, BVI_AGENT_JSON_MAX,
       bvi_agent_handle_create_job },
-    { BVI_CALL_START_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX, bvi_agent_handle_start_job },
-    { BVI_CALL_STOP_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX, bvi_agent_handle_stop_job },
-    { BVI_CALL_SKIP_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX, bvi_agent_handle_skip_job },
-    { BVI_CALL_DELETE_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX, bvi_agent_handle_delete_job },
-    { BVI_CALL_CLEANUP_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX, bvi_agent_handle_cleanup_job },
-    { BVI_CALL_STOP_ALL_JOBS, &bvi__agent__empty__descriptor, SMALL_MAX, bvi_agent_handle_stop_all_jobs },
-    { BVI_CALL_JOB_INFO, &bvi__agent__job_request__descriptor, SMALL_MAX, bvi_agent_handle_job_info },
-    { BVI_CALL_JOB_TIMEOUT, &bvi__agent__job_request__descriptor, SMALL_MAX, bvi_agent_handle_job_timeout },
+    { BVI_CALL_START_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_start_job },
+    { BVI_CALL_STOP_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_stop_job },
+    { BVI_CALL_SKIP_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_skip_job },
+    { BVI_CALL_DELETE_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_delete_job },
+    { BVI_CALL_CLEANUP_JOB, &bvi__agent__job_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_cleanup_job },
+    { BVI_CALL_STOP_ALL_JOBS, &bvi__agent__empty__descriptor, SMALL_MAX,
+      bvi_agent_handle_stop_all_jobs },
+    { BVI_CALL_JOB_INFO, &bvi__agent__job_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_job_info },
+    { BVI_CALL_JOB_TIMEOUT, &bvi__agent__job_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_job_timeout },
     { BVI_CALL_JOBS, &bvi__agent__empty__descriptor, SMALL_MAX, bvi_agent_handle_jobs },
     { BVI_CALL_RUN_SH, &bvi__agent__run_sh_request__descriptor, BVI_AGENT_COMMAND_MAX + SMALL_MAX,
       bvi_agent_handle_run_sh },
-    { BVI_CALL_RUN_JRPC, &bvi__agent__run_jrpc_request__descriptor, BVI_AGENT_JSON_MAX, bvi_agent_handle_run_jrpc },
-    { BVI_CALL_RUN_REST, &bvi__agent__run_rest_request__descriptor, BVI_AGENT_JSON_MAX, bvi_agent_handle_run_rest },
-    { BVI_CALL_FILE_READ, &bvi__agent__file_read_request__descriptor, SMALL_MAX, bvi_agent_handle_file_read },
-    { BVI_CALL_FILE_WRITE, &bvi__agent__file_write_request__descriptor, BVI_AGENT_PIECE_MAX + SMALL_MAX,
-      bvi_agent_handle_file_write },
-    { BVI_CALL_RENDER_TEMPLATE, &bvi__agent__render_template_request__descriptor, BVI_AGENT_JSON_MAX,
-      handle_render_template },
+    { BVI_CALL_RUN_JRPC, &bvi__agent__run_jrpc_request__descriptor, BVI_AGENT_JSON_MAX,
+      bvi_agent_handle_run_jrpc },
+    { BVI_CALL_RUN_REST, &bvi__agent__run_rest_request__descriptor, BVI_AGENT_JSON_MAX,
+      bvi_agent_handle_run_rest },
+    { BVI_CALL_FILE_READ, &bvi__agent__file_read_request__descriptor, SMALL_MAX,
+      bvi_agent_handle_file_read },
+    { BVI_CALL_FILE_WRITE, &bvi__agent__file_write_request__descriptor,
+      BVI_AGENT_PIECE_MAX + SMALL_MAX, bvi_agent_handle_file_write },
+    { BVI_CALL_RENDER_TEMPLATE, &bvi__agent__render_template_request__descriptor,
+      BVI_AGENT_JSON_MAX, handle_render_template },
     { BVI_CALL_DATA_STAMP, &bvi__agent__empty__descriptor, SMALL_MAX, handle_data_stamp },
 };
 
@@ -94,7 +112,8 @@ const bvi_service_method *bvi_agent_methods(size_t *ret_count)
 /* Where data is: what the configuration says, or the default. */
 static int place_data(bvi_agent_server *agent, bv_error **err)
 {
-    const char *mount = agent->conf.data_mount_point ? agent->conf.data_mount_point : BVI_NODE_DATA_DIR;
+    const char *mount =
+        agent->conf.data_mount_point ? agent->conf.data_mount_point : BVI_NODE_DATA_DIR;
     char *dir = bvi_asprintf("%s%s", agent->prefix, mount);
     char *lock = bvi_asprintf("%s%s/.protocol_data.lock", agent->prefix, mount);
     char *archive = bvi_asprintf("%s%s/.babel_jobs", agent->prefix, mount);
@@ -135,8 +154,9 @@ int bvi_agent_jobs_startup(bvi_agent_server *agent, bv_error **err)
     return r < 0 ? r : bvi_job_manager_load(agent->jobs, err);
 }
 
-/* What an earlier agent left: with a configuration and its RAM disks in place, jobs are supervised at once; otherwise
- * the host has to set the node up first. A damaged file is kept aside and is no reason to stay away. */
+/* What an earlier agent left: with a configuration and its RAM disks in place, jobs are supervised
+ * at once; otherwise the host has to set the node up first. A damaged file is kept aside and is no
+ * reason to stay away. */
 static int take_over(bvi_agent_server *agent, bv_error **err)
 {
     bvi_auto_error bv_error *why = NULL;
@@ -148,8 +168,10 @@ static int take_over(bvi_agent_server *agent, bv_error **err)
     if (r < 0 && r != BV_E_NOT_FOUND) {
         bvi_auto_free char *text = bvi_error_text(why);
 
-        bvi_log_warn(agent->ctx, "agent", "%s; waiting to be set up", text ? text : "out of memory");
-        (void)bvi_fs_quarantine(agent->paths.conf, NULL, NULL); /* the next set-up replaces it anyway */
+        bvi_log_warn(agent->ctx, "agent", "%s; waiting to be set up",
+                     text ? text : "out of memory");
+        (void)bvi_fs_quarantine(agent->paths.conf, NULL,
+                                NULL); /* the next set-up replaces it anyway */
     }
     if (r < 0)
         return place_jobs(agent, err);
@@ -212,7 +234,8 @@ static int set_up(bvi_agent_server *agent, const bvi_agent_server_opts *opts, bv
     return r < 0 ? r : listen_for_host(agent, err);
 }
 
-int bvi_agent_server_new(bv_ctx *ctx, const bvi_agent_server_opts *opts, bvi_agent_server **ret_agent, bv_error **err)
+int bvi_agent_server_new(bv_ctx *ctx, const bvi_agent_server_opts *opts,
+                         bvi_agent_server **ret_agent, bv_error **err)
 {
     bvi_agent_server *agent = bvi_new0(bvi_agent_server);
     int r;

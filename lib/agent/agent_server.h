@@ -1,8 +1,10 @@
 /*
- * agent_server.h - the agent: what runs inside every node and does there what the host asks (babel.md 2 and 3).
+ * agent_server.h - the agent: what runs inside every node and does there what the host asks
+ * (babel.md 2 and 3).
  *
- * It serves one socket, supervises jobs through job/job_manager.h, and can be killed and started again at any moment:
- * jobs are processes of their own and all state is on disk. Everything runs side by side on one loop.
+ * It serves one socket, supervises jobs through job/job_manager.h, and can be killed and started
+ * again at any moment: jobs are processes of their own and all state is on disk. Everything runs
+ * side by side on one loop.
  */
 #ifndef BVI_AGENT_AGENT_SERVER_H
 #define BVI_AGENT_AGENT_SERVER_H
@@ -19,9 +21,10 @@ typedef struct bvi_agent_server_opts {
     int64_t hook_timeout_ms; /* 0: BVI_AGENT_HOOK_MS */
 } bvi_agent_server_opts;
 
-/* Loads what an earlier agent left, re-attaches to running jobs, and listens. Blocking for a few milliseconds. */
-int bvi_agent_server_new(bv_ctx *ctx, const bvi_agent_server_opts *opts, bvi_agent_server **ret_agent,
-                         bv_error **err);
+/* Loads what an earlier agent left, re-attaches to running jobs, and listens. Blocking for a few
+ * milliseconds. */
+int bvi_agent_server_new(bv_ctx *ctx, const bvi_agent_server_opts *opts,
+                         bvi_agent_server **ret_agent, bv_error **err);
 /* Calls under way are cancelled; jobs go on. */
 void bvi_agent_server_free(bvi_agent_server *agent);
 BVI_DEFINE_FREEP(bvi_agent_server, bvi_agent_server_free)

@@ -1,8 +1,9 @@
 /*
- * agent_setup.c - setup: RAM disks and configuration, the image's hook, then the supervision of jobs.
+ * agent_setup.c - setup: RAM disks and configuration, the image's hook, then the supervision of
+ * jobs.
  *
- * There is one set-up at a time. A host that gave up waiting and asks again joins the run under way, so the hook is
- * never started beside itself.
+ * There is one set-up at a time. A host that gave up waiting and asks again joins the run under
+ * way, so the hook is never started beside itself.
  */
 #include <string.h>
 #include <sys/wait.h>
@@ -57,7 +58,8 @@ static void waiter_cancel(void *data)
     while (*at != w)
         at = &(*at)->next;
     *at = w->next;
-    (void)bvi_fail(&err, BV_E_CANCELLED, "the caller is gone; the set-up goes on"); /* the error is the result */
+    (void)bvi_fail(&err, BV_E_CANCELLED,
+                   "the caller is gone; the set-up goes on"); /* the error is the result */
     bvi_service_fail(w->call, err);
     bvi_free(w);
 }
@@ -83,7 +85,8 @@ static void run_end(bvi_agent_setup_run *run, bv_error *err)
         bvi_auto_free char *text = err ? bvi_error_text(err) : NULL;
 
         if (err)
-            bvi_log_warn(run->agent->ctx, "agent", "set-up failed: %s", text ? text : "out of memory");
+            bvi_log_warn(run->agent->ctx, "agent", "set-up failed: %s",
+                         text ? text : "out of memory");
         else
             bvi_log_info(run->agent->ctx, "agent", "set up, jobs are supervised");
     }
@@ -124,7 +127,8 @@ static void on_hook(const bvi_child_result *result, void *data)
     if (!run->agent || result->cancelled) {
         (void)bvi_fail(&err, BV_E_CANCELLED, "the agent is shutting down");
     } else if (result->timed_out) {
-        (void)bvi_fail(&err, BV_E_TIMEOUT, "failed to set up the node: '%s' did not end within %d s and was killed",
+        (void)bvi_fail(&err, BV_E_TIMEOUT,
+                       "failed to set up the node: '%s' did not end within %d s and was killed",
                        run->hook_path, (int)(run->agent->hook_timeout_ms / 1000));
     } else if (!WIFEXITED(result->wait_status) || WEXITSTATUS(result->wait_status) != 0) {
         bvi_auto_free char *what = bvi_child_describe(result);
@@ -183,7 +187,8 @@ static void prepared(void *data, bool cancelled)
 
 /* ---- beginning and ending ---- */
 
-static int run_new(bvi_agent_server *agent, const char *text, bvi_agent_setup_run **ret_run, bv_error **err)
+static int run_new(bvi_agent_server *agent, const char *text, bvi_agent_setup_run **ret_run,
+                   bv_error **err)
 {
     bvi_agent_setup_run *run = bvi_new0(bvi_agent_setup_run);
     int r;
@@ -244,5 +249,6 @@ void bvi_agent_drop_setup(bvi_agent_server *agent)
         return;
     run->agent = NULL;
     if (run->hook)
-        bvi_child_cancel(run->hook); /* ends the run from its callback; else its worker's end does */
+        bvi_child_cancel(
+            run->hook); /* ends the run from its callback; else its worker's end does */
 }

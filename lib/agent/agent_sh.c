@@ -1,6 +1,6 @@
 /*
- * agent_sh.c - run_sh: one command in the node, its output bounded, its whole process group killed when its time is up
- * or the caller went away.
+ * agent_sh.c - run_sh: one command in the node, its output bounded, its whole process group killed
+ * when its time is up or the caller went away.
  */
 #include <string.h>
 #include <sys/wait.h>
@@ -23,11 +23,13 @@ static bv_error *explain(const sh_run *run, const bvi_child_result *result)
     if (result->cancelled) {
         (void)bvi_fail(&err, BV_E_CANCELLED, "the command was cancelled and its processes killed");
     } else if (result->timed_out) {
-        (void)bvi_fail(&err, BV_E_TIMEOUT, "the command did not end within %lld ms; its processes were killed",
+        (void)bvi_fail(&err, BV_E_TIMEOUT,
+                       "the command did not end within %lld ms; its processes were killed",
                        (long long)run->timeout_ms);
     } else {
         what = bvi_child_describe(result);
-        (void)bvi_fail(&err, BV_E_REMOTE, "failed to run command: it %s", what ? what : "ended without an exit code");
+        (void)bvi_fail(&err, BV_E_REMOTE, "failed to run command: it %s",
+                       what ? what : "ended without an exit code");
     }
     return err;
 }
@@ -47,7 +49,8 @@ static void on_done(const bvi_child_result *result, void *data)
     if (err)
         bvi_service_fail(run->call, err);
     else
-        bvi_service_reply_bulk(run->call, &out, &errors, WEXITSTATUS(result->wait_status), result->truncated);
+        bvi_service_reply_bulk(run->call, &out, &errors, WEXITSTATUS(result->wait_status),
+                               result->truncated);
     bvi_free(run);
 }
 
@@ -75,8 +78,10 @@ static int start(bvi_agent_server *agent, sh_run *run, const char *body, bv_erro
         return bvi_fail_nomem(err);
     bvi_job_body_normalise(command);
     if (strlen(command) > BVI_AGENT_COMMAND_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "a command of %zu bytes is over the limit of %u; write it to a file and run that",
-                        strlen(command), BVI_AGENT_COMMAND_MAX);
+        return bvi_fail(
+            err, BV_E_LIMIT,
+            "a command of %zu bytes is over the limit of %u; write it to a file and run that",
+            strlen(command), BVI_AGENT_COMMAND_MAX);
     r = bvi_child_run(agent->ctx, &opts, on_done, run, &run->child, err);
     return r < 0 ? bvi_wrap(err, r, "failed to run command") : 0;
 }
@@ -93,7 +98,8 @@ void bvi_agent_handle_run_sh(bvi_service_call *call, const ProtobufCMessage *mes
         return;
     }
     run->call = call;
-    run->timeout_ms = bvi_service_timeout_ms(call, 0); /* without a deadline: unlimited, as upstream */
+    run->timeout_ms =
+        bvi_service_timeout_ms(call, 0); /* without a deadline: unlimited, as upstream */
     if (start(service, run, request->body, &err) < 0) {
         bvi_service_fail(call, err);
         bvi_free(run);

@@ -14,10 +14,12 @@
 
 static size_t chunk_cost(const bvi_chunk *chunk)
 {
-    return CHUNK_OVERHEAD + (chunk->key ? strlen(chunk->key) : 0) + (chunk->url ? strlen(chunk->url) : 0);
+    return CHUNK_OVERHEAD + (chunk->key ? strlen(chunk->key) : 0) +
+           (chunk->url ? strlen(chunk->url) : 0);
 }
 
-/* How many of the cursor's chunk's targets still fit into `room` bytes; at least one, so that every piece moves on. */
+/* How many of the cursor's chunk's targets still fit into `room` bytes; at least one, so that every
+ * piece moves on. */
 static size_t targets_that_fit(const bvi_chunk_cursor *cursor, size_t *room)
 {
     const bvi_chunk *chunk = &cursor->chunks[cursor->chunk];
@@ -76,7 +78,8 @@ static char *text_of(const char *text)
     return text ? (char *)(uintptr_t)text : (char *)(uintptr_t)protobuf_c_empty_string;
 }
 
-static void fill_chunk(Bvi__Agent__Chunk *to, Bvi__Agent__Checksum *sum, const bvi_chunk *from, bool continues)
+static void fill_chunk(Bvi__Agent__Chunk *to, Bvi__Agent__Checksum *sum, const bvi_chunk *from,
+                       bool continues)
 {
     bvi__agent__chunk__init(to);
     to->index = from->index;
@@ -135,7 +138,8 @@ int bvi_chunk_piece_take(bvi_chunk_cursor *cursor, bvi_chunk_piece *piece, bv_er
     piece->sums = bvi_new_array(Bvi__Agent__Checksum, e.chunks + 1);
     piece->target_pointers = bvi_new_array(Bvi__Agent__ChunkTarget *, e.targets + 1);
     piece->targets = bvi_new_array(Bvi__Agent__ChunkTarget, e.targets + 1);
-    if (!piece->pointers || !piece->chunks || !piece->sums || !piece->target_pointers || !piece->targets) {
+    if (!piece->pointers || !piece->chunks || !piece->sums || !piece->target_pointers ||
+        !piece->targets) {
         bvi_chunk_piece_done(piece);
         return bvi_fail_nomem(err);
     }
@@ -167,14 +171,18 @@ Bvi__Agent__Compression bvi_compression_message(const bvi_compression *compressi
 static int read_checksum(const Bvi__Agent__Checksum *message, bvi_checksum *sum, bv_error **err)
 {
     static const bvi_checksum_kind kinds[] = {
-        BVI_CHECKSUM_NONE, BVI_CHECKSUM_SHA1, BVI_CHECKSUM_SHA256, BVI_CHECKSUM_BLAKE3,
+        BVI_CHECKSUM_NONE,
+        BVI_CHECKSUM_SHA1,
+        BVI_CHECKSUM_SHA256,
+        BVI_CHECKSUM_BLAKE3,
     };
 
     if (!message || message->kind == BVI_CHECKSUM_NONE)
         return 0; /* a chunk that has none yet; whoever needs one checks */
     if (message->kind >= BVI_COUNT(kinds))
         return bvi_fail(err, BV_E_FORMAT, "unknown kind of checksum %u", message->kind);
-    return bvi_checksum_set(sum, kinds[message->kind], message->digest.data, message->digest.len, err);
+    return bvi_checksum_set(sum, kinds[message->kind], message->digest.data, message->digest.len,
+                            err);
 }
 
 static int read_head(bvi_chunk *chunk, const Bvi__Agent__Chunk *message, bv_error **err)
@@ -189,7 +197,8 @@ static int read_head(bvi_chunk *chunk, const Bvi__Agent__Chunk *message, bv_erro
     return r < 0 ? r : read_checksum(message->checksum, &chunk->checksum, err);
 }
 
-static int read_targets(bvi_chunk *chunk, bvi_chunk_bounds *bounds, const Bvi__Agent__Chunk *message, bv_error **err)
+static int read_targets(bvi_chunk *chunk, bvi_chunk_bounds *bounds,
+                        const Bvi__Agent__Chunk *message, bv_error **err)
 {
     int r = 0;
 
@@ -204,13 +213,15 @@ static int read_targets(bvi_chunk *chunk, bvi_chunk_bounds *bounds, const Bvi__A
     return r;
 }
 
-static int add_one(bvi_chunk_list *chunks, bvi_chunk_bounds *bounds, const Bvi__Agent__Chunk *message, bv_error **err)
+static int add_one(bvi_chunk_list *chunks, bvi_chunk_bounds *bounds,
+                   const Bvi__Agent__Chunk *message, bv_error **err)
 {
     bvi_chunk *chunk = chunks->len ? &chunks->items[chunks->len - 1] : NULL;
     int r = 0;
 
     if (message->continues && (!chunk || chunk->index != message->index))
-        return bvi_fail(err, BV_E_FORMAT, "a continuation of chunk %u without its beginning", message->index);
+        return bvi_fail(err, BV_E_FORMAT, "a continuation of chunk %u without its beginning",
+                        message->index);
     if (!message->continues) {
         if (chunks->len >= bounds->chunks)
             return bvi_fail(err, BV_E_LIMIT, "more than %zu chunks", bounds->chunks);
@@ -225,8 +236,8 @@ static int add_one(bvi_chunk_list *chunks, bvi_chunk_bounds *bounds, const Bvi__
     return r < 0 ? bvi_wrap(err, r, "description of chunk %u", message->index) : 0;
 }
 
-int bvi_chunks_add(bvi_chunk_list *chunks, bvi_chunk_bounds *bounds, Bvi__Agent__Chunk *const *messages, size_t count,
-                   bv_error **err)
+int bvi_chunks_add(bvi_chunk_list *chunks, bvi_chunk_bounds *bounds,
+                   Bvi__Agent__Chunk *const *messages, size_t count, bv_error **err)
 {
     int r = 0;
 
@@ -242,8 +253,8 @@ void bvi_chunk_list_done(bvi_chunk_list *chunks)
     bvi_vec_done(chunks);
 }
 
-int bvi_compression_from_message(const Bvi__Agent__Compression *message, bvi_compression *ret_compression,
-                                 bv_error **err)
+int bvi_compression_from_message(const Bvi__Agent__Compression *message,
+                                 bvi_compression *ret_compression, bv_error **err)
 {
     static const bvi_codec_kind kinds[] = { BVI_CODEC_STORED, BVI_CODEC_ZSTD };
 

@@ -1,8 +1,9 @@
 /*
  * client.c - the host's connection to one agent, and the course of a call over it.
  *
- * A call is one or more requests in a row: some kinds first ask how long they may take, files go piece by piece. There
- * is always exactly one request under way, so cancelling, deadlines and lost connections all arrive in on_reply().
+ * A call is one or more requests in a row: some kinds first ask how long they may take, files go
+ * piece by piece. There is always exactly one request under way, so cancelling, deadlines and lost
+ * connections all arrive in on_reply().
  */
 #include <string.h>
 
@@ -34,8 +35,8 @@ void bvi_agent_call_free(bvi_agent_call *call)
     bvi_free(call);
 }
 
-int bvi_agent_call_new(bvi_agent_client *client, const bvi_agent_kind *kind, const bvi_agent_wait *wait,
-                       bvi_agent_call **ret_call, bv_error **err)
+int bvi_agent_call_new(bvi_agent_client *client, const bvi_agent_kind *kind,
+                       const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err)
 {
     bvi_agent_call *call = bvi_new0(bvi_agent_call);
 
@@ -101,7 +102,8 @@ static bool may_repeat(const bvi_agent_call *call, const bvi_rpc_reply *reply)
 {
     bool lost = bv_error_code(reply->err) == BV_E_REMOTE && reply->sent && !reply->from_peer;
 
-    return lost && call->repeats < REPEATS_MAX && (call->kind->repeatable || call->deadline_us == 0);
+    return lost && call->repeats < REPEATS_MAX &&
+           (call->kind->repeatable || call->deadline_us == 0);
 }
 
 static void repeat(bvi_agent_call *call)
@@ -123,7 +125,8 @@ static void on_failure(bvi_agent_call *call, const bvi_rpc_reply *reply)
 
     if (may_repeat(call, reply))
         repeat(call);
-    else if (call->repeats && call->kind->gone_is_fine && bv_error_code(reply->err) == BV_E_NOT_FOUND)
+    else if (call->repeats && call->kind->gone_is_fine &&
+             bv_error_code(reply->err) == BV_E_NOT_FOUND)
         complete(call, &nothing, NULL);
     else
         complete(call, NULL, reply->err);
@@ -182,7 +185,8 @@ static void on_reply(bvi_rpc_request *request, const bvi_rpc_reply *reply, void 
     }
 }
 
-int bvi_agent_call_start(bvi_agent_call *call, const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err)
+int bvi_agent_call_start(bvi_agent_call *call, const bvi_agent_wait *wait,
+                         bvi_agent_call **ret_call, bv_error **err)
 {
     int64_t fixed_ms = call->kind->timeout_ms ? call->kind->timeout_ms : BVI_AGENT_TIMEOUT_MS;
     int64_t ms = wait->timeout_ms > 0 ? wait->timeout_ms : fixed_ms;
@@ -213,7 +217,9 @@ void bvi_agent_call_cancel(bvi_agent_call *call)
 const char *bvi_agent_state_name(bvi_agent_state state)
 {
     static const char *const names[] = {
-        [BVI_AGENT_CLOSED] = "closed", [BVI_AGENT_OPEN] = "open", [BVI_AGENT_BROKEN] = "broken",
+        [BVI_AGENT_CLOSED] = "closed",
+        [BVI_AGENT_OPEN] = "open",
+        [BVI_AGENT_BROKEN] = "broken",
     };
 
     return (size_t)state < BVI_COUNT(names) ? names[state] : "unknown";
@@ -233,14 +239,15 @@ static void on_rpc_state(bvi_rpc_client *rpc, bvi_rpc_state state, const bv_erro
     if (now == client->state)
         return;
     client->state = now;
-    bvi_log_full(client->ctx, BV_LOG_DEBUG, "agent", client->node_id, NULL, "connection to the agent is %s%s%s",
-                 bvi_agent_state_name(now), err ? ": " : "", err ? bv_error_message(err) : "");
+    bvi_log_full(client->ctx, BV_LOG_DEBUG, "agent", client->node_id, NULL,
+                 "connection to the agent is %s%s%s", bvi_agent_state_name(now), err ? ": " : "",
+                 err ? bv_error_message(err) : "");
     if (client->on_state)
         client->on_state(now, client->data);
 }
 
-int bvi_agent_client_new(bv_ctx *ctx, const bvi_agent_client_opts *opts, bvi_agent_client **ret_client,
-                         bv_error **err)
+int bvi_agent_client_new(bv_ctx *ctx, const bvi_agent_client_opts *opts,
+                         bvi_agent_client **ret_client, bv_error **err)
 {
     bvi_agent_client *client = bvi_new0(bvi_agent_client);
     bvi_rpc_client_opts rpc = {
@@ -259,7 +266,8 @@ int bvi_agent_client_new(bv_ctx *ctx, const bvi_agent_client_opts *opts, bvi_age
     client->node_id = bvi_strdup(opts->node_id);
     client->on_state = opts->on_state;
     client->data = opts->data;
-    r = opts->node_id && !client->node_id ? bvi_fail_nomem(err) : bvi_rpc_client_new(ctx, &rpc, &client->rpc, err);
+    r = opts->node_id && !client->node_id ? bvi_fail_nomem(err)
+                                          : bvi_rpc_client_new(ctx, &rpc, &client->rpc, err);
     if (r < 0) {
         bvi_agent_client_free(client);
         return r;

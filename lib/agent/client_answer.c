@@ -1,5 +1,6 @@
 /*
- * client_answer.c - reading what an agent answers. The agent runs beside untrusted programs, so it is checked.
+ * client_answer.c - reading what an agent answers. The agent runs beside untrusted programs, so it
+ * is checked.
  */
 #include <string.h>
 
@@ -12,7 +13,7 @@
 #define SMALL_ANSWER_MAX (64u * 1024u)
 #define PART_MAX         (2u * 1024u * 1024u)
 /* A byte that is no UTF-8 takes three. */
-#define LOSSY_GROWTH     3u
+#define LOSSY_GROWTH 3u
 
 /* What each kind is decoded as, and how long it may become. */
 static const struct {
@@ -41,8 +42,8 @@ static int add_bulk(bvi_agent_call *call, const Bvi__Agent__BulkReply *part, bv_
     if (r >= 0)
         r = bvi_buf_append(&call->err_out, part->err.data, part->err.len);
     if (r == BV_E_LIMIT)
-        return bvi_fail(err, r, "the agent's answer to '%s' is longer than %zu bytes", call->kind->method,
-                        answers[call->kind->answer].max);
+        return bvi_fail(err, r, "the agent's answer to '%s' is longer than %zu bytes",
+                        call->kind->method, answers[call->kind->answer].max);
     return r < 0 ? bvi_fail_nomem(err) : 0;
 }
 
@@ -52,8 +53,10 @@ int bvi_agent_answer_part(bvi_agent_call *call, const void *bytes, size_t len, b
     int r;
 
     if (call->deadline_us == 0 || call->kind->answer < BVI_ANSWER_JSON)
-        return bvi_fail(err, BV_E_FORMAT, "the agent's answer to '%s' comes in parts", call->kind->method);
-    r = bvi_message_decode(&bvi__agent__bulk_reply__descriptor, bytes, len, PART_MAX, &message, err);
+        return bvi_fail(err, BV_E_FORMAT, "the agent's answer to '%s' comes in parts",
+                        call->kind->method);
+    r = bvi_message_decode(&bvi__agent__bulk_reply__descriptor, bytes, len, PART_MAX, &message,
+                           err);
     return r < 0 ? bvi_wrap(err, r, "the agent's answer to '%s'", call->kind->method)
                  : add_bulk(call, (const Bvi__Agent__BulkReply *)message, err);
 }
@@ -62,7 +65,8 @@ int bvi_agent_answer_duration(const void *bytes, size_t len, int64_t *ret_ms, bv
 {
     bvi_auto_message ProtobufCMessage *message = NULL;
     uint64_t ms;
-    int r = bvi_message_decode(&bvi__agent__duration_reply__descriptor, bytes, len, SMALL_ANSWER_MAX, &message, err);
+    int r = bvi_message_decode(&bvi__agent__duration_reply__descriptor, bytes, len,
+                               SMALL_ANSWER_MAX, &message, err);
 
     if (r < 0)
         return bvi_wrap(err, r, "the agent's answer about a timeout");
@@ -73,7 +77,8 @@ int bvi_agent_answer_duration(const void *bytes, size_t len, int64_t *ret_ms, bv
 
 /* ---- the last part ---- */
 
-static int check_digest(const bvi_agent_call *call, const Bvi__Agent__BulkReply *last, bv_error **err)
+static int check_digest(const bvi_agent_call *call, const Bvi__Agent__BulkReply *last,
+                        bv_error **err)
 {
     uint8_t found[BVI_DIGEST_SIZE_MAX] = { 0 };
     int r = bvi_digest_of(BVI_DIGEST_BLAKE3, bvi_buf_str(&call->out), call->out.len, found, err);
@@ -82,12 +87,14 @@ static int check_digest(const bvi_agent_call *call, const Bvi__Agent__BulkReply 
         return r;
     if (last->digest.len != BVI_NODE_DIGEST_BYTES ||
         !bvi_digest_equal(found, last->digest.data, BVI_NODE_DIGEST_BYTES))
-        return bvi_fail(err, BV_E_CHECKSUM, "the %zu bytes received are not what the agent read", call->out.len);
+        return bvi_fail(err, BV_E_CHECKSUM, "the %zu bytes received are not what the agent read",
+                        call->out.len);
     return 0;
 }
 
 /* Text as it is when it is UTF-8, else a repaired copy. */
-static int as_text(const bvi_buf *bytes, bvi_buf *copy, const char **ret_text, size_t *ret_len, bv_error **err)
+static int as_text(const bvi_buf *bytes, bvi_buf *copy, const char **ret_text, size_t *ret_len,
+                   bv_error **err)
 {
     const bvi_buf *from = bytes;
     int r = 0;
@@ -124,7 +131,9 @@ static int read_bulk(bvi_agent_call *call, bvi_agent_parsed *parsed, bv_error **
         result->status_code = call->kind->answer == BVI_ANSWER_HTTP ? last->code : 0;
         result->truncated = last->truncated;
         r = as_text(&call->out, &parsed->text, &result->out, &result->out_len, err);
-        return r < 0 ? r : as_text(&call->err_out, &parsed->err_text, &result->err_out, &result->err_out_len, err);
+        return r < 0 ? r
+                     : as_text(&call->err_out, &parsed->err_text, &result->err_out,
+                               &result->err_out_len, err);
     }
 }
 
@@ -154,12 +163,12 @@ static int read_answer(bvi_agent_call *call, bvi_agent_parsed *parsed, bv_error 
     }
 }
 
-int bvi_agent_answer_last(bvi_agent_call *call, const void *bytes, size_t len, bvi_agent_parsed *parsed,
-                          bv_error **err)
+int bvi_agent_answer_last(bvi_agent_call *call, const void *bytes, size_t len,
+                          bvi_agent_parsed *parsed, bv_error **err)
 {
     bool bulk = call->kind->answer >= BVI_ANSWER_JSON;
-    int r = bvi_message_decode(answers[call->kind->answer].type, bytes, len, bulk ? PART_MAX : SMALL_ANSWER_MAX,
-                               &parsed->message, err);
+    int r = bvi_message_decode(answers[call->kind->answer].type, bytes, len,
+                               bulk ? PART_MAX : SMALL_ANSWER_MAX, &parsed->message, err);
 
     if (r >= 0)
         r = read_answer(call, parsed, err);

@@ -5,40 +5,68 @@
 
 #include "agent/client_impl.h"
 
-static const bvi_agent_kind kind_version = { BVI_CALL_VERSION, BVI_ANSWER_VERSION, .repeatable = true };
+static const bvi_agent_kind kind_version = { BVI_CALL_VERSION, BVI_ANSWER_VERSION,
+                                             .repeatable = true };
 static const bvi_agent_kind kind_setup = {
-    BVI_CALL_SETUP, BVI_ANSWER_EMPTY, .repeatable = true, .timeout_ms = BVI_AGENT_SETUP_MS,
+    BVI_CALL_SETUP,
+    BVI_ANSWER_EMPTY,
+    .repeatable = true,
+    .timeout_ms = BVI_AGENT_SETUP_MS,
 };
-static const bvi_agent_kind kind_jobs_timeout = { BVI_CALL_JOBS_TIMEOUT, BVI_ANSWER_DURATION, .repeatable = true };
+static const bvi_agent_kind kind_jobs_timeout = { BVI_CALL_JOBS_TIMEOUT, BVI_ANSWER_DURATION,
+                                                  .repeatable = true };
 static const bvi_agent_kind kind_shutdown = {
-    BVI_CALL_SHUTDOWN, BVI_ANSWER_EMPTY, .repeatable = true, .ask = BVI_CALL_JOBS_TIMEOUT,
+    BVI_CALL_SHUTDOWN,
+    BVI_ANSWER_EMPTY,
+    .repeatable = true,
+    .ask = BVI_CALL_JOBS_TIMEOUT,
 };
 static const bvi_agent_kind kind_create_job = {
-    BVI_CALL_CREATE_JOB, BVI_ANSWER_EMPTY, .repeatable = true, .ask = BVI_CALL_JOB_TIMEOUT,
+    BVI_CALL_CREATE_JOB,
+    BVI_ANSWER_EMPTY,
+    .repeatable = true,
+    .ask = BVI_CALL_JOB_TIMEOUT,
 };
-static const bvi_agent_kind kind_start_job = { BVI_CALL_START_JOB, BVI_ANSWER_EMPTY, .repeatable = true };
+static const bvi_agent_kind kind_start_job = { BVI_CALL_START_JOB, BVI_ANSWER_EMPTY,
+                                               .repeatable = true };
 static const bvi_agent_kind kind_stop_job = {
-    BVI_CALL_STOP_JOB, BVI_ANSWER_EMPTY, .repeatable = true, .ask = BVI_CALL_JOB_TIMEOUT,
+    BVI_CALL_STOP_JOB,
+    BVI_ANSWER_EMPTY,
+    .repeatable = true,
+    .ask = BVI_CALL_JOB_TIMEOUT,
 };
 static const bvi_agent_kind kind_skip_job = {
-    BVI_CALL_SKIP_JOB, BVI_ANSWER_EMPTY, .repeatable = true, .ask = BVI_CALL_JOB_TIMEOUT,
+    BVI_CALL_SKIP_JOB,
+    BVI_ANSWER_EMPTY,
+    .repeatable = true,
+    .ask = BVI_CALL_JOB_TIMEOUT,
 };
 static const bvi_agent_kind kind_delete_job = {
-    BVI_CALL_DELETE_JOB, BVI_ANSWER_EMPTY, .repeatable = true, .gone_is_fine = true, .ask = BVI_CALL_JOB_TIMEOUT,
+    BVI_CALL_DELETE_JOB,         BVI_ANSWER_EMPTY, .repeatable = true, .gone_is_fine = true,
+    .ask = BVI_CALL_JOB_TIMEOUT,
 };
-static const bvi_agent_kind kind_cleanup_job = { BVI_CALL_CLEANUP_JOB, BVI_ANSWER_EMPTY, .repeatable = true };
+static const bvi_agent_kind kind_cleanup_job = { BVI_CALL_CLEANUP_JOB, BVI_ANSWER_EMPTY,
+                                                 .repeatable = true };
 static const bvi_agent_kind kind_stop_all_jobs = {
-    BVI_CALL_STOP_ALL_JOBS, BVI_ANSWER_EMPTY, .repeatable = true, .ask = BVI_CALL_JOBS_TIMEOUT,
+    BVI_CALL_STOP_ALL_JOBS,
+    BVI_ANSWER_EMPTY,
+    .repeatable = true,
+    .ask = BVI_CALL_JOBS_TIMEOUT,
 };
-static const bvi_agent_kind kind_job_info = { BVI_CALL_JOB_INFO, BVI_ANSWER_JSON, .repeatable = true };
+static const bvi_agent_kind kind_job_info = { BVI_CALL_JOB_INFO, BVI_ANSWER_JSON,
+                                              .repeatable = true };
 static const bvi_agent_kind kind_jobs = { BVI_CALL_JOBS, BVI_ANSWER_JSON, .repeatable = true };
-static const bvi_agent_kind kind_job_timeout = { BVI_CALL_JOB_TIMEOUT, BVI_ANSWER_DURATION, .repeatable = true };
+static const bvi_agent_kind kind_job_timeout = { BVI_CALL_JOB_TIMEOUT, BVI_ANSWER_DURATION,
+                                                 .repeatable = true };
 static const bvi_agent_kind kind_run_sh = { BVI_CALL_RUN_SH, BVI_ANSWER_SHELL };
 static const bvi_agent_kind kind_run_jrpc = { BVI_CALL_RUN_JRPC, BVI_ANSWER_HTTP };
 static const bvi_agent_kind kind_run_rest = { BVI_CALL_RUN_REST, BVI_ANSWER_HTTP };
-static const bvi_agent_kind kind_file_read = { BVI_CALL_FILE_READ, BVI_ANSWER_FILE, .repeatable = true };
-static const bvi_agent_kind kind_render = { BVI_CALL_RENDER_TEMPLATE, BVI_ANSWER_EMPTY, .repeatable = true };
-static const bvi_agent_kind kind_stamp = { BVI_CALL_DATA_STAMP, BVI_ANSWER_STAMP, .repeatable = true };
+static const bvi_agent_kind kind_file_read = { BVI_CALL_FILE_READ, BVI_ANSWER_FILE,
+                                               .repeatable = true };
+static const bvi_agent_kind kind_render = { BVI_CALL_RENDER_TEMPLATE, BVI_ANSWER_EMPTY,
+                                            .repeatable = true };
+static const bvi_agent_kind kind_stamp = { BVI_CALL_DATA_STAMP, BVI_ANSWER_STAMP,
+                                           .repeatable = true };
 
 /* Messages hold char *, but encoding only reads. */
 static char *text_of(const char *text)
@@ -47,9 +75,9 @@ static char *text_of(const char *text)
 }
 
 /* `question`: the body of the kind's `ask`, when it has one that is not empty. */
-static int make_call(bvi_agent_client *client, const bvi_agent_kind *kind, const ProtobufCMessage *request,
-                     const ProtobufCMessage *question, const bvi_agent_wait *wait, bvi_agent_call **ret_call,
-                     bv_error **err)
+static int make_call(bvi_agent_client *client, const bvi_agent_kind *kind,
+                     const ProtobufCMessage *request, const ProtobufCMessage *question,
+                     const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err)
 {
     bvi_agent_call *call = NULL;
     int r = bvi_agent_call_new(client, kind, wait, &call, err);
@@ -71,10 +99,12 @@ static int call_about_job(bvi_agent_client *client, const bvi_agent_kind *kind, 
     Bvi__Agent__JobRequest request = BVI__AGENT__JOB_REQUEST__INIT;
 
     request.name = text_of(name);
-    return make_call(client, kind, &request.base, kind->ask ? &request.base : NULL, wait, ret_call, err);
+    return make_call(client, kind, &request.base, kind->ask ? &request.base : NULL, wait, ret_call,
+                     err);
 }
 
-int bvi_agent_version(bvi_agent_client *client, const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err)
+int bvi_agent_version(bvi_agent_client *client, const bvi_agent_wait *wait,
+                      bvi_agent_call **ret_call, bv_error **err)
 {
     return make_call(client, &kind_version, NULL, NULL, wait, ret_call, err);
 }
@@ -92,14 +122,14 @@ int bvi_agent_setup(bvi_agent_client *client, const bvi_json *config, const bvi_
     return make_call(client, &kind_setup, &request.base, NULL, wait, ret_call, err);
 }
 
-int bvi_agent_shutdown_timeout(bvi_agent_client *client, const bvi_agent_wait *wait, bvi_agent_call **ret_call,
-                               bv_error **err)
+int bvi_agent_shutdown_timeout(bvi_agent_client *client, const bvi_agent_wait *wait,
+                               bvi_agent_call **ret_call, bv_error **err)
 {
     return make_call(client, &kind_jobs_timeout, NULL, NULL, wait, ret_call, err);
 }
 
-int bvi_agent_shutdown(bvi_agent_client *client, bool force, const bvi_agent_wait *wait, bvi_agent_call **ret_call,
-                       bv_error **err)
+int bvi_agent_shutdown(bvi_agent_client *client, bool force, const bvi_agent_wait *wait,
+                       bvi_agent_call **ret_call, bv_error **err)
 {
     Bvi__Agent__ShutdownRequest request = BVI__AGENT__SHUTDOWN_REQUEST__INIT;
 
@@ -152,8 +182,8 @@ int bvi_agent_delete_job(bvi_agent_client *client, const char *name, const bvi_a
     return call_about_job(client, &kind_delete_job, name, wait, ret_call, err);
 }
 
-int bvi_agent_stop_all_jobs(bvi_agent_client *client, const bvi_agent_wait *wait, bvi_agent_call **ret_call,
-                            bv_error **err)
+int bvi_agent_stop_all_jobs(bvi_agent_client *client, const bvi_agent_wait *wait,
+                            bvi_agent_call **ret_call, bv_error **err)
 {
     return make_call(client, &kind_stop_all_jobs, NULL, NULL, wait, ret_call, err);
 }
@@ -164,13 +194,15 @@ int bvi_agent_job_info(bvi_agent_client *client, const char *name, const bvi_age
     return call_about_job(client, &kind_job_info, name, wait, ret_call, err);
 }
 
-int bvi_agent_jobs(bvi_agent_client *client, const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err)
+int bvi_agent_jobs(bvi_agent_client *client, const bvi_agent_wait *wait, bvi_agent_call **ret_call,
+                   bv_error **err)
 {
     return make_call(client, &kind_jobs, NULL, NULL, wait, ret_call, err);
 }
 
-int bvi_agent_job_shutdown_timeout(bvi_agent_client *client, const char *name, const bvi_agent_wait *wait,
-                                   bvi_agent_call **ret_call, bv_error **err)
+int bvi_agent_job_shutdown_timeout(bvi_agent_client *client, const char *name,
+                                   const bvi_agent_wait *wait, bvi_agent_call **ret_call,
+                                   bv_error **err)
 {
     return call_about_job(client, &kind_job_timeout, name, wait, ret_call, err);
 }
@@ -194,8 +226,8 @@ typedef struct header_list {
 static int fill_headers(header_list *list, const bvi_agent_http *http, bv_error **err)
 {
     if (http->header_count > BVI_AGENT_HEADERS_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "%zu headers are more than the limit of %u", http->header_count,
-                        BVI_AGENT_HEADERS_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "%zu headers are more than the limit of %u",
+                        http->header_count, BVI_AGENT_HEADERS_MAX);
     for (size_t i = 0; i < http->header_count; i++) {
         bvi__agent__header__init(&list->items[i]);
         list->items[i].name = text_of(http->headers[i].name);
@@ -205,8 +237,8 @@ static int fill_headers(header_list *list, const bvi_agent_http *http, bv_error 
     return 0;
 }
 
-int bvi_agent_run_jrpc(bvi_agent_client *client, const bvi_agent_http *http, const bvi_agent_wait *wait,
-                       bvi_agent_call **ret_call, bv_error **err)
+int bvi_agent_run_jrpc(bvi_agent_client *client, const bvi_agent_http *http,
+                       const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err)
 {
     Bvi__Agent__RunJrpcRequest request = BVI__AGENT__RUN_JRPC_REQUEST__INIT;
     header_list list;
@@ -222,8 +254,8 @@ int bvi_agent_run_jrpc(bvi_agent_client *client, const bvi_agent_http *http, con
     return make_call(client, &kind_run_jrpc, &request.base, NULL, wait, ret_call, err);
 }
 
-int bvi_agent_run_rest(bvi_agent_client *client, const bvi_agent_http *http, const bvi_agent_wait *wait,
-                       bvi_agent_call **ret_call, bv_error **err)
+int bvi_agent_run_rest(bvi_agent_client *client, const bvi_agent_http *http,
+                       const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err)
 {
     Bvi__Agent__RunRestRequest request = BVI__AGENT__RUN_REST_REQUEST__INIT;
     header_list list;
@@ -248,9 +280,9 @@ int bvi_agent_file_read(bvi_agent_client *client, const char *path, const bvi_ag
     return make_call(client, &kind_file_read, &request.base, NULL, wait, ret_call, err);
 }
 
-int bvi_agent_render_template(bvi_agent_client *client, const char *template_path, const char *destination,
-                              const bvi_json *params, const bvi_agent_wait *wait, bvi_agent_call **ret_call,
-                              bv_error **err)
+int bvi_agent_render_template(bvi_agent_client *client, const char *template_path,
+                              const char *destination, const bvi_json *params,
+                              const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err)
 {
     Bvi__Agent__RenderTemplateRequest request = BVI__AGENT__RENDER_TEMPLATE_REQUEST__INIT;
     bvi_auto_free char *text = NULL;
@@ -264,8 +296,8 @@ int bvi_agent_render_template(bvi_agent_client *client, const char *template_pat
     return make_call(client, &kind_render, &request.base, NULL, wait, ret_call, err);
 }
 
-int bvi_agent_protocol_data_stamp(bvi_agent_client *client, const bvi_agent_wait *wait, bvi_agent_call **ret_call,
-                                  bv_error **err)
+int bvi_agent_protocol_data_stamp(bvi_agent_client *client, const bvi_agent_wait *wait,
+                                  bvi_agent_call **ret_call, bv_error **err)
 {
     return make_call(client, &kind_stamp, NULL, NULL, wait, ret_call, err);
 }

@@ -1,5 +1,6 @@
 /*
- * client_file.c - writing a file of the node: pieces in a row, each sent when the one before it was taken.
+ * client_file.c - writing a file of the node: pieces in a row, each sent when the one before it was
+ * taken.
  */
 #include <string.h>
 
@@ -7,7 +8,8 @@
 #include "agent/node_file.h"
 #include "base/id.h"
 
-static const bvi_agent_kind kind_file_write = { BVI_CALL_FILE_WRITE, BVI_ANSWER_EMPTY, .repeatable = true };
+static const bvi_agent_kind kind_file_write = { BVI_CALL_FILE_WRITE, BVI_ANSWER_EMPTY,
+                                                .repeatable = true };
 
 void bvi_agent_sending_free(bvi_agent_sending *sending)
 {
@@ -52,7 +54,8 @@ int bvi_agent_sending_begin(bvi_agent_call *call, bv_error **err)
     return bvi_agent_sending_piece(call, err);
 }
 
-static int prepare(bvi_agent_call *call, const char *path, const void *bytes, size_t len, bv_error **err)
+static int prepare(bvi_agent_call *call, const char *path, const void *bytes, size_t len,
+                   bv_error **err)
 {
     bvi_agent_sending *s = call->sending = bvi_new0(bvi_agent_sending);
     int r;
@@ -75,8 +78,8 @@ int bvi_agent_file_write(bvi_agent_client *client, const char *path, const void 
     int r;
 
     if (len > BVI_AGENT_FILE_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "file_write '%s': %zu bytes are more than the limit of %u", path, len,
-                        BVI_AGENT_FILE_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "file_write '%s': %zu bytes are more than the limit of %u",
+                        path, len, BVI_AGENT_FILE_MAX);
     r = bvi_agent_call_new(client, &kind_file_write, wait, &call, err);
     if (r < 0)
         return r;

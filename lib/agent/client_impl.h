@@ -17,7 +17,7 @@ typedef enum bvi_agent_answer {
     BVI_ANSWER_VERSION,
     BVI_ANSWER_DURATION,
     BVI_ANSWER_STAMP,
-    BVI_ANSWER_JSON,  /* from here on: BulkReply, in parts */
+    BVI_ANSWER_JSON, /* from here on: BulkReply, in parts */
     BVI_ANSWER_SHELL,
     BVI_ANSWER_HTTP,
     BVI_ANSWER_FILE,
@@ -49,7 +49,7 @@ struct bvi_agent_call {
     const bvi_agent_kind *kind;
     bvi_agent_fn done;
     void *data;
-    int64_t deadline_us;      /* 0: not known yet, the question is under way */
+    int64_t deadline_us; /* 0: not known yet, the question is under way */
     unsigned repeats;
     bvi_rpc_request *request; /* under way; always one until the call completes */
     bvi_buf question;         /* body of the request `ask` */
@@ -59,20 +59,23 @@ struct bvi_agent_call {
     bvi_agent_sending *sending; /* NULL: another call */
 };
 
-/* The two ends of making a call: a new one, filled by the caller, and its first request. start owns the call, also on
- * failure. */
-int bvi_agent_call_new(bvi_agent_client *client, const bvi_agent_kind *kind, const bvi_agent_wait *wait,
-                       bvi_agent_call **ret_call, bv_error **err);
-int bvi_agent_call_start(bvi_agent_call *call, const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err);
+/* The two ends of making a call: a new one, filled by the caller, and its first request. start owns
+ * the call, also on failure. */
+int bvi_agent_call_new(bvi_agent_client *client, const bvi_agent_kind *kind,
+                       const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err);
+int bvi_agent_call_start(bvi_agent_call *call, const bvi_agent_wait *wait,
+                         bvi_agent_call **ret_call, bv_error **err);
 void bvi_agent_call_free(bvi_agent_call *call);
 
-/* client_file.c. begin: from the first byte, under a new number. piece: encodes the piece at `next` into the body. */
+/* client_file.c. begin: from the first byte, under a new number. piece: encodes the piece at `next`
+ * into the body. */
 int bvi_agent_sending_begin(bvi_agent_call *call, bv_error **err);
 int bvi_agent_sending_piece(bvi_agent_call *call, bv_error **err);
 bool bvi_agent_sending_is_done(const bvi_agent_sending *sending);
 void bvi_agent_sending_free(bvi_agent_sending *sending);
 
-/* client_answer.c. part: one part of the answer arrived; result: what the user gets, from the last part. */
+/* client_answer.c. part: one part of the answer arrived; result: what the user gets, from the last
+ * part. */
 typedef struct bvi_agent_parsed {
     bvi_agent_result result;
     ProtobufCMessage *message; /* the result borrows from these */
@@ -82,8 +85,8 @@ typedef struct bvi_agent_parsed {
 } bvi_agent_parsed;
 
 int bvi_agent_answer_part(bvi_agent_call *call, const void *bytes, size_t len, bv_error **err);
-int bvi_agent_answer_last(bvi_agent_call *call, const void *bytes, size_t len, bvi_agent_parsed *parsed,
-                          bv_error **err);
+int bvi_agent_answer_last(bvi_agent_call *call, const void *bytes, size_t len,
+                          bvi_agent_parsed *parsed, bv_error **err);
 void bvi_agent_parsed_done(bvi_agent_parsed *parsed);
 int bvi_agent_answer_duration(const void *bytes, size_t len, int64_t *ret_ms, bv_error **err);
 

@@ -1,5 +1,6 @@
 /*
- * conf.c - reading and keeping the agent's configuration. Any thread; a conf belongs to one at a time.
+ * conf.c - reading and keeping the agent's configuration. Any thread; a conf belongs to one at a
+ * time.
  */
 #include <string.h>
 
@@ -9,8 +10,9 @@
 
 static bool is_clean_path(const char *path)
 {
-    return path[0] == '/' && path[1] != '\0' && strlen(path) < BVI_AGENT_PATH_MAX && !strstr(path, "/../") &&
-           !strstr(path, "//") && !(strlen(path) >= 3 && strcmp(path + strlen(path) - 3, "/..") == 0);
+    return path[0] == '/' && path[1] != '\0' && strlen(path) < BVI_AGENT_PATH_MAX &&
+           !strstr(path, "/../") && !strstr(path, "//") &&
+           !(strlen(path) >= 3 && strcmp(path + strlen(path) - 3, "/..") == 0);
 }
 
 static int read_path(const bvi_json *env, const char *key, const char **path, bv_error **err)
@@ -20,7 +22,8 @@ static int read_path(const bvi_json *env, const char *key, const char **path, bv
     if (r < 0)
         return r;
     if (!is_clean_path(*path))
-        return bvi_fail(err, BV_E_FORMAT, "'%s' is '%s', which is not an absolute path without '..'", key, *path);
+        return bvi_fail(err, BV_E_FORMAT,
+                        "'%s' is '%s', which is not an absolute path without '..'", key, *path);
     return 0;
 }
 
@@ -30,7 +33,8 @@ static int read_node_env(bvi_agent_conf *conf, bv_error **err)
     int r;
 
     if (env && bvi_json_type_of(env) != BVI_JSON_OBJECT && bvi_json_type_of(env) != BVI_JSON_NULL)
-        return bvi_fail(err, BV_E_FORMAT, "'node_env' is a %s, not an object", bvi_json_type_name(env));
+        return bvi_fail(err, BV_E_FORMAT, "'node_env' is a %s, not an object",
+                        bvi_json_type_name(env));
     if (bvi_json_type_of(env) == BVI_JSON_NULL)
         env = NULL;
     conf->data_mount_point = BVI_NODE_DATA_DIR;
@@ -54,8 +58,10 @@ static int read_ramdisk(bvi_agent_conf *conf, const bvi_json *item, bv_error **e
     if (r < 0)
         return r;
     if (!is_clean_path(path) || size_mb == 0 || size_mb > UINT32_MAX)
-        return bvi_fail(err, BV_E_FORMAT, "RAM disk '%s' of %llu MB: wanted is an absolute path without '..' and a size",
-                        path, (unsigned long long)size_mb);
+        return bvi_fail(
+            err, BV_E_FORMAT,
+            "RAM disk '%s' of %llu MB: wanted is an absolute path without '..' and a size", path,
+            (unsigned long long)size_mb);
     disk = bvi_vec_push(&conf->ramdisks);
     if (!disk)
         return conf->ramdisks.len < conf->ramdisks.max
@@ -75,7 +81,8 @@ static int read_ramdisks(bvi_agent_conf *conf, bv_error **err)
     if (bvi_json_type_of(list) == BVI_JSON_NULL)
         return 0;
     if (bvi_json_type_of(list) != BVI_JSON_ARRAY)
-        return bvi_fail(err, BV_E_FORMAT, "'ramdisks' is a %s, not an array", bvi_json_type_name(list));
+        return bvi_fail(err, BV_E_FORMAT, "'ramdisks' is a %s, not an array",
+                        bvi_json_type_name(list));
     bvi_json_each(item, list) {
         int r = read_ramdisk(conf, item, err);
 
@@ -102,7 +109,8 @@ int bvi_agent_conf_parse(bvi_agent_conf *conf, const char *text, size_t len, bv_
     if (r < 0)
         return r;
     if (bvi_json_type_of(fresh.root) != BVI_JSON_OBJECT)
-        return bvi_fail(err, BV_E_FORMAT, "the configuration is a %s, not an object", bvi_json_type_name(fresh.root));
+        return bvi_fail(err, BV_E_FORMAT, "the configuration is a %s, not an object",
+                        bvi_json_type_name(fresh.root));
     r = read_node_env(&fresh, err);
     if (r < 0)
         return r;

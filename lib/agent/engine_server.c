@@ -1,8 +1,9 @@
 /*
  * engine_server.c - carries the calls of archive jobs to chunk sources of the host.
  *
- * A source takes one call at a time, so each call borrows one: an idle one for its store key, or a new one. A manifest
- * comes in parts, is put together and checked here, on a worker, before any source sees it.
+ * A source takes one call at a time, so each call borrows one: an idle one for its store key, or a
+ * new one. A manifest comes in parts, is put together and checked here, on a worker, before any
+ * source sees it.
  */
 #include <string.h>
 
@@ -15,13 +16,13 @@
 
 #define SMALL_MAX (16u * 1024u)
 /* Manifests on their way for one node at once, and how long one may pause between two parts. */
-#define MANIFESTS_MAX     2u
-#define MANIFEST_IDLE_US  (60 * INT64_C(1000000))
+#define MANIFESTS_MAX    2u
+#define MANIFEST_IDLE_US (60 * INT64_C(1000000))
 /* Lines for a person that one node may cause in a minute. */
-#define REPORTS_PER_MIN   30u
-#define REPORT_TEXT_MAX   4096u
-#define MINUTE_US         (60 * INT64_C(1000000))
-#define STORE_KEY_MAX     BVI_AGENT_NAME_MAX
+#define REPORTS_PER_MIN 30u
+#define REPORT_TEXT_MAX 4096u
+#define MINUTE_US       (60 * INT64_C(1000000))
+#define STORE_KEY_MAX   BVI_AGENT_NAME_MAX
 
 /* A source and who uses it. */
 typedef struct lent {
@@ -88,7 +89,8 @@ static void give_back(lent *l)
         forget(l->server, l);
 }
 
-static int open_new(bvi_engine_server *server, const char *store_key, lent **ret_lent, bv_error **err)
+static int open_new(bvi_engine_server *server, const char *store_key, lent **ret_lent,
+                    bv_error **err)
 {
     lent *l = bvi_new0(lent);
     int r;
@@ -96,7 +98,8 @@ static int open_new(bvi_engine_server *server, const char *store_key, lent **ret
     if (!l)
         return bvi_fail_nomem(err);
     l->store_key = bvi_strdup(store_key);
-    r = l->store_key ? server->host.open_source(server->host.data, *store_key ? store_key : NULL, &l->source, err)
+    r = l->store_key ? server->host.open_source(server->host.data, *store_key ? store_key : NULL,
+                                                &l->source, err)
                      : bvi_fail_nomem(err);
     if (r < 0) {
         lent_free(l);
@@ -154,8 +157,8 @@ static void asked_cancel(void *data)
         a->lent->source->vtable->cancel(a->lent->source);
 }
 
-static int asked_new(bvi_engine_server *server, bvi_service_call *call, const char *store_key, asked **ret_asked,
-                     bv_error **err)
+static int asked_new(bvi_engine_server *server, bvi_service_call *call, const char *store_key,
+                     asked **ret_asked, bv_error **err)
 {
     asked *a = bvi_new0(asked);
     int r;
@@ -208,13 +211,15 @@ static void on_metadata(const bv_error *err, const bvi_archive_metadata *metadat
 
 static void handle_metadata(bvi_service_call *call, const ProtobufCMessage *message, void *service)
 {
-    const Bvi__Agent__DownloadMetadataRequest *request = (const Bvi__Agent__DownloadMetadataRequest *)message;
+    const Bvi__Agent__DownloadMetadataRequest *request =
+        (const Bvi__Agent__DownloadMetadataRequest *)message;
     asked *a = NULL;
     bv_error *err = NULL;
     int r = asked_new(service, call, request->store_key, &a, &err);
 
     if (r >= 0)
-        r = a->lent->source->vtable->metadata(a->lent->source, request->data_version, on_metadata, a, &err);
+        r = a->lent->source->vtable->metadata(a->lent->source, request->data_version, on_metadata,
+                                              a, &err);
     asked_began(call, a, r, err);
 }
 
@@ -279,25 +284,28 @@ static void on_chunks(const bv_error *err, bvi_chunk *chunks, size_t count, void
 
 static void handle_chunks(bvi_service_call *call, const ProtobufCMessage *message, void *service)
 {
-    const Bvi__Agent__DownloadChunksRequest *request = (const Bvi__Agent__DownloadChunksRequest *)message;
+    const Bvi__Agent__DownloadChunksRequest *request =
+        (const Bvi__Agent__DownloadChunksRequest *)message;
     asked *a = NULL;
     bv_error *err = NULL;
     int r = 0;
 
     if (request->n_indexes > BVI_SOURCE_BATCH_MAX)
-        r = bvi_fail(&err, BV_E_INVALID, "%zu chunks in one request; at most %u", request->n_indexes,
-                     BVI_SOURCE_BATCH_MAX);
+        r = bvi_fail(&err, BV_E_INVALID, "%zu chunks in one request; at most %u",
+                     request->n_indexes, BVI_SOURCE_BATCH_MAX);
     if (r >= 0)
         r = asked_new(service, call, request->store_key, &a, &err);
     if (r >= 0)
-        r = a->lent->source->vtable->chunks(a->lent->source, request->data_version, request->indexes,
-                                            request->n_indexes, on_chunks, a, &err);
+        r = a->lent->source->vtable->chunks(a->lent->source, request->data_version,
+                                            request->indexes, request->n_indexes, on_chunks, a,
+                                            &err);
     asked_began(call, a, r, err);
 }
 
 /* ---- slots ---- */
 
-static void on_slots(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots, size_t count, void *data)
+static void on_slots(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots,
+                     size_t count, void *data)
 {
     asked *a = data;
     Bvi__Agent__UploadSlotsReply reply = BVI__AGENT__UPLOAD_SLOTS_REPLY__INIT;
@@ -340,7 +348,8 @@ static void handle_slots(bvi_service_call *call, const ProtobufCMessage *message
     int r = 0;
 
     if (wanted.count > BVI_SOURCE_BATCH_MAX)
-        r = bvi_fail(&err, BV_E_INVALID, "%zu slots in one request; at most %u", wanted.count, BVI_SOURCE_BATCH_MAX);
+        r = bvi_fail(&err, BV_E_INVALID, "%zu slots in one request; at most %u", wanted.count,
+                     BVI_SOURCE_BATCH_MAX);
     if (r >= 0)
         r = asked_new(service, call, request->store_key, &a, &err);
     if (r >= 0)
@@ -363,7 +372,7 @@ struct incoming {
     bvi_timer *idle;
     bvi_work work; /* the check of the whole */
     bv_error *err;
-    asked *asked;  /* the last part's call; NULL before */
+    asked *asked; /* the last part's call; NULL before */
 };
 
 static void incoming_free(incoming *in)
@@ -430,7 +439,8 @@ static void check_done(void *data, bool cancelled)
 
     if (!err && (cancelled || !in->server || bvi_service_is_cancelled(in->asked->call)))
         (void)bvi_fail(&err, BV_E_CANCELLED, "the caller is gone");
-    if (err || source->vtable->put_manifest(source, in->data_version, &in->manifest, on_put, in, &err) < 0)
+    if (err ||
+        source->vtable->put_manifest(source, in->data_version, &in->manifest, on_put, in, &err) < 0)
         incoming_end(in, err);
 }
 
@@ -441,10 +451,12 @@ static int incoming_new(bvi_engine_server *server, const Bvi__Agent__PutManifest
     int r;
 
     if (request->part != 0)
-        return bvi_fail(err, BV_E_STATE, "part %llu of a manifest whose beginning is not known; send it again",
+        return bvi_fail(err, BV_E_STATE,
+                        "part %llu of a manifest whose beginning is not known; send it again",
                         (unsigned long long)request->part);
     if (server->manifest_count >= MANIFESTS_MAX)
-        return bvi_fail(err, BV_E_BUSY, "%u manifests of this node are on their way already", MANIFESTS_MAX);
+        return bvi_fail(err, BV_E_BUSY, "%u manifests of this node are on their way already",
+                        MANIFESTS_MAX);
     in = bvi_new0(incoming);
     if (!in)
         return bvi_fail_nomem(err);
@@ -454,7 +466,8 @@ static int incoming_new(bvi_engine_server *server, const Bvi__Agent__PutManifest
     in->data_version = request->data_version;
     in->manifest.total_size = request->total_size;
     in->store_key = bvi_strdup(request->store_key);
-    r = in->store_key ? bvi_timer_new(server->ctx, on_idle, in, &in->idle, err) : bvi_fail_nomem(err);
+    r = in->store_key ? bvi_timer_new(server->ctx, on_idle, in, &in->idle, err)
+                      : bvi_fail_nomem(err);
     if (r >= 0)
         r = bvi_compression_from_message(request->compression, &in->manifest.compression, err);
     if (r < 0) {
@@ -475,15 +488,16 @@ static int incoming_add(incoming *in, const Bvi__Agent__PutManifestRequest *requ
     if (in->asked)
         return bvi_fail(err, BV_E_STATE, "a part after the last one of this manifest");
     if (request->part != in->parts)
-        return bvi_fail(err, BV_E_STATE, "part %llu of a manifest, expected %llu", (unsigned long long)request->part,
-                        (unsigned long long)in->parts);
+        return bvi_fail(err, BV_E_STATE, "part %llu of a manifest, expected %llu",
+                        (unsigned long long)request->part, (unsigned long long)in->parts);
     in->parts++;
     in->bytes += protobuf_c_message_get_packed_size(&request->base);
     if (in->bytes > BVI_ENGINE_MANIFEST_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "the manifest is larger than %u bytes", BVI_ENGINE_MANIFEST_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "the manifest is larger than %u bytes",
+                        BVI_ENGINE_MANIFEST_MAX);
     /* A manifest's vector of chunks is a bvi_chunk_list in all but name. */
-    return bvi_chunks_add((bvi_chunk_list *)(void *)&in->manifest.chunks, &in->bounds, request->chunks,
-                          request->n_chunks, err);
+    return bvi_chunks_add((bvi_chunk_list *)(void *)&in->manifest.chunks, &in->bounds,
+                          request->chunks, request->n_chunks, err);
 }
 
 static incoming *incoming_find(const bvi_engine_server *server, uint64_t transfer)
@@ -496,7 +510,8 @@ static incoming *incoming_find(const bvi_engine_server *server, uint64_t transfe
 }
 
 /* The manifest is whole: check it, then hand it on. */
-static int incoming_close(bvi_engine_server *server, incoming *in, bvi_service_call *call, bv_error **err)
+static int incoming_close(bvi_engine_server *server, incoming *in, bvi_service_call *call,
+                          bv_error **err)
 {
     int r = asked_new(server, call, in->store_key, &in->asked, err);
 
@@ -508,7 +523,8 @@ static int incoming_close(bvi_engine_server *server, incoming *in, bvi_service_c
     return 0;
 }
 
-static void handle_put_manifest(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+static void handle_put_manifest(bvi_service_call *call, const ProtobufCMessage *message,
+                                void *service)
 {
     const Bvi__Agent__PutManifestRequest *request = (const Bvi__Agent__PutManifestRequest *)message;
     bvi_engine_server *server = service;
@@ -566,7 +582,8 @@ static void handle_bv_error(bvi_service_call *call, const ProtobufCMessage *mess
 /* ---- the server ---- */
 
 static const bvi_service_method methods[] = {
-    { BVI_CALL_METADATA, &bvi__agent__download_metadata_request__descriptor, SMALL_MAX, handle_metadata },
+    { BVI_CALL_METADATA, &bvi__agent__download_metadata_request__descriptor, SMALL_MAX,
+      handle_metadata },
     { BVI_CALL_CHUNKS, &bvi__agent__download_chunks_request__descriptor, SMALL_MAX, handle_chunks },
     { BVI_CALL_SLOTS, &bvi__agent__upload_slots_request__descriptor, SMALL_MAX, handle_slots },
     { BVI_CALL_PUT_MANIFEST, &bvi__agent__put_manifest_request__descriptor, BVI_ARCHIVE_MESSAGE_MAX,

@@ -1,8 +1,9 @@
 /*
  * engine_source.c - asking the host for descriptions of chunks.
  *
- * One call at a time, each one request, except a manifest, which goes in parts. Failures that may pass are tried again
- * here, a few times; what is reported is final for the call and judged by the transfer engine.
+ * One call at a time, each one request, except a manifest, which goes in parts. Failures that may
+ * pass are tried again here, a few times; what is reported is final for the call and judged by the
+ * transfer engine.
  */
 #include <string.h>
 
@@ -15,15 +16,19 @@
 #include "net/backoff.h"
 #include "net/rpc.h"
 
-#define LOOKUP_MS      90000 /* metadata and chunks: longer than all of the host's attempts */
-#define SLOTS_MS       60000
-#define SLOTS_PER_S    200
-#define MANIFEST_MS    40000
-#define CHUNKS_PER_S   100
-#define PART_MS        60000 /* a part of a manifest that is not the last */
+#define LOOKUP_MS    90000 /* metadata and chunks: longer than all of the host's attempts */
+#define SLOTS_MS     60000
+#define SLOTS_PER_S  200
+#define MANIFEST_MS  40000
+#define CHUNKS_PER_S 100
+#define PART_MS      60000 /* a part of a manifest that is not the last */
 
 static const bvi_retry_policy call_retry = {
-    .first_ms = 600, .factor_percent = 200, .ceiling_ms = 10000, .jitter_percent = 20, .give_up = 4,
+    .first_ms = 600,
+    .factor_percent = 200,
+    .ceiling_ms = 10000,
+    .jitter_percent = 20,
+    .give_up = 4,
 };
 
 typedef struct engine_source engine_source;
@@ -31,7 +36,8 @@ typedef struct engine_source engine_source;
 /* What is done with an answer. The last part's function ends the call. */
 typedef struct call_kind {
     const char *method;
-    int (*part)(engine_source *s, const void *bytes, size_t len, bv_error **err); /* NULL: answers have one part */
+    int (*part)(engine_source *s, const void *bytes, size_t len,
+                bv_error **err); /* NULL: answers have one part */
     void (*last)(engine_source *s, const void *bytes, size_t len);
     void (*failed)(engine_source *s, const bv_error *err);
 } call_kind;
@@ -90,7 +96,8 @@ static void fail_call(engine_source *s, bv_error *err)
 {
     const call_kind *kind = s->kind;
 
-    (void)bvi_wrap(&err, bv_error_code(err), "'%s' of the host", kind->method); /* err is the result */
+    (void)bvi_wrap(&err, bv_error_code(err), "'%s' of the host",
+                   kind->method); /* err is the result */
     kind->failed(s, err);
     bv_error_free(err);
 }
@@ -138,11 +145,12 @@ static void on_failure(engine_source *s, const bv_error *why)
     bvi_chunk_list_done(&s->chunks);
     s->bounds.target_count = 0;
     if (!s->cancelled && bvi_retry_is_worth(bv_error_code(why)) &&
-        bvi_retry_next(&s->retry, s->ctx, 0, &delay_ms) && bvi_timer_set(s->timer, delay_ms * 1000, NULL) >= 0) {
+        bvi_retry_next(&s->retry, s->ctx, 0, &delay_ms) &&
+        bvi_timer_set(s->timer, delay_ms * 1000, NULL) >= 0) {
         bvi_auto_free char *text = bvi_error_text(why);
 
-        bvi_log_info(s->ctx, "agent", "'%s' of the host failed: %s; trying again in %lld ms", s->kind->method,
-                     text ? text : "out of memory", (long long)delay_ms);
+        bvi_log_info(s->ctx, "agent", "'%s' of the host failed: %s; trying again in %lld ms",
+                     s->kind->method, text ? text : "out of memory", (long long)delay_ms);
         return;
     }
     fail_call(s, bvi_error_copy(why));
@@ -173,8 +181,8 @@ static void on_reply(bvi_rpc_request *request, const bvi_rpc_reply *reply, void 
 }
 
 /* `message` is the request; a manifest's first part was encoded by manifest_begin(). */
-static int begin_call(engine_source *s, const call_kind *kind, const ProtobufCMessage *message, int64_t deadline_ms,
-                      bv_error **err)
+static int begin_call(engine_source *s, const call_kind *kind, const ProtobufCMessage *message,
+                      int64_t deadline_ms, bv_error **err)
 {
     int r = 0;
 
@@ -197,7 +205,8 @@ static int check_idle(const engine_source *s, bv_error **err)
 
 /* ---- metadata ---- */
 
-static void metadata_end(engine_source *s, const bv_error *err, const bvi_archive_metadata *metadata)
+static void metadata_end(engine_source *s, const bv_error *err,
+                         const bvi_archive_metadata *metadata)
 {
     bvi_source_metadata_fn done = (bvi_source_metadata_fn)s->done;
     void *data = s->data;
@@ -215,8 +224,8 @@ static int read_metadata(const void *bytes, size_t len, bvi_archive_metadata *re
 {
     bvi_auto_message ProtobufCMessage *message = NULL;
     const Bvi__Agent__DownloadMetadataReply *reply;
-    int r = bvi_message_decode(&bvi__agent__download_metadata_reply__descriptor, bytes, len, BVI_ARCHIVE_MESSAGE_MAX,
-                               &message, err);
+    int r = bvi_message_decode(&bvi__agent__download_metadata_reply__descriptor, bytes, len,
+                               BVI_ARCHIVE_MESSAGE_MAX, &message, err);
 
     if (r < 0)
         return r;
@@ -239,11 +248,13 @@ static void metadata_last(engine_source *s, const void *bytes, size_t len)
 }
 
 static const call_kind metadata_kind = {
-    .method = BVI_CALL_METADATA, .last = metadata_last, .failed = metadata_failed,
+    .method = BVI_CALL_METADATA,
+    .last = metadata_last,
+    .failed = metadata_failed,
 };
 
-static int ask_metadata(bvi_chunk_source *source, uint64_t data_version, bvi_source_metadata_fn done, void *data,
-                        bv_error **err)
+static int ask_metadata(bvi_chunk_source *source, uint64_t data_version,
+                        bvi_source_metadata_fn done, void *data, bv_error **err)
 {
     engine_source *s = of(source);
     Bvi__Agent__DownloadMetadataRequest request = BVI__AGENT__DOWNLOAD_METADATA_REQUEST__INIT;
@@ -273,8 +284,8 @@ static int chunks_part(engine_source *s, const void *bytes, size_t len, bv_error
 {
     bvi_auto_message ProtobufCMessage *message = NULL;
     const Bvi__Agent__DownloadChunksReply *reply;
-    int r = bvi_message_decode(&bvi__agent__download_chunks_reply__descriptor, bytes, len, BVI_ARCHIVE_MESSAGE_MAX,
-                               &message, err);
+    int r = bvi_message_decode(&bvi__agent__download_chunks_reply__descriptor, bytes, len,
+                               BVI_ARCHIVE_MESSAGE_MAX, &message, err);
 
     if (r < 0)
         return r;
@@ -295,18 +306,22 @@ static void chunks_last(engine_source *s, const void *bytes, size_t len)
 }
 
 static const call_kind chunks_kind = {
-    .method = BVI_CALL_CHUNKS, .part = chunks_part, .last = chunks_last, .failed = chunks_failed,
+    .method = BVI_CALL_CHUNKS,
+    .part = chunks_part,
+    .last = chunks_last,
+    .failed = chunks_failed,
 };
 
 static int check_batch(size_t count, bv_error **err)
 {
     return count > BVI_SOURCE_BATCH_MAX
-               ? bvi_fail(err, BV_E_INVALID, "%zu indexes in one request; at most %u", count, BVI_SOURCE_BATCH_MAX)
+               ? bvi_fail(err, BV_E_INVALID, "%zu indexes in one request; at most %u", count,
+                          BVI_SOURCE_BATCH_MAX)
                : 0;
 }
 
-static int ask_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes, size_t count,
-                      bvi_source_chunks_fn done, void *data, bv_error **err)
+static int ask_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes,
+                      size_t count, bvi_source_chunks_fn done, void *data, bv_error **err)
 {
     engine_source *s = of(source);
     Bvi__Agent__DownloadChunksRequest request = BVI__AGENT__DOWNLOAD_CHUNKS_REQUEST__INIT;
@@ -337,12 +352,13 @@ static void slots_failed(engine_source *s, const bv_error *err)
     done(err, 0, NULL, 0, data);
 }
 
-static int read_slots(const engine_source *s, const void *bytes, size_t len, ProtobufCMessage **ret_message,
-                      bvi_upload_slot slots[BVI_SOURCE_BATCH_MAX], bv_error **err)
+static int read_slots(const engine_source *s, const void *bytes, size_t len,
+                      ProtobufCMessage **ret_message, bvi_upload_slot slots[BVI_SOURCE_BATCH_MAX],
+                      bv_error **err)
 {
     const Bvi__Agent__UploadSlotsReply *reply;
-    int r = bvi_message_decode(&bvi__agent__upload_slots_reply__descriptor, bytes, len, 2 * BVI_ARCHIVE_MESSAGE_MAX,
-                               ret_message, err);
+    int r = bvi_message_decode(&bvi__agent__upload_slots_reply__descriptor, bytes, len,
+                               2 * BVI_ARCHIVE_MESSAGE_MAX, ret_message, err);
 
     if (r < 0)
         return r;
@@ -377,10 +393,12 @@ static void slots_last(engine_source *s, const void *bytes, size_t len)
     done(NULL, reply->data_version, slots, reply->n_slots, data);
 }
 
-static const call_kind slots_kind = { .method = BVI_CALL_SLOTS, .last = slots_last, .failed = slots_failed };
+static const call_kind slots_kind = { .method = BVI_CALL_SLOTS,
+                                      .last = slots_last,
+                                      .failed = slots_failed };
 
-static int ask_slots(bvi_chunk_source *source, const bvi_slots_request *wanted, bvi_source_slots_fn done, void *data,
-                     bv_error **err)
+static int ask_slots(bvi_chunk_source *source, const bvi_slots_request *wanted,
+                     bvi_source_slots_fn done, void *data, bv_error **err)
 {
     engine_source *s = of(source);
     Bvi__Agent__UploadSlotsRequest request = BVI__AGENT__UPLOAD_SLOTS_REQUEST__INIT;
@@ -399,7 +417,8 @@ static int ask_slots(bvi_chunk_source *source, const bvi_slots_request *wanted, 
     s->expected = wanted->count;
     s->done = (void (*)(void))done;
     s->data = data;
-    return begin_call(s, &slots_kind, &request.base, SLOTS_MS + (int64_t)wanted->count * 1000 / SLOTS_PER_S, err);
+    return begin_call(s, &slots_kind, &request.base,
+                      SLOTS_MS + (int64_t)wanted->count * 1000 / SLOTS_PER_S, err);
 }
 
 /* ---- manifest ---- */
@@ -424,7 +443,9 @@ static int manifest_part(engine_source *s, bv_error **err)
     if (r < 0)
         return r;
     s->last_sent = bvi_chunk_cursor_at_end(&s->cursor);
-    s->deadline_ms = s->last_sent ? MANIFEST_MS + (int64_t)s->manifest->chunks.len * 1000 / CHUNKS_PER_S : PART_MS;
+    s->deadline_ms = s->last_sent
+                         ? MANIFEST_MS + (int64_t)s->manifest->chunks.len * 1000 / CHUNKS_PER_S
+                         : PART_MS;
     request.store_key = s->store_key;
     request.data_version = s->data_version;
     request.total_size = s->manifest->total_size;
@@ -448,7 +469,8 @@ static int manifest_begin(engine_source *s, bv_error **err)
     if (r < 0)
         return r;
     s->part = 0;
-    s->cursor = (bvi_chunk_cursor){ .chunks = s->manifest->chunks.items, .count = s->manifest->chunks.len };
+    s->cursor =
+        (bvi_chunk_cursor){ .chunks = s->manifest->chunks.items, .count = s->manifest->chunks.len };
     return manifest_part(s, err);
 }
 
@@ -468,10 +490,13 @@ static void put_last(engine_source *s, const void *bytes, size_t len)
         fail_call(s, err);
 }
 
-static const call_kind put_kind = { .method = BVI_CALL_PUT_MANIFEST, .last = put_last, .failed = put_end };
+static const call_kind put_kind = { .method = BVI_CALL_PUT_MANIFEST,
+                                    .last = put_last,
+                                    .failed = put_end };
 
-static int put_manifest(bvi_chunk_source *source, uint64_t data_version, const bvi_manifest *manifest,
-                        bvi_source_put_fn done, void *data, bv_error **err)
+static int put_manifest(bvi_chunk_source *source, uint64_t data_version,
+                        const bvi_manifest *manifest, bvi_source_put_fn done, void *data,
+                        bv_error **err)
 {
     engine_source *s = of(source);
     int r = check_idle(s, err);
@@ -502,7 +527,8 @@ static void cancel(bvi_chunk_source *source)
     if (s->request)
         bvi_rpc_request_cancel(s->request);
     else
-        (void)bvi_timer_set(s->timer, 0, NULL); /* it is set already; at worst it fires when it was going to */
+        (void)bvi_timer_set(s->timer, 0,
+                            NULL); /* it is set already; at worst it fires when it was going to */
 }
 
 static void source_free(bvi_chunk_source *source)
@@ -529,8 +555,8 @@ static const bvi_chunk_source_vtable vtable = {
     .free = source_free,
 };
 
-int bvi_engine_source_new(bv_ctx *ctx, const bvi_engine_source_opts *opts, bvi_chunk_source **ret_source,
-                          bv_error **err)
+int bvi_engine_source_new(bv_ctx *ctx, const bvi_engine_source_opts *opts,
+                          bvi_chunk_source **ret_source, bv_error **err)
 {
     bvi_rpc_client_opts rpc = {
         .path = opts->socket_path,
@@ -568,7 +594,9 @@ int bvi_engine_source_report(bvi_chunk_source *source, const char *text, bv_erro
     engine_source *s = of(source);
     Bvi__Agent__BvErrorRequest message = BVI__AGENT__BV_ERROR_REQUEST__INIT;
     BVI_AUTO(bvi_buf_done) bvi_buf body = BVI_BUF_INIT(BVI_ARCHIVE_MESSAGE_MAX);
-    bvi_rpc_request_opts opts = { .method = BVI_CALL_BV_ERROR, .deadline_ms = PART_MS, .on_reply = ignore_reply };
+    bvi_rpc_request_opts opts = { .method = BVI_CALL_BV_ERROR,
+                                  .deadline_ms = PART_MS,
+                                  .on_reply = ignore_reply };
     int r;
 
     message.text = text_of(text);

@@ -16,7 +16,8 @@ static void on_stop_fd(bvi_watch *watch, int fd, unsigned events, void *data)
         bv_ctx_stop(run->ctx);
 }
 
-int bvi_guest_run_init(bvi_guest_run *run, const bv_guest_opts *opts, uint32_t workers, bv_error **err)
+int bvi_guest_run_init(bvi_guest_run *run, const bv_guest_opts *opts, uint32_t workers,
+                       bv_error **err)
 {
     bv_ctx_opts ctx_opts = BV_CTX_OPTS_INIT;
     int r;
@@ -41,7 +42,8 @@ void bvi_guest_run_done(bvi_guest_run *run)
         bv_ctx_free(bvi_take(run->ctx));
 }
 
-int bvi_guest_parse(int argc, char **argv, int first, const bvi_guest_arg *args, size_t count, bv_error **err)
+int bvi_guest_parse(int argc, char **argv, int first, const bvi_guest_arg *args, size_t count,
+                    bv_error **err)
 {
     for (int i = first; i < argc; i += 2) {
         const bvi_guest_arg *found = NULL;
@@ -61,7 +63,10 @@ void bvi_guest_log_error(const bv_guest_opts *opts, const char *what, const bv_e
 {
     bvi_auto_free char *text = bvi_error_text(err);
     bv_log_record record = {
-        .size = sizeof(record), .level = BV_LOG_ERROR, .module = what, .message = text ? text : "out of memory",
+        .size = sizeof(record),
+        .level = BV_LOG_ERROR,
+        .module = what,
+        .message = text ? text : "out of memory",
     };
 
     if (opts->log)

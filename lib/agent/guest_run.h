@@ -1,5 +1,6 @@
 /*
- * guest_run.h - what the programs inside a node have in common: a context, a stop descriptor, arguments as a table.
+ * guest_run.h - what the programs inside a node have in common: a context, a stop descriptor,
+ * arguments as a table.
  */
 #ifndef BVI_AGENT_GUEST_RUN_H
 #define BVI_AGENT_GUEST_RUN_H
@@ -16,7 +17,8 @@ typedef struct bvi_guest_run {
 } bvi_guest_run;
 
 /* A context with the options' log, and the stop descriptor watched. */
-int bvi_guest_run_init(bvi_guest_run *run, const bv_guest_opts *opts, uint32_t workers, bv_error **err);
+int bvi_guest_run_init(bvi_guest_run *run, const bv_guest_opts *opts, uint32_t workers,
+                       bv_error **err);
 void bvi_guest_run_done(bvi_guest_run *run);
 
 /* "--name value" pairs. */
@@ -25,9 +27,11 @@ typedef struct bvi_guest_arg {
     const char **value; /* where it goes; set to the default before */
 } bvi_guest_arg;
 
-int bvi_guest_parse(int argc, char **argv, int first, const bvi_guest_arg *args, size_t count, bv_error **err);
+int bvi_guest_parse(int argc, char **argv, int first, const bvi_guest_arg *args, size_t count,
+                    bv_error **err);
 
-/* The whole story of a failure as a log record; for programs without a context the sink is called directly. */
+/* The whole story of a failure as a log record; for programs without a context the sink is called
+ * directly. */
 void bvi_guest_log_error(const bv_guest_opts *opts, const char *what, const bv_error *err);
 
 #endif

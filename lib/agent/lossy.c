@@ -7,7 +7,8 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 
-/* What a lead byte promises: how many bytes follow, and between which bounds the first of them has to be. */
+/* What a lead byte promises: how many bytes follow, and between which bounds the first of them has
+ * to be. */
 static size_t promised(unsigned char lead, unsigned char *low, unsigned char *high)
 {
     *low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;

@@ -4,8 +4,9 @@
 #include "agent/message.h"
 #include "base/mem.h"
 
-/* What a decoded message may take: its structs and pointers against the bytes they came from. The densest honest
- * message is a list of short destinations, which takes about ten times its length. */
+/* What a decoded message may take: its structs and pointers against the bytes they came from. The
+ * densest honest message is a list of short destinations, which takes about ten times its length.
+ */
 #define BUDGET_FACTOR 16u
 #define BUDGET_FLOOR  (16u * 1024u)
 
@@ -24,15 +25,18 @@ static void plain_free(void *data, void *ptr)
     bvi_free(ptr);
 }
 
-int bvi_message_decode(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len, size_t max,
-                       ProtobufCMessage **ret_message, bv_error **err)
+int bvi_message_decode(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len,
+                       size_t max, ProtobufCMessage **ret_message, bv_error **err)
 {
     size_t budget = 0;
-    ProtobufCAllocator allocator = { .alloc = budget_alloc, .free = plain_free, .allocator_data = &budget };
+    ProtobufCAllocator allocator = { .alloc = budget_alloc,
+                                     .free = plain_free,
+                                     .allocator_data = &budget };
     ProtobufCMessage *message;
 
     if (len > max)
-        return bvi_fail(err, BV_E_LIMIT, "a %s of %zu bytes is over the limit of %zu", type->short_name, len, max);
+        return bvi_fail(err, BV_E_LIMIT, "a %s of %zu bytes is over the limit of %zu",
+                        type->short_name, len, max);
     budget = len * BUDGET_FACTOR + BUDGET_FLOOR;
     message = protobuf_c_message_unpack(type, &allocator, len, bytes);
     if (!message)
@@ -57,8 +61,8 @@ int bvi_message_encode(const ProtobufCMessage *message, bvi_buf *to, bv_error **
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);
     if (r < 0)
-        return bvi_fail(err, r, "a %s of %zu bytes does not fit into a message", message->descriptor->short_name,
-                        len);
+        return bvi_fail(err, r, "a %s of %zu bytes does not fit into a message",
+                        message->descriptor->short_name, len);
     if (len)
         to->len += protobuf_c_message_pack(message, (uint8_t *)to->data + to->len);
     if (to->data)

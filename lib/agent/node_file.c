@@ -93,7 +93,8 @@ static int check_regular(int fd, const char *path, bv_error **err)
     return 0;
 }
 
-int bvi_node_reader_open(const char *root, const char *path, bvi_node_reader **ret_reader, bv_error **err)
+int bvi_node_reader_open(const char *root, const char *path, bvi_node_reader **ret_reader,
+                         bv_error **err)
 {
     bvi_node_reader *reader;
     int r = bvi_node_path_check(path, err);
@@ -105,7 +106,8 @@ int bvi_node_reader_open(const char *root, const char *path, bvi_node_reader **r
         return bvi_fail_nomem(err);
     reader->fd = -1;
     reader->path = bvi_strdup(path);
-    r = reader->path ? bvi_digest_new(BVI_DIGEST_BLAKE3, &reader->digest, err) : bvi_fail_nomem(err);
+    r = reader->path ? bvi_digest_new(BVI_DIGEST_BLAKE3, &reader->digest, err)
+                     : bvi_fail_nomem(err);
     /* O_NONBLOCK: opening a pipe must not wait for its other end. */
     if (r >= 0)
         r = open_in(root, path, O_RDONLY | O_NONBLOCK, &reader->fd, err);
@@ -185,16 +187,18 @@ static int create_temp(bvi_node_writer *writer, bv_error **err)
 
     if (r < 0)
         return r;
-    (void)snprintf(writer->temp, sizeof(writer->temp), ".bv-%016llx", (unsigned long long)random); /* fits */
-    writer->fd = openat(writer->dir_fd, writer->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                        NEW_FILE_MODE);
+    (void)snprintf(writer->temp, sizeof(writer->temp), ".bv-%016llx",
+                   (unsigned long long)random); /* fits */
+    writer->fd = openat(writer->dir_fd, writer->temp,
+                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, NEW_FILE_MODE);
     if (writer->fd >= 0)
         return 0;
     writer->temp[0] = '\0';
     return bvi_fail_sys(err, errno, "cannot create a file beside '%s'", writer->path);
 }
 
-int bvi_node_writer_open(const char *root, const char *path, bvi_node_writer **ret_writer, bv_error **err)
+int bvi_node_writer_open(const char *root, const char *path, bvi_node_writer **ret_writer,
+                         bv_error **err)
 {
     bvi_node_writer *writer;
     int r = bvi_node_path_check(path, err);
@@ -206,7 +210,8 @@ int bvi_node_writer_open(const char *root, const char *path, bvi_node_writer **r
         return bvi_fail_nomem(err);
     writer->fd = writer->dir_fd = -1;
     writer->path = bvi_strdup(path);
-    r = writer->path ? bvi_digest_new(BVI_DIGEST_BLAKE3, &writer->digest, err) : bvi_fail_nomem(err);
+    r = writer->path ? bvi_digest_new(BVI_DIGEST_BLAKE3, &writer->digest, err)
+                     : bvi_fail_nomem(err);
     if (r >= 0)
         r = open_parent(root, path, &writer->dir_fd, err);
     if (r >= 0)
@@ -225,8 +230,8 @@ int bvi_node_writer_add(bvi_node_writer *writer, const void *bytes, size_t len, 
     int r;
 
     if (len > BVI_AGENT_FILE_MAX - writer->total)
-        return bvi_fail(err, BV_E_LIMIT, "'%s' would have more bytes than the limit of %u", writer->path,
-                        BVI_AGENT_FILE_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "'%s' would have more bytes than the limit of %u",
+                        writer->path, BVI_AGENT_FILE_MAX);
     r = bvi_digest_update(writer->digest, bytes, len, err);
     if (r < 0)
         return r;
@@ -273,12 +278,14 @@ static int check_digest(const bvi_node_writer *writer, const uint8_t *wanted, bv
     if (r < 0)
         return r;
     if (!bvi_digest_equal(found, wanted, BVI_NODE_DIGEST_BYTES))
-        return bvi_fail(err, BV_E_CHECKSUM, "the %llu bytes received for '%s' are not what was sent",
+        return bvi_fail(err, BV_E_CHECKSUM,
+                        "the %llu bytes received for '%s' are not what was sent",
                         (unsigned long long)writer->total, writer->path);
     return 0;
 }
 
-int bvi_node_writer_commit(bvi_node_writer *writer, const uint8_t digest[BVI_DIGEST_SIZE_MAX], bv_error **err)
+int bvi_node_writer_commit(bvi_node_writer *writer, const uint8_t digest[BVI_DIGEST_SIZE_MAX],
+                           bv_error **err)
 {
     int r = check_digest(writer, digest, err);
 

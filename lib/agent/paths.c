@@ -7,7 +7,7 @@
 #include "base/mem.h"
 
 typedef struct place {
-    size_t field;       /* offset in bvi_agent_paths */
+    size_t field; /* offset in bvi_agent_paths */
     const char *path;
 } place;
 
@@ -37,7 +37,8 @@ static char **field_of(bvi_agent_paths *paths, const place *p)
     return (char **)(void *)((char *)paths + p->field);
 }
 
-static bool fill(bvi_agent_paths *paths, const place *table, size_t count, const char *before, const char *between)
+static bool fill(bvi_agent_paths *paths, const place *table, size_t count, const char *before,
+                 const char *between)
 {
     for (size_t i = 0; i < count; i++) {
         *field_of(paths, &table[i]) = bvi_asprintf("%s%s%s", before, between, table[i].path);
@@ -58,11 +59,13 @@ void bvi_agent_paths_done(bvi_agent_paths *paths)
     *paths = (bvi_agent_paths){ 0 };
 }
 
-int bvi_agent_paths_init(bvi_agent_paths *paths, const char *prefix, const char *bundle, bv_error **err)
+int bvi_agent_paths_init(bvi_agent_paths *paths, const char *prefix, const char *bundle,
+                         bv_error **err)
 {
     *paths = (bvi_agent_paths){ 0 };
     paths->root = bvi_strdup(*prefix ? prefix : "/");
-    paths->bundle = bundle ? bvi_strdup(bundle) : bvi_asprintf("%s%s/current", prefix, BVI_NODE_BUNDLE_DIR);
+    paths->bundle =
+        bundle ? bvi_strdup(bundle) : bvi_asprintf("%s%s/current", prefix, BVI_NODE_BUNDLE_DIR);
     if (paths->root && paths->bundle && fill(paths, places, BVI_COUNT(places), prefix, "") &&
         fill(paths, programs, BVI_COUNT(programs), paths->bundle, "/"))
         return 0;

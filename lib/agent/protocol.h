@@ -28,10 +28,10 @@
 #define BVI_CALL_DATA_STAMP      "protocol_data_stamp"
 
 /* Node to host. */
-#define BVI_CALL_METADATA        "get_download_metadata"
-#define BVI_CALL_CHUNKS          "get_download_chunks"
-#define BVI_CALL_SLOTS           "get_upload_slots"
-#define BVI_CALL_PUT_MANIFEST    "put_download_manifest"
-#define BVI_CALL_BV_ERROR        "bv_error"
+#define BVI_CALL_METADATA     "get_download_metadata"
+#define BVI_CALL_CHUNKS       "get_download_chunks"
+#define BVI_CALL_SLOTS        "get_upload_slots"
+#define BVI_CALL_PUT_MANIFEST "put_download_manifest"
+#define BVI_CALL_BV_ERROR     "bv_error"
 
 #endif

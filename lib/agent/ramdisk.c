@@ -11,13 +11,15 @@ static int is_mounted(const char *path, bool *ret_mounted, bv_error **err)
     return bvi_fs_exists(path) ? bvi_mount_is_mounted(path, ret_mounted, err) : 0;
 }
 
-int bvi_agent_ramdisks_mounted(const bvi_agent_conf *conf, const char *prefix, bool *ret_all, bv_error **err)
+int bvi_agent_ramdisks_mounted(const bvi_agent_conf *conf, const char *prefix, bool *ret_all,
+                               bv_error **err)
 {
     bool all = true;
     int r = 0;
 
     for (size_t i = 0; r >= 0 && i < conf->ramdisks.len; i++) {
-        bvi_auto_free char *path = bvi_asprintf("%s%s", prefix, conf->ramdisks.items[i].mount_point);
+        bvi_auto_free char *path =
+            bvi_asprintf("%s%s", prefix, conf->ramdisks.items[i].mount_point);
         bool mounted = false;
 
         r = path ? is_mounted(path, &mounted, err) : bvi_fail_nomem(err);

@@ -30,7 +30,8 @@ static bvi_service_origin leave(bvi_service_call *call)
     return origin;
 }
 
-static const bvi_service_method *find(const bvi_service_method *methods, size_t count, const char *name)
+static const bvi_service_method *find(const bvi_service_method *methods, size_t count,
+                                      const char *name)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(methods[i].name, name) == 0)
@@ -39,8 +40,9 @@ static const bvi_service_method *find(const bvi_service_method *methods, size_t 
     return NULL;
 }
 
-static int begin(const bvi_service_method *m, const void *bytes, size_t len, const bvi_service_origin *origin,
-                 ProtobufCMessage **ret_request, bvi_service_call **ret_call, bv_error **err)
+static int begin(const bvi_service_method *m, const void *bytes, size_t len,
+                 const bvi_service_origin *origin, ProtobufCMessage **ret_request,
+                 bvi_service_call **ret_call, bv_error **err)
 {
     bvi_service_call *call;
     int r = bvi_message_decode(m->request, bytes, len, m->max, ret_request, err);
@@ -56,8 +58,9 @@ static int begin(const bvi_service_method *m, const void *bytes, size_t len, con
     return 0;
 }
 
-void bvi_service_dispatch(const bvi_service_method *methods, size_t count, const char *method, const void *bytes,
-                          size_t len, const bvi_service_origin *origin, void *service, bvi_service_call **ret_call)
+void bvi_service_dispatch(const bvi_service_method *methods, size_t count, const char *method,
+                          const void *bytes, size_t len, const bvi_service_origin *origin,
+                          void *service, bvi_service_call **ret_call)
 {
     const bvi_service_method *m = find(methods, count, method);
     bvi_auto_message ProtobufCMessage *request = NULL;
@@ -68,7 +71,8 @@ void bvi_service_dispatch(const bvi_service_method *methods, size_t count, const
     if (ret_call)
         *ret_call = NULL;
     if (!m)
-        r = bvi_fail(&err, BV_E_UNSUPPORTED, "this version does not know the request '%.64s'", method);
+        r = bvi_fail(&err, BV_E_UNSUPPORTED, "this version does not know the request '%.64s'",
+                     method);
     else
         r = begin(m, bytes, len, origin, &request, &call, &err);
     if (r < 0) {
@@ -118,21 +122,23 @@ void bvi_service_on_cancel(bvi_service_call *call, void (*cancel)(void *data), v
         cancel(data);
 }
 
-static int encode(const bvi_service_call *call, const ProtobufCMessage *answer, bvi_buf *bytes, bv_error **err)
+static int encode(const bvi_service_call *call, const ProtobufCMessage *answer, bvi_buf *bytes,
+                  bv_error **err)
 {
     int r = bvi_message_encode(answer, bytes, err);
 
     return r < 0 ? bvi_wrap(err, r, "answer to '%s'", call->method) : 0;
 }
 
-int bvi_service_send(bvi_service_call *call, const ProtobufCMessage *answer, void (*sent)(void *data), void *data,
-                     bv_error **err)
+int bvi_service_send(bvi_service_call *call, const ProtobufCMessage *answer,
+                     void (*sent)(void *data), void *data, bv_error **err)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf bytes = BVI_BUF_INIT(ANSWER_MAX);
     int r = encode(call, answer, &bytes, err);
 
     return r < 0 ? r
-                 : call->origin.carrier->send(call->origin.handle, bvi_buf_str(&bytes), bytes.len, sent, data, err);
+                 : call->origin.carrier->send(call->origin.handle, bvi_buf_str(&bytes), bytes.len,
+                                              sent, data, err);
 }
 
 void bvi_service_reply(bvi_service_call *call, const ProtobufCMessage *answer)
@@ -231,7 +237,8 @@ static void bulk_next(void *data)
     }
 }
 
-void bvi_service_reply_bulk(bvi_service_call *call, bvi_buf *out, bvi_buf *errors, int32_t code, bool truncated)
+void bvi_service_reply_bulk(bvi_service_call *call, bvi_buf *out, bvi_buf *errors, int32_t code,
+                            bool truncated)
 {
     bulk *b = bvi_new0(bulk);
     bv_error *err = NULL;

@@ -17,7 +17,7 @@ typedef struct carried {
     bvi_rpc_call *rpc;
     bvi_service_call *call; /* NULL while being dispatched */
     bool cancelled;
-    bvi_buf waiting;        /* a part there was no room for */
+    bvi_buf waiting; /* a part there was no room for */
     bvi_task sent_task;
     void (*sent)(void *data);
     void *sent_data;
@@ -62,7 +62,8 @@ static int keep_waiting(carried *c, const void *bytes, size_t len, bv_error **er
     return 0;
 }
 
-static int carry_send(void *handle, const void *bytes, size_t len, void (*sent)(void *data), void *data, bv_error **err)
+static int carry_send(void *handle, const void *bytes, size_t len, void (*sent)(void *data),
+                      void *data, bv_error **err)
 {
     carried *c = handle;
     bvi_auto_error bv_error *why = NULL;
@@ -98,7 +99,9 @@ static void carry_fail(void *handle, bv_error *err)
     carried_free(c);
 }
 
-static const bvi_service_carrier carrier = { .send = carry_send, .reply = carry_reply, .fail = carry_fail };
+static const bvi_service_carrier carrier = { .send = carry_send,
+                                             .reply = carry_reply,
+                                             .fail = carry_fail };
 
 static void on_cancel(bvi_rpc_call *rpc, void *data)
 {
@@ -131,7 +134,8 @@ static void on_call(bvi_rpc_call *rpc, void *data)
     bvi_buf_init(&c->waiting, BVI_RPC_BODY_MAX);
     bvi_task_init(&c->sent_task, s->ctx, tell_sent, c);
     origin.timeout_ms = left < 0 ? 0 : left > 0 ? left : 1;
-    bvi_service_dispatch(s->methods, s->method_count, bvi_rpc_call_method(rpc), bytes, len, &origin, s->service, &call);
+    bvi_service_dispatch(s->methods, s->method_count, bvi_rpc_call_method(rpc), bytes, len, &origin,
+                         s->service, &call);
     if (!call)
         return; /* answered already; c is gone */
     c->call = call;
@@ -156,7 +160,8 @@ static int start(bvi_service_rpc *s, const bvi_service_rpc_opts *opts, bv_error 
     return bvi_rpc_server_new(s->ctx, &server, &s->server, err);
 }
 
-int bvi_service_rpc_new(bv_ctx *ctx, const bvi_service_rpc_opts *opts, bvi_service_rpc **ret_service, bv_error **err)
+int bvi_service_rpc_new(bv_ctx *ctx, const bvi_service_rpc_opts *opts,
+                        bvi_service_rpc **ret_service, bv_error **err)
 {
     bvi_service_rpc *s = bvi_new0(bvi_service_rpc);
     int r;

@@ -1,9 +1,10 @@
 /*
  * transfer_main.c - bv_guest_transfer_main(): one archive job as a program.
  *
- * The job runner starts it like any payload and knows it by its exit status and two files in the job's directory:
- * progress.json, which the agent shows, and message, which says why it failed. Interrupted or killed, it goes on where
- * it was when it is started again: what is done is in the transfer's own journal.
+ * The job runner starts it like any payload and knows it by its exit status and two files in the
+ * job's directory: progress.json, which the agent shows, and message, which says why it failed.
+ * Interrupted or killed, it goes on where it was when it is started again: what is done is in the
+ * transfer's own journal.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,12 +19,12 @@
 #include "transfer/upload.h"
 
 /* Compression and digests; upstream gave its runner two threads as well. */
-#define WORKERS 2u
-#define PROGRESS_US    (1 * BVI_US_PER_S)
-#define PROGRESS_FILE  "progress.json"
-#define MESSAGE_FILE   "message"
-#define OPTIONS_MAX    (1024u * 1024u)
-#define EXCLUDES_MAX   4096u
+#define WORKERS          2u
+#define PROGRESS_US      (1 * BVI_US_PER_S)
+#define PROGRESS_FILE    "progress.json"
+#define MESSAGE_FILE     "message"
+#define OPTIONS_MAX      (1024u * 1024u)
+#define EXCLUDES_MAX     4096u
 #define META_ENTRIES_MAX 65536u
 
 typedef struct transfer_args {
@@ -46,7 +47,7 @@ typedef struct transfer_options {
     uint64_t data_version;
     bool compress;
     int64_t zstd_level;
-    const char **exclude;  /* up to a NULL; borrowed strings */
+    const char **exclude; /* up to a NULL; borrowed strings */
 } transfer_options;
 
 typedef struct transfer_run {
@@ -57,20 +58,21 @@ typedef struct transfer_run {
     bv_op *op;
     char *progress_path;
     char *message_path;
-    int64_t written_us;    /* when progress was written last; 0: never */
-    bv_error *err;         /* how the transfer ended */
+    int64_t written_us; /* when progress was written last; 0: never */
+    bv_error *err;      /* how the transfer ended */
     bool stopped;
 } transfer_run;
 
 /* ---- options ---- */
 
-static int read_count(const bvi_json *root, const char *key, uint64_t max, uint64_t *value, bv_error **err)
+static int read_count(const bvi_json *root, const char *key, uint64_t max, uint64_t *value,
+                      bv_error **err)
 {
     int r = bvi_json_opt_uint64(root, key, value, err);
 
     if (r >= 0 && *value > max)
-        return bvi_fail(err, BV_E_INVALID, "option '%s' is %llu, more than %llu", key, (unsigned long long)*value,
-                        (unsigned long long)max);
+        return bvi_fail(err, BV_E_INVALID, "option '%s' is %llu, more than %llu", key,
+                        (unsigned long long)*value, (unsigned long long)max);
     return r;
 }
 
@@ -83,14 +85,16 @@ static int read_exclude(transfer_options *options, bv_error **err)
     if (bvi_json_type_of(list) == BVI_JSON_NULL)
         return 0;
     if (bvi_json_type_of(list) != BVI_JSON_ARRAY || count > EXCLUDES_MAX)
-        return bvi_fail(err, BV_E_INVALID, "option 'exclude' is not a list of at most %u patterns", EXCLUDES_MAX);
+        return bvi_fail(err, BV_E_INVALID, "option 'exclude' is not a list of at most %u patterns",
+                        EXCLUDES_MAX);
     options->exclude = bvi_new_array(const char *, count + 1);
     if (!options->exclude)
         return bvi_fail_nomem(err);
     bvi_json_each(item, list) {
         options->exclude[i] = bvi_json_string(item);
         if (!options->exclude[i++])
-            return bvi_fail(err, BV_E_INVALID, "option 'exclude' holds a %s", bvi_json_type_name(item));
+            return bvi_fail(err, BV_E_INVALID, "option 'exclude' holds a %s",
+                            bvi_json_type_name(item));
     }
     return 0;
 }
@@ -137,8 +141,8 @@ static int read_options(const char *text, transfer_options *options, bv_error **
 static void write_progress(transfer_run *run, const bv_transfer_status *status)
 {
     char text[128];
-    int len = snprintf(text, sizeof(text), "{\"total\":%u,\"current\":%u,\"message\":\"chunks\"}", status->chunks_total,
-                       status->chunks_done); /* fits */
+    int len = snprintf(text, sizeof(text), "{\"total\":%u,\"current\":%u,\"message\":\"chunks\"}",
+                       status->chunks_total, status->chunks_done); /* fits */
 
     run->written_us = bvi_ctx_now_us(run->guest.ctx);
     /* Best effort: a full disk is reported by the transfer itself. */
@@ -156,7 +160,8 @@ static void on_status(bv_op *op, const bv_transfer_status *status, void *data)
 
 static void write_message(const transfer_run *run, const char *text)
 {
-    (void)bvi_fs_replace(run->message_path, text, strlen(text), 0644, NULL); /* best effort: it is logged as well */
+    (void)bvi_fs_replace(run->message_path, text, strlen(text), 0644,
+                         NULL); /* best effort: it is logged as well */
 }
 
 static void write_failure(const transfer_run *run, const bv_error *err)
@@ -241,9 +246,11 @@ static int start_upload(transfer_run *run, bv_error **err)
     return bvi_upload_start(run->guest.ctx, &opts, on_done, run, &run->op, err);
 }
 
-static int run_transfer(transfer_run *run, int (*start)(transfer_run *run, bv_error **err), bv_error **err)
+static int run_transfer(transfer_run *run, int (*start)(transfer_run *run, bv_error **err),
+                        bv_error **err)
 {
-    bvi_engine_source_opts source = { .socket_path = run->args.engine_socket, .store_key = run->options.store_key };
+    bvi_engine_source_opts source = { .socket_path = run->args.engine_socket,
+                                      .store_key = run->options.store_key };
     int r = bvi_engine_source_new(run->guest.ctx, &source, &run->source, err);
 
     if (r < 0)
@@ -279,7 +286,8 @@ static int do_upload(transfer_run *run, bv_error **err)
     return run_transfer(run, start_upload, err);
 }
 
-/* Only the transfer's own files go: journals, their locks and what an upload prepared. Data stays. */
+/* Only the transfer's own files go: journals, their locks and what an upload prepared. Data stays.
+ */
 static int do_cleanup(transfer_run *run, bv_error **err)
 {
     BVI_AUTO(bvi_strv_done) bvi_strv names = BVI_VEC_INIT(META_ENTRIES_MAX);
@@ -288,7 +296,8 @@ static int do_cleanup(transfer_run *run, bv_error **err)
     for (size_t i = 0; r >= 0 && i < names.len; i++) {
         bvi_auto_free char *path = bvi_path_join(run->args.meta_dir, names.items[i], NULL);
 
-        if (strncmp(names.items[i], "download.", 9) != 0 && strncmp(names.items[i], "upload.", 7) != 0)
+        if (strncmp(names.items[i], "download.", 9) != 0 &&
+            strncmp(names.items[i], "upload.", 7) != 0)
             continue;
         r = path ? bvi_fs_remove_tree(path, err) : bvi_fail_nomem(err);
     }
@@ -322,7 +331,8 @@ static int parse(int argc, char **argv, transfer_args *args, bv_error **err)
     if (r < 0)
         return r;
     if (!args->job_dir || !args->engine_socket || !args->data_dir || !args->meta_dir)
-        return bvi_fail(err, BV_E_INVALID, "--job-dir, --engine-socket, --data-dir and --meta-dir are needed");
+        return bvi_fail(err, BV_E_INVALID,
+                        "--job-dir, --engine-socket, --data-dir and --meta-dir are needed");
     return 0;
 }
 

@@ -39,7 +39,8 @@ char *bvi_error_text(const bv_error *err);
 /* A copy of the chain; falls back to the static out-of-memory error. Never NULL for a non-NULL
  * input. */
 bv_error *bvi_error_copy(const bv_error *err);
-/* An error that came over a wire, its messages from the outside in. Never NULL; the static one when out of memory. */
+/* An error that came over a wire, its messages from the outside in. Never NULL; the static one when
+ * out of memory. */
 bv_error *bvi_error_rebuild(int code, int errnum, const char *const *messages, size_t count);
 /* Moves an error into *err, freeing it when err is NULL. Returns its code. */
 int bvi_error_move(bv_error **err, bv_error *from);

@@ -1,9 +1,10 @@
 /*
- * child.c - a program run to its end: output collected up to a maximum, input fed, group killed on timeout.
+ * child.c - a program run to its end: output collected up to a maximum, input fed, group killed on
+ * timeout.
  *
- * The child's end is its pidfd becoming readable. Output is then read until the pipes are empty, not until they are
- * closed: a container runtime leaves them open in what it started. Input goes through a socket, so that a child that
- * does not read it raises no signal here.
+ * The child's end is its pidfd becoming readable. Output is then read until the pipes are empty,
+ * not until they are closed: a container runtime leaves them open in what it started. Input goes
+ * through a socket, so that a child that does not read it raises no signal here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -119,8 +120,8 @@ static void on_output(bvi_watch *watch, int fd, unsigned events, void *data)
 static void on_input(bvi_watch *watch, int fd, unsigned events, void *data)
 {
     bvi_child *child = data;
-    ssize_t n = send(fd, child->input.data + child->input_sent, child->input.len - child->input_sent,
-                     MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = send(fd, child->input.data + child->input_sent,
+                     child->input.len - child->input_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
     (void)watch;
     (void)events;
@@ -133,7 +134,8 @@ static void on_input(bvi_watch *watch, int fd, unsigned events, void *data)
 
 static void kill_group(bvi_child *child)
 {
-    /* Not reaped yet, so the number is still ours; the group may have lost its leader's siblings already. */
+    /* Not reaped yet, so the number is still ours; the group may have lost its leader's siblings
+     * already. */
     (void)kill(-child->pid, SIGKILL);
     (void)bvi_pidfd_signal(child->pidfd, SIGKILL); /* in case it has left its group */
 }
@@ -194,7 +196,8 @@ static int make_pipe(output *o, int *ret_write_end, bv_error **err)
     return 0;
 }
 
-static int make_input(bvi_child *child, const bvi_child_opts *opts, int *ret_read_end, bv_error **err)
+static int make_input(bvi_child *child, const bvi_child_opts *opts, int *ret_read_end,
+                      bv_error **err)
 {
     int ends[2];
 
@@ -215,13 +218,16 @@ static int watch_all(bvi_child *child, const bvi_child_opts *opts, bv_error **er
     int r = bvi_watch_new(child->ctx, child->pidfd, BV_IO_IN, on_exit, child, &child->watch, err);
 
     if (r == 0)
-        r = bvi_watch_new(child->ctx, child->out.fd, BV_IO_IN, on_output, &child->out, &child->out.watch, err);
+        r = bvi_watch_new(child->ctx, child->out.fd, BV_IO_IN, on_output, &child->out,
+                          &child->out.watch, err);
     if (r == 0)
-        r = bvi_watch_new(child->ctx, child->err.fd, BV_IO_IN, on_output, &child->err, &child->err.watch, err);
+        r = bvi_watch_new(child->ctx, child->err.fd, BV_IO_IN, on_output, &child->err,
+                          &child->err.watch, err);
     if (r == 0 && child->input_fd >= 0 && child->input.len == 0)
         close_input(child);
     else if (r == 0 && child->input_fd >= 0)
-        r = bvi_watch_new(child->ctx, child->input_fd, BV_IO_OUT, on_input, child, &child->input_watch, err);
+        r = bvi_watch_new(child->ctx, child->input_fd, BV_IO_OUT, on_input, child,
+                          &child->input_watch, err);
     if (r == 0 && opts->timeout_us > 0) {
         r = bvi_timer_new(child->ctx, on_timeout, child, &child->timer, err);
         if (r == 0)
@@ -263,8 +269,8 @@ static void abandon(bvi_child *child)
         ;
 }
 
-int bvi_child_run(bv_ctx *ctx, const bvi_child_opts *opts, bvi_child_fn done, void *data, bvi_child **ret_child,
-                  bv_error **err)
+int bvi_child_run(bv_ctx *ctx, const bvi_child_opts *opts, bvi_child_fn done, void *data,
+                  bvi_child **ret_child, bv_error **err)
 {
     BVI_AUTO(child_freep) bvi_child *child = bvi_new0(bvi_child);
     int r;

@@ -1,5 +1,6 @@
 /*
- * clock.c - the context's clocks, the system's unless the host gave its own, and the random part of waiting times.
+ * clock.c - the context's clocks, the system's unless the host gave its own, and the random part of
+ * waiting times.
  */
 #include <time.h>
 
@@ -27,9 +28,9 @@ static int64_t system_wall_us(void *data)
     return read_clock(CLOCK_REALTIME);
 }
 
-const bv_clock bvi_clock_system = {
-    .size = sizeof(bvi_clock_system), .monotonic_us = system_monotonic_us, .wall_us = system_wall_us
-};
+const bv_clock bvi_clock_system = { .size = sizeof(bvi_clock_system),
+                                    .monotonic_us = system_monotonic_us,
+                                    .wall_us = system_wall_us };
 
 int64_t bvi_ctx_now_us(const bv_ctx *ctx)
 {
@@ -61,7 +62,8 @@ int64_t bvi_ctx_jitter_ms(bv_ctx *ctx, int64_t ms, unsigned percent)
     if (ms <= 0)
         return 0;
     if (__builtin_mul_overflow((uint64_t)ms / 100, (uint64_t)percent, &span) ||
-        __builtin_add_overflow(span, (uint64_t)ms % 100 * percent / 100, &span) || span >= INT64_MAX)
+        __builtin_add_overflow(span, (uint64_t)ms % 100 * percent / 100, &span) ||
+        span >= INT64_MAX)
         span = INT64_MAX - 1;
     sum = (uint64_t)ms + next_random(ctx) % (span + 1);
     return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;

@@ -73,7 +73,8 @@ static void on_wake(bvi_watch *watch, int fd, unsigned events, void *data)
 
 void bv_ctx_io_ready(bv_ctx *ctx, int fd, unsigned events)
 {
-    /* Levels persist: a call from inside a callback, by a host's nested loop, comes again outside. */
+    /* Levels persist: a call from inside a callback, by a host's nested loop, comes again outside.
+     */
     if (!ctx || ctx->depth)
         return;
     ctx->depth = 1;
@@ -146,18 +147,20 @@ uint32_t bvi_ctx_workers(const bv_ctx *ctx)
 /* ---- life ---- */
 
 /* Fields up to this one are what the first version had; a smaller struct is not ours. */
-#define HAS_FIELD(opts, type, field) \
-    ((opts)->size >= offsetof(type, field) + sizeof((opts)->field))
+#define HAS_FIELD(opts, type, field) ((opts)->size >= offsetof(type, field) + sizeof((opts)->field))
 
 static int check_opts(const bv_ctx_opts *opts, bv_error **err)
 {
     if (!HAS_FIELD(opts, bv_ctx_opts, workers))
-        return bvi_fail(err, BV_E_INVALID, "bv_ctx_opts: size %zu is too small; set it to sizeof(bv_ctx_opts)",
+        return bvi_fail(err, BV_E_INVALID,
+                        "bv_ctx_opts: size %zu is too small; set it to sizeof(bv_ctx_opts)",
                         opts->size);
     if (opts->workers > BV_WORKERS_MAX)
-        return bvi_fail(err, BV_E_INVALID, "bv_ctx_opts: %u workers are more than the maximum of %u",
-                        opts->workers, BV_WORKERS_MAX);
-    if (opts->hooks && (!HAS_FIELD(opts->hooks, bv_loop_hooks, arm) || !opts->hooks->watch || !opts->hooks->arm))
+        return bvi_fail(err, BV_E_INVALID,
+                        "bv_ctx_opts: %u workers are more than the maximum of %u", opts->workers,
+                        BV_WORKERS_MAX);
+    if (opts->hooks &&
+        (!HAS_FIELD(opts->hooks, bv_loop_hooks, arm) || !opts->hooks->watch || !opts->hooks->arm))
         return bvi_fail(err, BV_E_INVALID, "bv_loop_hooks: size, watch and arm must be set");
     if (opts->clock && (!HAS_FIELD(opts->clock, bv_clock, wall_us) || !opts->clock->monotonic_us ||
                         !opts->clock->wall_us))
@@ -199,7 +202,8 @@ static void close_parts(bv_ctx *ctx)
     bvi_watch_orphan_all(ctx);
     bvi_timer_orphan_all(ctx);
     if (ctx->epoll_fd < 0 && ctx->armed_us != BVI_ARMED_NONE)
-        (void)ctx->hooks.arm(ctx->hooks.host, -1); /* the host's timer must not reach a freed context */
+        (void)ctx->hooks.arm(ctx->hooks.host,
+                             -1); /* the host's timer must not reach a freed context */
     bvi_epoll_close(ctx);
     bvi_pool_free(ctx->pool);
     bvi_mailbox_unref(ctx->mail);
@@ -239,7 +243,8 @@ void bv_ctx_free(bv_ctx *ctx)
     if (!ctx)
         return;
     if (ctx->depth) {
-        bvi_log_error(ctx, "io", "bv_ctx_free() was called from inside a callback; the context is kept");
+        bvi_log_error(ctx, "io",
+                      "bv_ctx_free() was called from inside a callback; the context is kept");
         return;
     }
     ctx->closing = true;

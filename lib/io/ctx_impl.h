@@ -1,9 +1,10 @@
 /*
  * ctx_impl.h - what is inside a context; for the files of lib/io only.
  *
- * One path through the loop: the own epoll descriptor (epoll.c) is a set of hooks like any host's, and everything else
- * speaks to hooks. A round does a bounded amount of work: descriptors that are ready, timers that were due and tasks
- * that were posted when it began; what remains arms the timer with a delay of 0.
+ * One path through the loop: the own epoll descriptor (epoll.c) is a set of hooks like any host's,
+ * and everything else speaks to hooks. A round does a bounded amount of work: descriptors that are
+ * ready, timers that were due and tasks that were posted when it began; what remains arms the timer
+ * with a delay of 0.
  */
 #ifndef BVI_IO_CTX_IMPL_H
 #define BVI_IO_CTX_IMPL_H
@@ -53,7 +54,8 @@ struct bvi_timer {
     void *data;
 };
 
-/* What other threads may touch. Shared by the context and its operations, so that it outlives both. */
+/* What other threads may touch. Shared by the context and its operations, so that it outlives both.
+ */
 typedef struct bvi_mailbox {
     atomic_uint refs;
     atomic_bool rung; /* the eventfd was written and not yet drained */
@@ -101,13 +103,16 @@ struct bv_ctx {
 };
 
 /* ctx.c */
-int bvi_ctx_rearm(bv_ctx *ctx, bv_error **err); /* tells the host when the next thing is due; late inside dispatch */
-void bvi_ctx_rearm_or_wake(bv_ctx *ctx);        /* for callers that cannot fail */
+int bvi_ctx_rearm(
+    bv_ctx *ctx,
+    bv_error **err); /* tells the host when the next thing is due; late inside dispatch */
+void bvi_ctx_rearm_or_wake(bv_ctx *ctx); /* for callers that cannot fail */
 
 /* epoll.c */
 int bvi_epoll_open(bv_ctx *ctx, bv_error **err);
 void bvi_epoll_close(bv_ctx *ctx);
-int bvi_epoll_wait(bv_ctx *ctx, int timeout_ms); /* reports readiness through bvi_watch_ready(); events or -code */
+int bvi_epoll_wait(
+    bv_ctx *ctx, int timeout_ms); /* reports readiness through bvi_watch_ready(); events or -code */
 
 /* watch.c */
 bool bvi_watch_ready(bv_ctx *ctx, int fd, unsigned events); /* true: a callback was made */
@@ -131,16 +136,16 @@ void bvi_mailbox_drain(bvi_mailbox *mail); /* before looking at what was posted 
 
 /* work.c */
 int bvi_pool_new(bv_ctx *ctx, uint32_t workers, bvi_pool **ret_pool, bv_error **err);
-void bvi_pool_free(bvi_pool *pool);               /* nothing may be queued or running */
-bool bvi_pool_has_inline(const bvi_pool *pool);   /* work waits for bvi_pool_run_inline() */
-int bvi_pool_run_inline(bvi_pool *pool);          /* the number of items run */
-int bvi_pool_run_finished(bvi_pool *pool);        /* calls done; the number of calls */
-void bvi_pool_cancel_all(bvi_pool *pool);         /* empties the queue and waits for what is running */
+void bvi_pool_free(bvi_pool *pool);             /* nothing may be queued or running */
+bool bvi_pool_has_inline(const bvi_pool *pool); /* work waits for bvi_pool_run_inline() */
+int bvi_pool_run_inline(bvi_pool *pool);        /* the number of items run */
+int bvi_pool_run_finished(bvi_pool *pool);      /* calls done; the number of calls */
+void bvi_pool_cancel_all(bvi_pool *pool); /* empties the queue and waits for what is running */
 
 /* op.c */
 void bvi_op_take_cancels(bv_ctx *ctx);
-void bvi_op_cancel_all(bv_ctx *ctx);  /* the context goes: ask every operation to stop */
-void bvi_op_finish_all(bv_ctx *ctx);  /* ... and finish those that did not */
+void bvi_op_cancel_all(bv_ctx *ctx);       /* the context goes: ask every operation to stop */
+void bvi_op_finish_all(bv_ctx *ctx);       /* ... and finish those that did not */
 void bvi_mailbox_close(bvi_mailbox *mail); /* no further cancels */
 
 #endif

@@ -9,7 +9,8 @@
 
 #include "io/ctx_impl.h"
 
-/* Marks the timerfd among the events; watches carry generation and descriptor, which is never negative. */
+/* Marks the timerfd among the events; watches carry generation and descriptor, which is never
+ * negative. */
 #define TIMER_KEY UINT64_MAX
 
 static uint64_t key_of(const bvi_watch *watch)
@@ -28,7 +29,8 @@ static int epoll_watch(void *host, int fd, unsigned events, void **slot)
 
     if (!events) {
         if (*slot)
-            (void)epoll_ctl(ctx->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* closed already: gone already */
+            (void)epoll_ctl(ctx->epoll_fd, EPOLL_CTL_DEL, fd,
+                            NULL); /* closed already: gone already */
         *slot = NULL;
         return 0;
     }
@@ -85,7 +87,8 @@ static void timer_fired(bv_ctx *ctx)
 {
     uint64_t count;
 
-    (void)!read(ctx->timer_fd, &count, sizeof(count)); /* set anew meanwhile: empty, which is fine */
+    (void)!read(ctx->timer_fd, &count,
+                sizeof(count)); /* set anew meanwhile: empty, which is fine */
     ctx->armed_us = BVI_ARMED_NONE;
 }
 
@@ -112,7 +115,8 @@ int bvi_epoll_wait(bv_ctx *ctx, int timeout_ms)
             continue;
         }
         assert((size_t)fd < ctx->watches.len);
-        /* An earlier callback of this round may have freed the watch, and its number may be in use again. */
+        /* An earlier callback of this round may have freed the watch, and its number may be in use
+         * again. */
         watch = ctx->watches.items[fd];
         if (watch && key_of(watch) == ready[i].data.u64)
             handled += bvi_watch_ready(ctx, fd, events_of(ready[i].events));

@@ -31,13 +31,15 @@ static void on_rest_over(bvi_timer *timer, void *data)
 
     (void)timer;
     if (bvi_watch_set(l->watch, BV_IO_IN, NULL) < 0)
-        (void)bvi_timer_set(l->rest, ACCEPT_REST_US, NULL); /* nothing better than trying once more */
+        (void)bvi_timer_set(l->rest, ACCEPT_REST_US,
+                            NULL); /* nothing better than trying once more */
 }
 
 static void take_rest(bvi_listener *l, int errnum)
 {
-    bvi_log_warn(l->ctx, "io", "cannot accept a connection on '%s': errno %d; trying again in %d ms", l->path, errnum,
-                 ACCEPT_REST_US / 1000);
+    bvi_log_warn(l->ctx, "io",
+                 "cannot accept a connection on '%s': errno %d; trying again in %d ms", l->path,
+                 errnum, ACCEPT_REST_US / 1000);
     if (bvi_timer_set(l->rest, ACCEPT_REST_US, NULL) == 0)
         (void)bvi_watch_set(l->watch, 0, NULL); /* at worst the loop stays busy */
 }
@@ -60,7 +62,8 @@ static void on_ready(bvi_watch *watch, int fd, unsigned events, void *data)
 
     (void)watch;
     (void)events;
-    /* One for each time we are called: others are still waiting then, and l may be gone after this. */
+    /* One for each time we are called: others are still waiting then, and l may be gone after this.
+     */
     if (conn >= 0)
         hand_over(l, conn);
     else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -77,7 +80,8 @@ static int remove_stale(const char *path, bv_error **err)
     if (lstat(path, &st) < 0)
         return errno == ENOENT ? 0 : bvi_fail_sys(err, errno, "cannot look at '%s'", path);
     if (!S_ISSOCK(st.st_mode))
-        return bvi_fail(err, BV_E_EXISTS, "'%s' exists and is not a socket; remove it or choose another path", path);
+        return bvi_fail(err, BV_E_EXISTS,
+                        "'%s' exists and is not a socket; remove it or choose another path", path);
     r = bvi_socket_connect(path, &fd, NULL);
     if (r != BV_E_REMOTE && r != BV_E_NOT_FOUND)
         return bvi_fail(err, BV_E_BUSY, "another process listens on '%s'; stop it first", path);
@@ -124,7 +128,8 @@ static int open_socket(bvi_listener *l, bv_error **err)
     return bvi_watch_new(l->ctx, l->fd, BV_IO_IN, on_ready, l, &l->watch, err);
 }
 
-int bvi_listener_new(bv_ctx *ctx, const bvi_listener_opts *opts, bvi_listener **ret_listener, bv_error **err)
+int bvi_listener_new(bv_ctx *ctx, const bvi_listener_opts *opts, bvi_listener **ret_listener,
+                     bv_error **err)
 {
     bvi_listener *l = bvi_new0(bvi_listener);
     int r;

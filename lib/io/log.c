@@ -13,13 +13,16 @@ bool bvi_log_on(const bv_ctx *ctx, int level)
     return ctx->log && level <= ctx->log_level;
 }
 
-void bvi_log_write(bv_ctx *ctx, int level, const char *module, const char *node, const char *job, const char *fmt,
-                   ...)
+void bvi_log_write(bv_ctx *ctx, int level, const char *module, const char *node, const char *job,
+                   const char *fmt, ...)
 {
     char message[LOG_MESSAGE_MAX];
-    bv_log_record rec = {
-        .size = sizeof(rec), .level = level, .module = module, .node = node, .job = job, .message = message
-    };
+    bv_log_record rec = { .size = sizeof(rec),
+                          .level = level,
+                          .module = module,
+                          .node = node,
+                          .job = job,
+                          .message = message };
     va_list args;
 
     if (!bvi_log_on(ctx, level))

@@ -1,8 +1,9 @@
 /*
- * mailbox.c - the part of a context that other threads may touch: the wake-up and the list of asked-for cancels.
+ * mailbox.c - the part of a context that other threads may touch: the wake-up and the list of
+ * asked-for cancels.
  *
- * It is counted and shared with every operation, so bv_op_cancel() in one thread is safe against bv_ctx_free() in
- * another.
+ * It is counted and shared with every operation, so bv_op_cancel() in one thread is safe against
+ * bv_ctx_free() in another.
  */
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -67,8 +68,8 @@ void bvi_mailbox_drain(bvi_mailbox *mail)
     uint64_t count;
 
     /*
-     * This order and no other: a ring between the two lines writes nothing, but what it announces is already posted
-     * and the caller looks after us; a ring after them writes again.
+     * This order and no other: a ring between the two lines writes nothing, but what it announces
+     * is already posted and the caller looks after us; a ring after them writes again.
      */
     (void)!read(mail->wake_fd, &count, sizeof(count)); /* empty is fine */
     atomic_store(&mail->rung, false);

@@ -201,7 +201,8 @@ void bvi_op_cancel_all(bv_ctx *ctx)
         (void)bv_op_ref(op);
         if (!atomic_exchange(&op->cancel_asked, true))
             cancel_one(op);
-        /* finish_now() alone takes operations off the list, and it runs from a task: next is still there. */
+        /* finish_now() alone takes operations off the list, and it runs from a task: next is still
+         * there. */
         next = op->next;
         bv_op_unref(op);
         op = next;
@@ -215,7 +216,8 @@ void bvi_op_finish_all(bv_ctx *ctx)
 
         if (!op->completed) {
             op->completed = true;
-            (void)bvi_fail(&op->err, BV_E_CANCELLED, "the context was freed"); /* the error is the result */
+            (void)bvi_fail(&op->err, BV_E_CANCELLED,
+                           "the context was freed"); /* the error is the result */
         }
         bvi_task_done(&op->finish);
         finish_now(op);

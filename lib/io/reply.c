@@ -30,7 +30,9 @@ static void on_finish(bv_op *op, const bv_error *err, void *data)
     bvi_free(reply);
 }
 
-static const bvi_op_vtable reply_vtable = { .name = "call", .cancel = on_cancel, .finish = on_finish };
+static const bvi_op_vtable reply_vtable = { .name = "call",
+                                            .cancel = on_cancel,
+                                            .finish = on_finish };
 
 int bvi_reply_new(bv_ctx *ctx, bvi_reply_fn done, void *data, bvi_reply **ret_reply, bv_op **ret_op,
                   bv_error **err)

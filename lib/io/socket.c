@@ -26,9 +26,12 @@ static int set_long_path(bvi_socket_addr *addr, const char *path, bv_error **err
     int len;
 
     if (!name || strlen(name + 1) > BVI_SOCKET_NAME_MAX)
-        return bvi_fail(err, BV_E_INVALID, "the last part of socket path '%s' is longer than %u bytes; choose a shorter one",
-                        path, BVI_SOCKET_NAME_MAX);
-    folder = bvi_strndup(path, (size_t)(name - path) + 1); /* with its slash, so "/x" has a folder too */
+        return bvi_fail(
+            err, BV_E_INVALID,
+            "the last part of socket path '%s' is longer than %u bytes; choose a shorter one", path,
+            BVI_SOCKET_NAME_MAX);
+    folder =
+        bvi_strndup(path, (size_t)(name - path) + 1); /* with its slash, so "/x" has a folder too */
     if (!folder)
         return bvi_fail_nomem(err);
     addr->dir_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);

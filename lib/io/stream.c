@@ -1,8 +1,9 @@
 /*
  * stream.c - buffered, non-blocking connections.
  *
- * A write goes to the system at once when nothing is waiting, the rest is kept. Reading takes one piece for each time
- * the descriptor is ready, so a fast peer shares the loop. What breaks during a call of ours is told from a task.
+ * A write goes to the system at once when nothing is waiting, the rest is kept. Reading takes one
+ * piece for each time the descriptor is ready, so a fast peer shares the loop. What breaks during a
+ * call of ours is told from a task.
  */
 #include <errno.h>
 #include <string.h>
@@ -57,7 +58,8 @@ static void close_broken(bvi_stream *s, int errnum, const char *what)
     bv_error *err = NULL;
 
     if (errnum == EPIPE || errnum == ECONNRESET)
-        (void)bvi_fail(&err, BV_E_REMOTE, "the other end closed the connection"); /* the error is the result */
+        (void)bvi_fail(&err, BV_E_REMOTE,
+                       "the other end closed the connection"); /* the error is the result */
     else
         (void)bvi_fail_sys(&err, errnum, "cannot %s a local socket", what); /* likewise */
     close_now(s, err);
@@ -76,7 +78,8 @@ static void update_events(bvi_stream *s)
 static bool flush(bvi_stream *s)
 {
     while (s->sent < s->out.len) {
-        ssize_t n = send(s->fd, s->out.data + s->sent, s->out.len - s->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n =
+            send(s->fd, s->out.data + s->sent, s->out.len - s->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -169,7 +172,8 @@ static void on_ready(bvi_watch *watch, int fd, unsigned events, void *data)
         read_some(s); /* also after a failed write: the peer's last words */
 }
 
-int bvi_stream_new(bv_ctx *ctx, int fd, const bvi_stream_opts *opts, bvi_stream **ret_stream, bv_error **err)
+int bvi_stream_new(bv_ctx *ctx, int fd, const bvi_stream_opts *opts, bvi_stream **ret_stream,
+                   bv_error **err)
 {
     bvi_auto_close int owned = fd;
     bvi_stream *s = bvi_new0(bvi_stream);
@@ -192,8 +196,8 @@ int bvi_stream_new(bv_ctx *ctx, int fd, const bvi_stream_opts *opts, bvi_stream 
     return 0;
 }
 
-int bvi_stream_connect(bv_ctx *ctx, const char *path, const bvi_stream_opts *opts, bvi_stream **ret_stream,
-                       bv_error **err)
+int bvi_stream_connect(bv_ctx *ctx, const char *path, const bvi_stream_opts *opts,
+                       bvi_stream **ret_stream, bv_error **err)
 {
     int fd = -1;
     int r = bvi_socket_connect(path, &fd, err);

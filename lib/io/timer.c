@@ -72,13 +72,14 @@ int bvi_timer_new(bv_ctx *ctx, bvi_timer_fn fn, void *data, bvi_timer **ret_time
     /* Room for every timer is made here, so that setting one cannot run out of memory. */
     if (ctx->timer_count >= ctx->heap.max)
         return bvi_fail(err, BV_E_LIMIT, "a context has at most %u timers", BVI_TIMERS_MAX);
-    if (!bvi_vec_grow((void **)(void *)&ctx->heap.items, ctx->timer_count, &ctx->heap.cap, ctx->heap.max,
-                      sizeof(*ctx->heap.items)))
+    if (!bvi_vec_grow((void **)(void *)&ctx->heap.items, ctx->timer_count, &ctx->heap.cap,
+                      ctx->heap.max, sizeof(*ctx->heap.items)))
         return bvi_fail_nomem(err);
     timer = bvi_new0(bvi_timer);
     if (!timer)
         return bvi_fail_nomem(err);
-    *timer = (bvi_timer){ .ctx = ctx, .index = TIMER_IDLE, .next = ctx->timers, .fn = fn, .data = data };
+    *timer =
+        (bvi_timer){ .ctx = ctx, .index = TIMER_IDLE, .next = ctx->timers, .fn = fn, .data = data };
     if (ctx->timers)
         ctx->timers->prev = timer;
     ctx->timers = timer;
@@ -95,7 +96,8 @@ int bvi_timer_set(bvi_timer *timer, int64_t delay_us, bv_error **err)
         return bvi_fail(err, BV_E_STATE, "the context of this timer is gone");
     if (timer->index != TIMER_IDLE)
         take_out(timer);
-    if (__builtin_add_overflow(bvi_ctx_now_us(ctx), delay_us > 0 ? delay_us : 0, &timer->deadline_us) ||
+    if (__builtin_add_overflow(bvi_ctx_now_us(ctx), delay_us > 0 ? delay_us : 0,
+                               &timer->deadline_us) ||
         timer->deadline_us == BVI_ARMED_NONE)
         timer->deadline_us = BVI_ARMED_NONE - 1;
     timer->order = ctx->timer_order++;
@@ -148,7 +150,8 @@ int bvi_timers_run(bv_ctx *ctx)
     while (ctx->heap.len && count < BVI_ROUND_TIMERS) {
         bvi_timer *timer = ctx->heap.items[0];
 
-        /* One that was set by a callback of this round waits for the next: it sorts behind all that were due. */
+        /* One that was set by a callback of this round waits for the next: it sorts behind all that
+         * were due. */
         if (timer->deadline_us > now_us || timer->order >= limit)
             break;
         take_out(timer);

@@ -13,7 +13,8 @@ static int tell_host(bvi_watch *watch, unsigned events)
 static int make_room(bv_ctx *ctx, int fd, bv_error **err)
 {
     if ((unsigned)fd >= BVI_WATCH_FD_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "descriptor %d is above the maximum of %u", fd, BVI_WATCH_FD_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "descriptor %d is above the maximum of %u", fd,
+                        BVI_WATCH_FD_MAX);
     while (ctx->watches.len <= (size_t)fd) {
         bvi_watch **slot = bvi_vec_push(&ctx->watches);
 
@@ -23,8 +24,8 @@ static int make_room(bv_ctx *ctx, int fd, bv_error **err)
     return 0;
 }
 
-int bvi_watch_new(bv_ctx *ctx, int fd, unsigned events, bvi_watch_fn fn, void *data, bvi_watch **ret_watch,
-                  bv_error **err)
+int bvi_watch_new(bv_ctx *ctx, int fd, unsigned events, bvi_watch_fn fn, void *data,
+                  bvi_watch **ret_watch, bv_error **err)
 {
     bvi_watch *watch;
     int r;
@@ -39,9 +40,12 @@ int bvi_watch_new(bv_ctx *ctx, int fd, unsigned events, bvi_watch_fn fn, void *d
     watch = bvi_new0(bvi_watch);
     if (!watch)
         return bvi_fail_nomem(err);
-    *watch = (bvi_watch){
-        .ctx = ctx, .fd = fd, .events = events, .generation = ++ctx->generation, .fn = fn, .data = data
-    };
+    *watch = (bvi_watch){ .ctx = ctx,
+                          .fd = fd,
+                          .events = events,
+                          .generation = ++ctx->generation,
+                          .fn = fn,
+                          .data = data };
     ctx->watches.items[fd] = watch;
     r = events ? tell_host(watch, events) : 0;
     if (r < 0) {
@@ -89,7 +93,8 @@ bool bvi_watch_ready(bv_ctx *ctx, int fd, unsigned events)
     watch = ctx->watches.items[fd];
     if (!watch || !watch->events)
         return false;
-    /* Whoever waits for anything shall notice the failure or the end when it tries, as with other loops. */
+    /* Whoever waits for anything shall notice the failure or the end when it tries, as with other
+     * loops. */
     if (events & BV_IO_ERR)
         events |= watch->events;
     events &= watch->events | BV_IO_ERR;

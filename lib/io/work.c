@@ -1,8 +1,9 @@
 /*
  * work.c - the bounded pool of worker threads.
  *
- * Threads are made when work waits and none is idle, up to the context's number; without any (0 asked for, or the
- * system refuses) the work runs inline from dispatch. One lock guards the queue and the list of finished items.
+ * Threads are made when work waits and none is idle, up to the context's number; without any (0
+ * asked for, or the system refuses) the work runs inline from dispatch. One lock guards the queue
+ * and the list of finished items.
  */
 #include <assert.h>
 #include <errno.h>
@@ -168,8 +169,8 @@ void bvi_pool_free(bvi_pool *pool)
     bvi_free(pool);
 }
 
-void bvi_work_init(bvi_work *work, bv_ctx *ctx, void (*run)(void *data), void (*done)(void *data, bool cancelled),
-                   void *data)
+void bvi_work_init(bvi_work *work, bv_ctx *ctx, void (*run)(void *data),
+                   void (*done)(void *data, bool cancelled), void *data)
 {
     *work = (bvi_work){ .run = run, .done = done, .data = data, .ctx = ctx, .state = WORK_IDLE };
 }

@@ -54,15 +54,17 @@ static uint64_t with_jitter(uint64_t wait_ms, uint32_t random)
     return wait_ms + wait_ms * (random % (BVI_BACKOFF_JITTER_PERCENT + 1)) / 100;
 }
 
-static bool outlived_timeout(const bvi_backoff *backoff, const bvi_backoff_config *config, int64_t now_ms)
+static bool outlived_timeout(const bvi_backoff *backoff, const bvi_backoff_config *config,
+                             int64_t now_ms)
 {
     int64_t ran = now_ms - backoff->started_ms;
 
     return ran > 0 && (uint64_t)ran > config->backoff_timeout_ms;
 }
 
-bvi_decision bvi_backoff_end(bvi_backoff *backoff, const bvi_backoff_config *config, const bvi_restarts *restarts,
-                             bool succeeded, int64_t now_ms, int64_t wall_ms, uint32_t random)
+bvi_decision bvi_backoff_end(bvi_backoff *backoff, const bvi_backoff_config *config,
+                             const bvi_restarts *restarts, bool succeeded, int64_t now_ms,
+                             int64_t wall_ms, uint32_t random)
 {
     bvi_decision d = { .verdict = BVI_VERDICT_RESTART };
 

@@ -25,8 +25,15 @@ static const bvi_name restart_names[] = {
 };
 
 static const char *const optional_keys[] = {
-    "shutdown_timeout_secs", "shutdown_signal", "needs", "wait_for", "run_as", "log_buffer_capacity_mb",
-    "log_timestamp", "use_protocol_data", "one_time",
+    "shutdown_timeout_secs",
+    "shutdown_signal",
+    "needs",
+    "wait_for",
+    "run_as",
+    "log_buffer_capacity_mb",
+    "log_timestamp",
+    "use_protocol_data",
+    "one_time",
 };
 
 int bvi_job_name_check(const char *name, bv_error **err)
@@ -34,9 +41,10 @@ int bvi_job_name_check(const char *name, bv_error **err)
     if (!*name)
         return bvi_fail(err, BV_E_INVALID, "empty job name is not allowed");
     if (!bvi_name_valid(name, BVI_JOB_NAME_MAX))
-        return bvi_fail(err, BV_E_INVALID,
-                        "invalid job name '%.64s': use letters, digits, '.', '_' and '-', at most %u of them", name,
-                        BVI_JOB_NAME_MAX);
+        return bvi_fail(
+            err, BV_E_INVALID,
+            "invalid job name '%.64s': use letters, digits, '.', '_' and '-', at most %u of them",
+            name, BVI_JOB_NAME_MAX);
     return 0;
 }
 
@@ -75,7 +83,8 @@ void bvi_job_body_normalise(char *body)
 /* ---- reading ---- */
 
 /* A whole number that fits 32 bits; missing and null leave the default. */
-static int opt_u32(const bvi_json *object, const char *key, uint32_t max, uint32_t *value, bv_error **err)
+static int opt_u32(const bvi_json *object, const char *key, uint32_t max, uint32_t *value,
+                   bv_error **err)
 {
     uint64_t wide = *value;
     int r = bvi_json_opt_uint64(object, key, &wide, err);
@@ -83,7 +92,8 @@ static int opt_u32(const bvi_json *object, const char *key, uint32_t max, uint32
     if (r < 0)
         return r;
     if (wide > max)
-        return bvi_fail(err, BV_E_INVALID, "'%s' is %llu, more than %u", key, (unsigned long long)wide, max);
+        return bvi_fail(err, BV_E_INVALID, "'%s' is %llu, more than %u", key,
+                        (unsigned long long)wide, max);
     *value = (uint32_t)wide;
     return 0;
 }
@@ -95,13 +105,15 @@ static int opt_strings(const bvi_json *object, const char *key, bvi_strv *list, 
     if (bvi_json_type_of(array) == BVI_JSON_NULL)
         return 0;
     if (bvi_json_type_of(array) != BVI_JSON_ARRAY)
-        return bvi_fail(err, BV_E_FORMAT, "'%s' is a %s, not an array", key, bvi_json_type_name(array));
+        return bvi_fail(err, BV_E_FORMAT, "'%s' is a %s, not an array", key,
+                        bvi_json_type_name(array));
     bvi_json_each(item, array) {
         const char *text = bvi_json_string(item);
         int r;
 
         if (!text)
-            return bvi_fail(err, BV_E_FORMAT, "'%s' holds a %s, not only strings", key, bvi_json_type_name(item));
+            return bvi_fail(err, BV_E_FORMAT, "'%s' holds a %s, not only strings", key,
+                            bvi_json_type_name(item));
         r = bvi_strv_add(list, text);
         if (r == BV_E_LIMIT)
             return bvi_fail(err, r, "'%s' has more than %zu entries", key, list->max);
@@ -133,7 +145,8 @@ static int parse_compression(const bvi_json *settings, bvi_job_archive *archive,
     if (r < 0)
         return bvi_wrap(err, r, "'compression' is not {\"ZSTD\": level}");
     if (level < -22 || level > 22)
-        return bvi_fail(err, BV_E_INVALID, "'compression' level %lld is not within -22 to 22", (long long)level);
+        return bvi_fail(err, BV_E_INVALID, "'compression' level %lld is not within -22 to 22",
+                        (long long)level);
     archive->has_compression = true;
     archive->zstd_level = (int32_t)level;
     return 0;
@@ -147,7 +160,8 @@ static int parse_archive(const bvi_json *settings, bvi_job_archive *archive, bv_
     if (bvi_json_type_of(settings) == BVI_JSON_NULL)
         return 0; /* a unit value: nothing set */
     if (bvi_json_type_of(settings) != BVI_JSON_OBJECT)
-        return bvi_fail(err, BV_E_FORMAT, "its settings are a %s, not an object", bvi_json_type_name(settings));
+        return bvi_fail(err, BV_E_FORMAT, "its settings are a %s, not an object",
+                        bvi_json_type_name(settings));
     r = opt_u32(settings, "max_connections", UINT32_MAX, &archive->max_connections, err);
     if (r == 0)
         r = opt_u32(settings, "max_runners", UINT32_MAX, &archive->max_runners, err);
@@ -170,7 +184,8 @@ static int parse_body(const char *body, bvi_job_config *config, bv_error **err)
     if (!body)
         return bvi_fail(err, BV_E_FORMAT, "'run_sh' is not a string");
     if (strlen(body) > BVI_JOB_BODY_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "the 'run_sh' body has more than %u bytes: put it into a script file",
+        return bvi_fail(err, BV_E_LIMIT,
+                        "the 'run_sh' body has more than %u bytes: put it into a script file",
                         BVI_JOB_BODY_MAX);
     config->body = bvi_strdup(body);
     if (!config->body)
@@ -218,7 +233,8 @@ static int parse_restart(const bvi_json *root, bvi_backoff_config *restart, bv_e
 {
     const bvi_json *node = bvi_json_find(root, "restart");
     const char *plain = bvi_json_string(node);
-    const bvi_json *variant = bvi_json_type_of(node) == BVI_JSON_OBJECT ? bvi_json_first(node) : NULL;
+    const bvi_json *variant =
+        bvi_json_type_of(node) == BVI_JSON_OBJECT ? bvi_json_first(node) : NULL;
     int value = 0;
     int r;
 
@@ -228,12 +244,15 @@ static int parse_restart(const bvi_json *root, bvi_backoff_config *restart, bv_e
         restart->policy = BVI_RESTART_NEVER;
         return 0;
     }
-    if (!variant || bvi_json_next(variant) || !bvi_name_find(restart_names, bvi_json_key(variant), &value))
-        return bvi_fail(err, BV_E_FORMAT,
-                        "'restart' is not \"never\", {\"always\": {...}} or {\"on_failure\": {...}}");
+    if (!variant || bvi_json_next(variant) ||
+        !bvi_name_find(restart_names, bvi_json_key(variant), &value))
+        return bvi_fail(
+            err, BV_E_FORMAT,
+            "'restart' is not \"never\", {\"always\": {...}} or {\"on_failure\": {...}}");
     restart->policy = (bvi_restart)value;
     if (bvi_json_type_of(variant) != BVI_JSON_OBJECT)
-        return bvi_fail(err, BV_E_FORMAT, "'restart': the settings of '%s' are missing", bvi_json_key(variant));
+        return bvi_fail(err, BV_E_FORMAT, "'restart': the settings of '%s' are missing",
+                        bvi_json_key(variant));
     r = parse_backoff(variant, restart, err);
     return r < 0 ? bvi_wrap(err, r, "'restart'") : 0;
 }
@@ -265,10 +284,12 @@ static int parse_run_as(const bvi_json *root, char **ret_user, bv_error **err)
 
 static int parse_limits(const bvi_json *root, bvi_job_config *config, bv_error **err)
 {
-    int r = opt_u32(root, "shutdown_timeout_secs", BVI_JOB_SHUTDOWN_MAX_S, &config->shutdown_timeout_secs, err);
+    int r = opt_u32(root, "shutdown_timeout_secs", BVI_JOB_SHUTDOWN_MAX_S,
+                    &config->shutdown_timeout_secs, err);
 
     if (r == 0)
-        r = opt_u32(root, "log_buffer_capacity_mb", BVI_JOB_LOG_MAX_MB, &config->log_buffer_capacity_mb, err);
+        r = opt_u32(root, "log_buffer_capacity_mb", BVI_JOB_LOG_MAX_MB,
+                    &config->log_buffer_capacity_mb, err);
     if (r == 0 && config->log_buffer_capacity_mb == 0)
         r = bvi_fail(err, BV_E_INVALID, "'log_buffer_capacity_mb' is 0: the smallest is 1");
     return r;
@@ -314,7 +335,8 @@ int bvi_job_config_parse(const bvi_json *root, bvi_job_config **ret_config, bv_e
     config->shutdown_timeout_secs = BVI_JOB_SHUTDOWN_DEFAULT_S;
     config->log_buffer_capacity_mb = BVI_JOB_LOG_DEFAULT_MB;
     if (bvi_json_type_of(root) != BVI_JSON_OBJECT)
-        return bvi_fail(err, BV_E_FORMAT, "a job configuration is an object, not a %s", bvi_json_type_name(root));
+        return bvi_fail(err, BV_E_FORMAT, "a job configuration is an object, not a %s",
+                        bvi_json_type_name(root));
     r = parse_into(root, config, err);
     if (r < 0)
         return bvi_wrap(err, r, "invalid job configuration");
@@ -394,7 +416,8 @@ static bvi_json *archive_to_json(const bvi_job_config *config)
     int r = object ? 0 : BV_E_NOMEM;
 
     if (r == 0 && upload)
-        r = bvi_json_put(object, "exclude", a->exclude.len ? strings_to_json(&a->exclude) : bvi_json_new_null());
+        r = bvi_json_put(object, "exclude",
+                         a->exclude.len ? strings_to_json(&a->exclude) : bvi_json_new_null());
     if (r == 0 && upload)
         r = bvi_json_put(object, "compression", compression_to_json(a));
     if (r == 0)
@@ -407,14 +430,16 @@ static bvi_json *archive_to_json(const bvi_job_config *config)
         r = bvi_json_put(object, "url_expires_secs", optional_u32(a->url_expires_secs));
     if (r == 0 && sends)
         r = bvi_json_put(object, "data_version",
-                         a->has_data_version ? bvi_json_new_uint64(a->data_version) : bvi_json_new_null());
+                         a->has_data_version ? bvi_json_new_uint64(a->data_version)
+                                             : bvi_json_new_null());
     return r < 0 ? NULL : bvi_take(object);
 }
 
 static bvi_json *type_to_json(const bvi_job_config *config)
 {
     bvi_auto_json bvi_json *type = bvi_json_new_object();
-    bvi_json *value = config->type == BVI_JOB_RUN_SH ? bvi_json_new_string(config->body) : archive_to_json(config);
+    bvi_json *value = config->type == BVI_JOB_RUN_SH ? bvi_json_new_string(config->body)
+                                                     : archive_to_json(config);
 
     if (!type) {
         bvi_json_free(value);
@@ -434,10 +459,12 @@ static bvi_json *restart_to_json(const bvi_backoff_config *restart)
         return bvi_json_new_string("never");
     outer = bvi_json_new_object();
     inner = bvi_json_new_object();
-    if (!outer || !inner || bvi_json_put_uint64(inner, "backoff_timeout_ms", restart->backoff_timeout_ms) < 0 ||
+    if (!outer || !inner ||
+        bvi_json_put_uint64(inner, "backoff_timeout_ms", restart->backoff_timeout_ms) < 0 ||
         bvi_json_put_uint64(inner, "backoff_base_ms", restart->backoff_base_ms) < 0 ||
         bvi_json_put(inner, "max_retries",
-                     restart->has_max_retries ? bvi_json_new_uint64(restart->max_retries) : bvi_json_new_null()) < 0)
+                     restart->has_max_retries ? bvi_json_new_uint64(restart->max_retries)
+                                              : bvi_json_new_null()) < 0)
         return NULL;
     if (bvi_json_put(outer, bvi_name_of(restart_names, (int)restart->policy), bvi_take(inner)) < 0)
         return NULL;

@@ -1,8 +1,10 @@
 /*
- * job_events.c - the event log of a job: restarts, failures, what the runner noticed. Two bounded files.
+ * job_events.c - the event log of a job: restarts, failures, what the runner noticed. Two bounded
+ * files.
  *
- * A line is "<milliseconds since 1970> <text>". Written by the runner and by the manager, each line with one write to a
- * file opened for appending, so lines never mix. (Weakness 5 of babel.md 13: the bounds are real here.)
+ * A line is "<milliseconds since 1970> <text>". Written by the runner and by the manager, each line
+ * with one write to a file opened for appending, so lines never mix. (Weakness 5 of babel.md 13:
+ * the bounds are real here.)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +23,8 @@
 
 void bvi_events_append(int dir_fd, int64_t wall_ms, const char *text)
 {
-    bvi_auto_close int fd = openat(dir_fd, BVI_JOB_EVENTS_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    bvi_auto_close int fd =
+        openat(dir_fd, BVI_JOB_EVENTS_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     char line[BVI_EVENT_TEXT_MAX + 64];
     struct stat st;
     bool valid;
@@ -29,7 +32,8 @@ void bvi_events_append(int dir_fd, int64_t wall_ms, const char *text)
 
     if (fd < 0)
         return;
-    n = snprintf(line, sizeof(line) - 1, "%lld %.*s", (long long)wall_ms, (int)BVI_EVENT_TEXT_MAX, text);
+    n = snprintf(line, sizeof(line) - 1, "%lld %.*s", (long long)wall_ms, (int)BVI_EVENT_TEXT_MAX,
+                 text);
     if (n < 0)
         return;
     valid = bvi_utf8_valid(line, (size_t)n);
@@ -40,9 +44,11 @@ void bvi_events_append(int dir_fd, int64_t wall_ms, const char *text)
             line[i] = '?'; /* the lines become JSON strings */
     }
     line[n++] = '\n';
-    (void)bvi_fs_write_all(fd, line, (size_t)n); /* best effort: a full disk must not stop the job */
+    (void)bvi_fs_write_all(fd, line,
+                           (size_t)n); /* best effort: a full disk must not stop the job */
     if (fstat(fd, &st) == 0 && st.st_size > (off_t)BVI_EVENTS_FILE_MAX)
-        (void)renameat(dir_fd, BVI_JOB_EVENTS_FILE, dir_fd, BVI_JOB_EVENTS_OLD); /* tried again next time */
+        (void)renameat(dir_fd, BVI_JOB_EVENTS_FILE, dir_fd,
+                       BVI_JOB_EVENTS_OLD); /* tried again next time */
 }
 
 /* "2024-01-31 10:20:30.123 +00:00| text" */
@@ -53,14 +59,16 @@ static char *format_event(int64_t ms, const char *text)
     char when[32];
     char zone[8];
 
-    if (!localtime_r(&seconds, &tm) || strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm) == 0 ||
+    if (!localtime_r(&seconds, &tm) ||
+        strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm) == 0 ||
         strftime(zone, sizeof(zone), "%z", &tm) != 5)
         return bvi_asprintf("%lld| %s", (long long)ms, text);
     return bvi_asprintf("%s.%03d %.3s:%.2s| %s", when, (int)(ms % 1000), zone, zone + 3, text);
 }
 
 /* Adds the lines of one file, last one first. */
-static int read_file(int dir_fd, const char *name, int64_t since_ms, bvi_strv *lines, bv_error **err)
+static int read_file(int dir_fd, const char *name, int64_t since_ms, bvi_strv *lines,
+                     bv_error **err)
 {
     bvi_auto_free char *text = NULL;
     size_t len = 0;

@@ -1,5 +1,6 @@
 /*
- * job_log.c - the writing side: lines of two streams into one rotated file. Part of the static runner.
+ * job_log.c - the writing side: lines of two streams into one rotated file. Part of the static
+ * runner.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,8 @@ static int open_file(bvi_job_log *log)
 
     if (log->fd >= 0)
         return 0;
-    log->fd = openat(log->dir_fd, BVI_JOB_LOG_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    log->fd = openat(log->dir_fd, BVI_JOB_LOG_FILE,
+                     O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (log->fd < 0)
         return -errno;
     log->size = fstat(log->fd, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
@@ -48,7 +50,8 @@ static int open_file(bvi_job_log *log)
 
 static void rotate(bvi_job_log *log)
 {
-    /* Each may be missing; a rename that fails otherwise means that the file grows on, which is better than a loss. */
+    /* Each may be missing; a rename that fails otherwise means that the file grows on, which is
+     * better than a loss. */
     (void)renameat(log->dir_fd, BVI_JOB_LOG_FILE ".1", log->dir_fd, BVI_JOB_LOG_FILE ".2");
     (void)renameat(log->dir_fd, BVI_JOB_LOG_FILE, log->dir_fd, BVI_JOB_LOG_FILE ".1");
     bvi_closep(&log->fd);
@@ -113,7 +116,8 @@ static void append(bvi_job_log *log, const char *bytes, size_t len)
                 rotate(log);
                 continue;
             }
-            part = end ? (size_t)(end - bytes) + 1 : len; /* a line longer than a file goes in whole */
+            part =
+                end ? (size_t)(end - bytes) + 1 : len; /* a line longer than a file goes in whole */
         }
         write_bytes(log, bytes, part);
         bytes += part;

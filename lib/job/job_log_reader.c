@@ -1,8 +1,8 @@
 /*
  * job_log_reader.c - the reading side: the last lines, and following by name across rotations.
  *
- * Files are found again by inode, so a rename between two reads is nothing but a new name. Each call opens what it needs
- * and closes it again.
+ * Files are found again by inode, so a rename between two reads is nothing but a new name. Each
+ * call opens what it needs and closes it again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +55,8 @@ static int add_file(log_files *files, int dir_fd, const char *name, bv_error **e
 /* Newest name first: a rotation meanwhile can only show a file twice, never hide one. */
 static int open_files(const char *job_dir, log_files *files, bv_error **err)
 {
-    static const char *const names[] = { BVI_JOB_LOG_FILE, BVI_JOB_LOG_FILE ".1", BVI_JOB_LOG_FILE ".2" };
+    static const char *const names[] = { BVI_JOB_LOG_FILE, BVI_JOB_LOG_FILE ".1",
+                                         BVI_JOB_LOG_FILE ".2" };
     bvi_auto_close int dir_fd = open(job_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = 0;
 
@@ -67,7 +68,8 @@ static int open_files(const char *job_dir, log_files *files, bv_error **err)
 }
 
 /* Appends bytes [from, to) of a file; *ret_end is how far it really went. */
-static int read_range(int fd, uint64_t from, uint64_t to, bvi_buf *out, uint64_t *ret_end, bv_error **err)
+static int read_range(int fd, uint64_t from, uint64_t to, bvi_buf *out, uint64_t *ret_end,
+                      bv_error **err)
 {
     while (from < to) {
         size_t want = to - from < CHUNK ? (size_t)(to - from) : CHUNK;
@@ -75,7 +77,8 @@ static int read_range(int fd, uint64_t from, uint64_t to, bvi_buf *out, uint64_t
         int r = bvi_buf_reserve(out, want);
 
         if (r < 0)
-            return r == BV_E_NOMEM ? bvi_fail_nomem(err) : bvi_fail(err, r, "the log does not fit the buffer");
+            return r == BV_E_NOMEM ? bvi_fail_nomem(err)
+                                   : bvi_fail(err, r, "the log does not fit the buffer");
         n = pread(fd, out->data + out->len, want, (off_t)from);
         if (n < 0 && errno == EINTR)
             continue;
@@ -94,11 +97,11 @@ static int read_range(int fd, uint64_t from, uint64_t to, bvi_buf *out, uint64_t
 /* ---- tail ---- */
 
 typedef struct line_search {
-    size_t lines;    /* still wanted */
-    size_t bytes;    /* still allowed */
-    bool first;      /* the very last byte was not looked at yet */
+    size_t lines; /* still wanted */
+    size_t bytes; /* still allowed */
+    bool first;   /* the very last byte was not looked at yet */
     bool found;
-    uint64_t start;  /* in the file where it was found */
+    uint64_t start; /* in the file where it was found */
 } line_search;
 
 /* Looks backwards for the start of the wanted lines in one piece of a file. */
@@ -141,8 +144,8 @@ static int search_file(line_search *s, int fd, uint64_t size, bv_error **err)
     return 0;
 }
 
-int bvi_job_log_tail(const char *job_dir, size_t lines, size_t max_bytes, bvi_buf *out, bvi_job_log_pos *ret_pos,
-                     bv_error **err)
+int bvi_job_log_tail(const char *job_dir, size_t lines, size_t max_bytes, bvi_buf *out,
+                     bvi_job_log_pos *ret_pos, bv_error **err)
 {
     BVI_AUTO(close_files) log_files files = { 0 };
     line_search s = { .lines = lines, .bytes = max_bytes, .first = true };
@@ -165,7 +168,8 @@ int bvi_job_log_tail(const char *job_dir, size_t lines, size_t max_bytes, bvi_bu
     for (size_t i = files.count && lines ? oldest + 1 : 0; i > 0; i--) {
         uint64_t end = 0;
 
-        r = read_range(files.fds[i - 1], s.found && i - 1 == oldest ? s.start : 0, files.sizes[i - 1], out, &end, err);
+        r = read_range(files.fds[i - 1], s.found && i - 1 == oldest ? s.start : 0,
+                       files.sizes[i - 1], out, &end, err);
         if (r < 0)
             return r;
     }
@@ -175,7 +179,8 @@ int bvi_job_log_tail(const char *job_dir, size_t lines, size_t max_bytes, bvi_bu
 
 /* ---- follow ---- */
 
-static int step(const log_files *files, size_t i, bvi_job_log_pos *pos, size_t *left, bvi_buf *out, bv_error **err)
+static int step(const log_files *files, size_t i, bvi_job_log_pos *pos, size_t *left, bvi_buf *out,
+                bv_error **err)
 {
     uint64_t end = pos->offset;
     uint64_t to = files->sizes[i];
@@ -191,8 +196,8 @@ static int step(const log_files *files, size_t i, bvi_job_log_pos *pos, size_t *
     return 0;
 }
 
-int bvi_job_log_next(const char *job_dir, bvi_job_log_pos *pos, size_t max_bytes, bvi_buf *out, bool *ret_gap,
-                     bv_error **err)
+int bvi_job_log_next(const char *job_dir, bvi_job_log_pos *pos, size_t max_bytes, bvi_buf *out,
+                     bool *ret_gap, bv_error **err)
 {
     BVI_AUTO(close_files) log_files files = { 0 };
     size_t left = max_bytes;

@@ -1,9 +1,10 @@
 /*
  * job_machine.c - one job in time: a table of states x events, and the process it watches.
  *
- * The process is a runner, or a cleaner (the same program, told only to end what an earlier runner left behind). What
- * matters is on disk before anything is done about it: the intent before a signal, the absence of a status before a
- * start. So the manager may die between any two lines here, and bvi_job_restore() goes on from there.
+ * The process is a runner, or a cleaner (the same program, told only to end what an earlier runner
+ * left behind). What matters is on disk before anything is done about it: the intent before a
+ * signal, the absence of a status before a start. So the manager may die between any two lines
+ * here, and bvi_job_restore() goes on from there.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,12 +24,13 @@
 /* After SIGKILL to the runner it is gone at once, or hangs in the kernel. */
 #define KILLED_MS 5000
 /* A runner signs its lock within microseconds; so often, in so many steps, we look again. */
-#define LOOK_MS  50
+#define LOOK_MS   50
 #define LOOKS_MAX 200u
 
 static const bvi_name state_names[] = {
-    { BVI_JS_STOPPED, "stopped" },   { BVI_JS_PENDING, "pending" },   { BVI_JS_ACTIVE, "active" },
-    { BVI_JS_WAITING, "waiting" },   { BVI_JS_STOPPING, "stopping" }, { BVI_JS_FINISHED, "finished" },
+    { BVI_JS_STOPPED, "stopped" },   { BVI_JS_PENDING, "pending" },
+    { BVI_JS_ACTIVE, "active" },     { BVI_JS_WAITING, "waiting" },
+    { BVI_JS_STOPPING, "stopping" }, { BVI_JS_FINISHED, "finished" },
     { BVI_JS_RESUME, "resume" },     { 0, NULL },
 };
 
@@ -39,7 +41,8 @@ const char *bvi_jstate_name(bvi_jstate state)
 
 bool bvi_job_is_active(const bvi_job *job)
 {
-    return job->state == BVI_JS_ACTIVE || job->state == BVI_JS_WAITING || job->state == BVI_JS_STOPPING;
+    return job->state == BVI_JS_ACTIVE || job->state == BVI_JS_WAITING ||
+           job->state == BVI_JS_STOPPING;
 }
 
 /* ---- small helpers ---- */
@@ -63,7 +66,8 @@ static void report(bvi_job *job, const char *what, bv_error *err)
 {
     bvi_auto_free char *text = bvi_error_text(err);
 
-    bvi_manager_trouble(job->manager, job->name, "job '%s': %s: %s", job->name, what, text ? text : "out of memory");
+    bvi_manager_trouble(job->manager, job->name, "job '%s': %s: %s", job->name, what,
+                        text ? text : "out of memory");
     event(job, text ? text : what);
     bv_error_free(err);
 }
@@ -77,7 +81,8 @@ static void set_timer(bvi_job *job, int64_t ms)
 }
 
 /* A final state, on disk if the disk lets us; in memory in any case. */
-static void put_final(bvi_job *job, bvi_job_state state, bool has_code, int code, const char *message)
+static void put_final(bvi_job *job, bvi_job_state state, bool has_code, int code,
+                      const char *message)
 {
     bv_error *err = NULL;
 
@@ -121,7 +126,8 @@ static void on_process(bvi_watch *watch, int fd, unsigned events, void *data)
 
 static int watch_process(bvi_job *job, bv_error **err)
 {
-    return bvi_watch_new(job->manager->ctx, job->pidfd, BV_IO_IN, on_process, job, &job->watch, err);
+    return bvi_watch_new(job->manager->ctx, job->pidfd, BV_IO_IN, on_process, job, &job->watch,
+                         err);
 }
 
 static int spawn(bvi_job *job, const char *option, const char *value, bv_error **err)
@@ -139,7 +145,8 @@ static int spawn(bvi_job *job, const char *option, const char *value, bv_error *
     if (r < 0)
         return r;
     job->is_child = true;
-    (void)bvi_proc_identify(job->runner.pid, &job->runner, NULL); /* gone already: the pidfd says so */
+    (void)bvi_proc_identify(job->runner.pid, &job->runner,
+                            NULL); /* gone already: the pidfd says so */
     r = watch_process(job, err);
     if (r < 0) {
         (void)bvi_pidfd_signal(job->pidfd, SIGKILL); /* unwatched it must not live */
@@ -191,7 +198,8 @@ static void resume(bvi_job *job)
 {
     bool found = false;
 
-    if (bvi_job_get_status(job, &found, NULL) == 0 && found && job->status.state == BVI_JOB_FINISHED)
+    if (bvi_job_get_status(job, &found, NULL) == 0 && found &&
+        job->status.state == BVI_JOB_FINISHED)
         set_state(job, BVI_JS_FINISHED);
     else if (job->manager->shut_down)
         set_state(job, BVI_JS_RESUME);
@@ -247,12 +255,14 @@ static void clean(bvi_job *job)
     }
     job->step = BVI_STEP_CLEANING;
     if (!cleaned && spawn(job, hard ? "--kill" : "--clean", NULL, &err) == 0) {
-        set_timer(job, hard ? FORCE_MS : job->config->shutdown_timeout_secs * 1000LL + BVI_JOB_STOP_MARGIN_MS);
+        set_timer(job, hard ? FORCE_MS
+                            : job->config->shutdown_timeout_secs * 1000LL + BVI_JOB_STOP_MARGIN_MS);
         return;
     }
     if (cleaned)
         (void)bvi_fail(&err, BV_E_IO, "the cleaner failed");
-    (void)bvi_wrap(&err, bv_error_code(err), "the runner of job '%s' ended unexpectedly, its processes may live on",
+    (void)bvi_wrap(&err, bv_error_code(err),
+                   "the runner of job '%s' ended unexpectedly, its processes may live on",
                    job->name);
     reach_goal(job, err);
 }
@@ -270,7 +280,8 @@ static int none(bvi_job *job, bv_error **err)
 
 static int refuse(bvi_job *job, bv_error **err)
 {
-    return bvi_fail(err, BV_E_BUSY, "job '%s' is being stopped: try again when that is done", job->name);
+    return bvi_fail(err, BV_E_BUSY, "job '%s' is being stopped: try again when that is done",
+                    job->name);
 }
 
 /* START of an inactive job. */
@@ -292,7 +303,8 @@ static int begin(bvi_job *job, bv_error **err)
 static void launch_failed(bvi_job *job, bv_error *err)
 {
     bvi_auto_free char *text = bvi_error_text(err);
-    bvi_auto_free char *message = bvi_asprintf("failed to start job '%s': %s", job->name, text ? text : "");
+    bvi_auto_free char *message =
+        bvi_asprintf("failed to start job '%s': %s", job->name, text ? text : "");
 
     event(job, message ? message : "failed to start");
     put_final(job, BVI_JOB_FINISHED, false, 0, message ? message : "failed to start");
@@ -351,7 +363,8 @@ static int fail_pending(bvi_job *job, bv_error **err)
 
 static int64_t stop_budget_ms(const bvi_job *job)
 {
-    return job->force ? FORCE_MS : job->config->shutdown_timeout_secs * 1000LL + BVI_JOB_STOP_MARGIN_MS;
+    return job->force ? FORCE_MS
+                      : job->config->shutdown_timeout_secs * 1000LL + BVI_JOB_STOP_MARGIN_MS;
 }
 
 /* STOP or SHUTDOWN of an active job. */
@@ -371,7 +384,8 @@ static int halt(bvi_job *job, bv_error **err)
     return 0;
 }
 
-/* STOP of an inactive job. A runner may have come to itself only now, after its manager died: it saw the old intent. */
+/* STOP of an inactive job. A runner may have come to itself only now, after its manager died: it
+ * saw the old intent. */
 static int settle(bvi_job *job, bv_error **err)
 {
     bvi_proc_id id;
@@ -393,7 +407,8 @@ static int hasten(bvi_job *job, bv_error **err)
     return 0;
 }
 
-/* DUE while stopping: a runner that had not signed is looked for again; one that takes too long is killed. */
+/* DUE while stopping: a runner that had not signed is looked for again; one that takes too long is
+ * killed. */
 static int escalate(bvi_job *job, bv_error **err)
 {
     (void)err;
@@ -409,8 +424,8 @@ static int escalate(bvi_job *job, bv_error **err)
     if (job->step == BVI_STEP_KILLED) {
         bv_error *stuck = NULL;
 
-        (void)bvi_fail(&stuck, BV_E_TIMEOUT, "the runner of job '%s' (pid %d) cannot be killed", job->name,
-                       (int)job->runner.pid);
+        (void)bvi_fail(&stuck, BV_E_TIMEOUT, "the runner of job '%s' (pid %d) cannot be killed",
+                       job->name, (int)job->runner.pid);
         forget_process(job);
         reach_goal(job, stuck);
         return 0;
@@ -426,7 +441,8 @@ static int escalate(bvi_job *job, bv_error **err)
 static int stopped(bvi_job *job, bv_error **err)
 {
     (void)err;
-    if (job->step != BVI_STEP_CLEANING && adopt(job)) { /* another runner took its place in that moment */
+    if (job->step != BVI_STEP_CLEANING &&
+        adopt(job)) { /* another runner took its place in that moment */
         signal_process(job, job->force ? SIGQUIT : SIGTERM);
         return 0;
     }
@@ -441,10 +457,11 @@ static char *describe_runner_end(const bvi_job *job)
     if (status < 0)
         return bvi_asprintf("babel_job_runner process of job '%s' ended unexpectedly", job->name);
     if (WIFSIGNALED(status))
-        return bvi_asprintf("babel_job_runner process of job '%s' ended unexpectedly: killed by %s", job->name,
-                            bvi_signal_name(WTERMSIG(status)));
-    return bvi_asprintf("babel_job_runner process of job '%s' ended unexpectedly: exited with status %d", job->name,
-                        WEXITSTATUS(status));
+        return bvi_asprintf("babel_job_runner process of job '%s' ended unexpectedly: killed by %s",
+                            job->name, bvi_signal_name(WTERMSIG(status)));
+    return bvi_asprintf(
+        "babel_job_runner process of job '%s' ended unexpectedly: exited with status %d", job->name,
+        WEXITSTATUS(status));
 }
 
 /* A runner ended without a status: the job's own policy decides, with its back-off. */
@@ -506,13 +523,13 @@ static int look_again(bvi_job *job, bv_error **err)
 
 static const action actions[BVI_JS_COUNT][BVI_JE_COUNT] = {
     /*                     START   STOP    SHUTDOWN  READY   UNMET         GONE     DUE */
-    [BVI_JS_STOPPED]  = { begin,  settle, none,     none,   none,         none,    none },
-    [BVI_JS_PENDING]  = { none,   settle, none,     launch, fail_pending, none,    none },
-    [BVI_JS_ACTIVE]   = { none,   halt,   halt,     none,   none,         ended,   look_again },
-    [BVI_JS_WAITING]  = { none,   halt,   halt,     none,   none,         none,    relaunch },
-    [BVI_JS_STOPPING] = { refuse, hasten, hasten,   none,   none,         stopped, escalate },
-    [BVI_JS_FINISHED] = { begin,  settle, none,     none,   none,         none,    none },
-    [BVI_JS_RESUME]   = { begin,  settle, none,     none,   none,         none,    none },
+    [BVI_JS_STOPPED] = { begin, settle, none, none, none, none, none },
+    [BVI_JS_PENDING] = { none, settle, none, launch, fail_pending, none, none },
+    [BVI_JS_ACTIVE] = { none, halt, halt, none, none, ended, look_again },
+    [BVI_JS_WAITING] = { none, halt, halt, none, none, none, relaunch },
+    [BVI_JS_STOPPING] = { refuse, hasten, hasten, none, none, stopped, escalate },
+    [BVI_JS_FINISHED] = { begin, settle, none, none, none, none, none },
+    [BVI_JS_RESUME] = { begin, settle, none, none, none, none, none },
 };
 
 int bvi_job_table(bvi_jstate state, bvi_jevent event)
@@ -539,8 +556,10 @@ int bvi_job_want(bvi_job *job, bvi_goal goal, bool force, bvi_waiter *waiter, bv
     bool stopping = job->state == BVI_JS_STOPPING;
     int r = 0;
 
-    /* Between stop and skip the last word counts; otherwise a weaker wish is part of a stronger one. */
-    if (stopping && goal < job->goal && !(goal == BVI_GOAL_STOPPED && job->goal == BVI_GOAL_SKIPPED))
+    /* Between stop and skip the last word counts; otherwise a weaker wish is part of a stronger
+     * one. */
+    if (stopping && goal < job->goal &&
+        !(goal == BVI_GOAL_STOPPED && job->goal == BVI_GOAL_SKIPPED))
         goal = job->goal;
     if (goal > BVI_GOAL_FAILED)
         r = bvi_intent_save(job->dir_fd, intent_of(goal), NULL, err);
@@ -587,7 +606,8 @@ static void restore_active(bvi_job *job, bvi_intent intent)
     (void)halt(job, NULL); /* never refuses */
 }
 
-/* The operator's last wish was an end. Leftovers of a runner that died meanwhile are ended first. */
+/* The operator's last wish was an end. Leftovers of a runner that died meanwhile are ended first.
+ */
 static void restore_ended(bvi_job *job, bvi_intent intent, bool found)
 {
     bool skipped = intent == BVI_INTENT_SKIP;
@@ -615,8 +635,8 @@ static void restore_pending(bvi_job *job, bool found)
     set_state(job, BVI_JS_PENDING);
 }
 
-/* No runner holds the lock, but one may be on its way, started by a manager that then died. From now on it is not the one
- * that is meant. True: it was quicker. */
+/* No runner holds the lock, but one may be on its way, started by a manager that then died. From
+ * now on it is not the one that is meant. True: it was quicker. */
 static bool call_off(bvi_job *job)
 {
     bv_error *err = NULL;

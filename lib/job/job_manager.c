@@ -1,8 +1,9 @@
 /*
  * job_manager.c - all jobs of a node: the public calls, dependencies, loading.
  *
- * Calls of operators become wishes to single jobs (job_machine.c). Whenever a job changes, a pass over the pending ones is
- * posted and repeated until nothing changes any more, so no wake-up is missed (weakness 34 of babel.md 13).
+ * Calls of operators become wishes to single jobs (job_machine.c). Whenever a job changes, a pass
+ * over the pending ones is posted and repeated until nothing changes any more, so no wake-up is
+ * missed (weakness 34 of babel.md 13).
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,8 +12,8 @@
 #include "job/manager_impl.h"
 #include "sys/fs.h"
 
-#define ENV_MAX          4096u
-#define DIR_ENTRIES_MAX  65536u
+#define ENV_MAX         4096u
+#define DIR_ENTRIES_MAX 65536u
 /* Jobs that start or fail in one dispatch; the loop has other things to do as well. */
 #define PASS_CHANGES_MAX 8u
 
@@ -74,7 +75,8 @@ void bvi_job_forget(bvi_job *job)
     bvi_task_post(&m->pass);
 }
 
-static int need_job(const bvi_job_manager *m, const char *name, const char *what, bvi_job **ret_job, bv_error **err)
+static int need_job(const bvi_job_manager *m, const char *name, const char *what, bvi_job **ret_job,
+                    bv_error **err)
 {
     *ret_job = find_job(m, name);
     return *ret_job ? 0 : bvi_fail(err, BV_E_NOT_FOUND, "%s, job '%s' not found", what, name);
@@ -126,7 +128,8 @@ void bvi_manager_tell(bvi_job *job, bv_error *err)
     if (err && !job->waiters) {
         bvi_auto_free char *text = bvi_error_text(err);
 
-        bvi_manager_trouble(job->manager, job->name, "job '%s': %s", job->name, text ? text : "out of memory");
+        bvi_manager_trouble(job->manager, job->name, "job '%s': %s", job->name,
+                            text ? text : "out of memory");
     }
     while (job->waiters) {
         bvi_waiter *w = job->waiters;
@@ -188,9 +191,10 @@ static char *failed_need_text(const bvi_job *job, const bvi_job *other)
     const char *message = other->status.message ? other->status.message : "";
 
     if (other->status.has_exit_code)
-        return bvi_asprintf("job '%s' needs '%s', but it failed with Some(%d) - %s", job->name, other->name,
-                            other->status.exit_code, message);
-    return bvi_asprintf("job '%s' needs '%s', but it failed with None - %s", job->name, other->name, message);
+        return bvi_asprintf("job '%s' needs '%s', but it failed with Some(%d) - %s", job->name,
+                            other->name, other->status.exit_code, message);
+    return bvi_asprintf("job '%s' needs '%s', but it failed with None - %s", job->name, other->name,
+                        message);
 }
 
 static readiness check_need(const bvi_job *job, const char *name, char **ret_why)
@@ -241,13 +245,13 @@ static readiness check_job(const bvi_job *job, char **ret_why)
     return READY;
 }
 
-/* One pass; true when a job changed. Jobs never leave the registry here. budget: of changes, for a start takes disk and
- * processes some milliseconds. */
+/* One pass; true when a job changed. Jobs never leave the registry here. budget: of changes, for a
+ * start takes disk and processes some milliseconds. */
 static bool pass_once(bvi_job_manager *m, unsigned *budget)
 {
     bool changed = false;
 
-    for (size_t i = 0; i < m->jobs.len && *budget > 0; i++) {
+    for (size_t i = 0; i<m->jobs.len && * budget> 0; i++) {
         bvi_job *job = m->jobs.items[i];
         char *why = NULL;
         readiness r;
@@ -286,7 +290,8 @@ static void report_changes(bvi_job_manager *m)
 
         job->changed = false;
         if (m->opts.on_change)
-            m->opts.on_change(job->name, bvi_job_is_active(job) ? &running : &job->status, m->opts.data);
+            m->opts.on_change(job->name, bvi_job_is_active(job) ? &running : &job->status,
+                              m->opts.data);
     }
 }
 
@@ -312,8 +317,10 @@ void bvi_manager_changed(bvi_job *job)
 
 /* ---- circles ---- */
 
-/* A job that waits for `target` among all that a configuration depends on; NULL: none. Each job is looked at once. */
-static const bvi_job *reaches(const bvi_job_manager *m, const bvi_job_config *config, const char *target)
+/* A job that waits for `target` among all that a configuration depends on; NULL: none. Each job is
+ * looked at once. */
+static const bvi_job *reaches(const bvi_job_manager *m, const bvi_job_config *config,
+                              const char *target)
 {
     const bvi_strv *lists[] = { &config->needs, &config->wait_for };
 
@@ -325,7 +332,8 @@ static const bvi_job *reaches(const bvi_job_manager *m, const bvi_job_config *co
             if (!other || other->seen || strcmp(other->name, target) == 0)
                 continue; /* the target's own configuration is about to be replaced */
             other->seen = true;
-            if (bvi_strv_has(&other->config->needs, target) || bvi_strv_has(&other->config->wait_for, target))
+            if (bvi_strv_has(&other->config->needs, target) ||
+                bvi_strv_has(&other->config->wait_for, target))
                 return other;
             via = reaches(m, other->config, target);
             if (via)
@@ -335,7 +343,8 @@ static const bvi_job *reaches(const bvi_job_manager *m, const bvi_job_config *co
     return NULL;
 }
 
-static int check_circle(const bvi_job_manager *m, const char *name, const bvi_job_config *config, bv_error **err)
+static int check_circle(const bvi_job_manager *m, const char *name, const bvi_job_config *config,
+                        bv_error **err)
 {
     const bvi_job *via;
 
@@ -345,8 +354,10 @@ static int check_circle(const bvi_job_manager *m, const char *name, const bvi_jo
         m->jobs.items[i]->seen = false;
     via = reaches(m, config, name);
     if (via)
-        return bvi_fail(err, BV_E_INVALID, "job '%s' waits for itself through '%s': remove it from 'needs' and "
-                        "'wait_for' of one of them", name, via->name);
+        return bvi_fail(err, BV_E_INVALID,
+                        "job '%s' waits for itself through '%s': remove it from 'needs' and "
+                        "'wait_for' of one of them",
+                        name, via->name);
     return 0;
 }
 
@@ -364,7 +375,8 @@ static int copy_opts(bvi_job_manager *m, const bvi_job_manager_opts *opts, bv_er
     return bvi_job_manager_set_env(m, opts->env, err);
 }
 
-int bvi_job_manager_new(bv_ctx *ctx, const bvi_job_manager_opts *opts, bvi_job_manager **ret_manager, bv_error **err)
+int bvi_job_manager_new(bv_ctx *ctx, const bvi_job_manager_opts *opts,
+                        bvi_job_manager **ret_manager, bv_error **err)
 {
     BVI_AUTO(bvi_job_manager_freep) bvi_job_manager *m = bvi_new0(bvi_job_manager);
     uint32_t limit = opts->job_limit ? opts->job_limit : BVI_JOB_LIMIT_DEFAULT;
@@ -378,7 +390,8 @@ int bvi_job_manager_new(bv_ctx *ctx, const bvi_job_manager_opts *opts, bvi_job_m
     bvi_task_init(&m->pass, ctx, run_pass, m);
     bvi_task_init(&m->tell, ctx, tell_due, m);
     if (limit > BVI_JOB_LIMIT_MAX)
-        return bvi_fail(err, BV_E_INVALID, "the job limit %u is above %u", limit, BVI_JOB_LIMIT_MAX);
+        return bvi_fail(err, BV_E_INVALID, "the job limit %u is above %u", limit,
+                        BVI_JOB_LIMIT_MAX);
     r = copy_opts(m, opts, err);
     if (r < 0)
         return r;
@@ -471,7 +484,8 @@ static bool is_damage(int code)
     return code == BV_E_FORMAT || code == BV_E_INVALID || code == BV_E_LIMIT;
 }
 
-/* A config that cannot be used is set aside; the directory stays, and what runs in it runs on until it is looked at. */
+/* A config that cannot be used is set aside; the directory stays, and what runs in it runs on until
+ * it is looked at. */
 static int set_config_aside(bvi_job *job, bv_error *why, bv_error **err)
 {
     bvi_auto_free char *path = bvi_job_path(job, BVI_JOB_CONFIG_FILE);
@@ -480,8 +494,9 @@ static int set_config_aside(bvi_job *job, bv_error *why, bv_error **err)
     int r = path ? bvi_fs_quarantine(path, &aside, err) : bvi_fail_nomem(err);
 
     if (r == 0)
-        bvi_manager_trouble(job->manager, job->name, "the configuration of job '%s' was set aside as '%s': %s",
-                            job->name, aside ? aside : "", text ? text : "");
+        bvi_manager_trouble(job->manager, job->name,
+                            "the configuration of job '%s' was set aside as '%s': %s", job->name,
+                            aside ? aside : "", text ? text : "");
     return r;
 }
 
@@ -571,8 +586,8 @@ int bvi_job_manager_load(bvi_job_manager *m, bv_error **err)
 
 /* ---- calls ---- */
 
-static int check_new(bvi_job_manager *m, const char *name, const bvi_json *config, bvi_json **ret_document,
-                     bv_error **err)
+static int check_new(bvi_job_manager *m, const char *name, const bvi_json *config,
+                     bvi_json **ret_document, bv_error **err)
 {
     BVI_AUTO(bvi_job_config_freep) bvi_job_config *parsed = NULL;
     int r = bvi_job_name_check(name, err);
@@ -587,11 +602,13 @@ static int check_new(bvi_job_manager *m, const char *name, const bvi_json *confi
     if (r == 0)
         r = check_circle(m, name, parsed, err);
     if (r == 0 && !find_job(m, name) && m->jobs.len >= m->opts.job_limit)
-        r = bvi_fail(err, BV_E_LIMIT, "Exceeded max number of supported jobs: %u", m->opts.job_limit);
+        r = bvi_fail(err, BV_E_LIMIT, "Exceeded max number of supported jobs: %u",
+                     m->opts.job_limit);
     return r < 0 ? r : bvi_job_config_complete(config, ret_document, err);
 }
 
-static int create_new(bvi_job_manager *m, const char *name, const bvi_json *document, bv_error **err)
+static int create_new(bvi_job_manager *m, const char *name, const bvi_json *document,
+                      bv_error **err)
 {
     BVI_AUTO(bvi_job_freep) bvi_job *job = NULL;
     int r = bvi_job_new(m, name, &job, err);
@@ -621,8 +638,8 @@ static int want(bvi_job *job, bvi_goal goal, bvi_job_done_fn done, void *data, b
     return r;
 }
 
-int bvi_job_manager_create(bvi_job_manager *m, const char *name, const bvi_json *config, bvi_job_done_fn done,
-                           void *data, bv_error **err)
+int bvi_job_manager_create(bvi_job_manager *m, const char *name, const bvi_json *config,
+                           bvi_job_done_fn done, void *data, bv_error **err)
 {
     bvi_auto_json bvi_json *document = NULL;
     bvi_job *job = find_job(m, name);
@@ -631,8 +648,10 @@ int bvi_job_manager_create(bvi_job_manager *m, const char *name, const bvi_json 
 
     if (r < 0)
         return bvi_wrap(err, r, "cannot create job '%s'", name);
-    if (job && (job->replacement || (job->state == BVI_JS_STOPPING && job->goal == BVI_GOAL_DELETED)))
-        return bvi_fail(err, BV_E_BUSY, "job '%s' is being replaced or deleted: try again when that is done", name);
+    if (job &&
+        (job->replacement || (job->state == BVI_JS_STOPPING && job->goal == BVI_GOAL_DELETED)))
+        return bvi_fail(err, BV_E_BUSY,
+                        "job '%s' is being replaced or deleted: try again when that is done", name);
     if (job) {
         job->replacement = bvi_take(document);
         r = want(job, BVI_GOAL_REPLACED, done, data, err);
@@ -660,11 +679,14 @@ int bvi_job_manager_start(bvi_job_manager *m, const char *name, bv_error **err)
     if (r < 0)
         return r;
     if (!m->ready)
-        return bvi_fail(err, BV_E_STATE, "can't start job '%s': the node is not set up yet, or is shutting down", name);
+        return bvi_fail(err, BV_E_STATE,
+                        "can't start job '%s': the node is not set up yet, or is shutting down",
+                        name);
     return bvi_job_handle(job, BVI_JE_START, err);
 }
 
-int bvi_job_manager_stop(bvi_job_manager *m, const char *name, bvi_job_done_fn done, void *data, bv_error **err)
+int bvi_job_manager_stop(bvi_job_manager *m, const char *name, bvi_job_done_fn done, void *data,
+                         bv_error **err)
 {
     bvi_job *job = NULL;
     int r = need_job(m, name, "can't stop", &job, err);
@@ -672,7 +694,8 @@ int bvi_job_manager_stop(bvi_job_manager *m, const char *name, bvi_job_done_fn d
     return r < 0 ? r : want(job, BVI_GOAL_STOPPED, done, data, err);
 }
 
-int bvi_job_manager_skip(bvi_job_manager *m, const char *name, bvi_job_done_fn done, void *data, bv_error **err)
+int bvi_job_manager_skip(bvi_job_manager *m, const char *name, bvi_job_done_fn done, void *data,
+                         bv_error **err)
 {
     bvi_job *job = NULL;
     int r = need_job(m, name, "can't skip", &job, err);
@@ -680,7 +703,8 @@ int bvi_job_manager_skip(bvi_job_manager *m, const char *name, bvi_job_done_fn d
     return r < 0 ? r : want(job, BVI_GOAL_SKIPPED, done, data, err);
 }
 
-int bvi_job_manager_delete(bvi_job_manager *m, const char *name, bvi_job_done_fn done, void *data, bv_error **err)
+int bvi_job_manager_delete(bvi_job_manager *m, const char *name, bvi_job_done_fn done, void *data,
+                           bv_error **err)
 {
     bvi_job *job = NULL;
     int r = need_job(m, name, "can't delete", &job, err);
@@ -703,8 +727,8 @@ int bvi_job_manager_cleanup(bvi_job_manager *m, const char *name, bv_error **err
 }
 
 /* A wish to all jobs that pass the filter. */
-static int want_all(bvi_job_manager *m, bvi_goal goal, bool force, bool active_only, bvi_job_done_fn done, void *data,
-                    bv_error **err)
+static int want_all(bvi_job_manager *m, bvi_goal goal, bool force, bool active_only,
+                    bvi_job_done_fn done, void *data, bv_error **err)
 {
     group *g = bvi_new0(group);
     bvi_waiter *last = new_waiter(done, data, err);
@@ -739,7 +763,8 @@ int bvi_job_manager_stop_all(bvi_job_manager *m, bvi_job_done_fn done, void *dat
     return want_all(m, BVI_GOAL_STOPPED, false, false, done, data, err);
 }
 
-int bvi_job_manager_shutdown(bvi_job_manager *m, bool force, bvi_job_done_fn done, void *data, bv_error **err)
+int bvi_job_manager_shutdown(bvi_job_manager *m, bool force, bvi_job_done_fn done, void *data,
+                             bv_error **err)
 {
     m->ready = false;
     m->shut_down = true;

@@ -1,8 +1,8 @@
 /*
  * job_runner.c - one job's life: leftovers, payload, output, restart or end.
  *
- * One thread, one poll() over the signal descriptor and the payload's two pipes (pump()); everything else is straight
- * code around it. An idle runner sleeps without a timeout.
+ * One thread, one poll() over the signal descriptor and the payload's two pipes (pump());
+ * everything else is straight code around it. An idle runner sleeps without a timeout.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -126,7 +126,10 @@ static void pump(bvi_job_runner *rn, int64_t timeout_ms)
         { .fd = rn->payload.out_fd, .events = POLLIN }, /* poll() passes over -1 */
         { .fd = rn->payload.err_fd, .events = POLLIN },
     };
-    int n = poll(fds, BVI_COUNT(fds), flush ? FLUSH_MS : timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms);
+    int n = poll(fds, BVI_COUNT(fds),
+                 flush                    ? FLUSH_MS
+                 : timeout_ms > INT32_MAX ? INT32_MAX
+                                          : (int)timeout_ms);
 
     if (n == 0 && flush)
         bvi_job_log_flush(&rn->log);
@@ -181,7 +184,8 @@ static size_t signal_all(bvi_job_runner *rn, target what, int signum)
     if (r < 0)
         event_error(rn, "cannot look for the processes of the job", err);
     for (size_t i = 0; i < ids.len && signum; i++) {
-        (void)bvi_proc_signal(&ids.items[i], signum, NULL); /* gone, or not ours to signal: seen by who is left */
+        (void)bvi_proc_signal(&ids.items[i], signum,
+                              NULL); /* gone, or not ours to signal: seen by who is left */
         if (signum != SIGKILL)
             (void)bvi_proc_signal(&ids.items[i], SIGCONT, NULL);
     }
@@ -227,7 +231,8 @@ static void end_processes(bvi_job_runner *rn, target what)
         return;
     if (!rn->force)
         event(rn, "job '%s' did not end within %llu ms after %s, killing it", rn->conf.name,
-              (unsigned long long)rn->conf.shutdown_timeout_ms, bvi_signal_name((int)rn->conf.shutdown_signal));
+              (unsigned long long)rn->conf.shutdown_timeout_ms,
+              bvi_signal_name((int)rn->conf.shutdown_signal));
     kill_all(rn, what);
 }
 
@@ -243,7 +248,8 @@ static void begin_state(bvi_job_runner *rn)
 {
     bvi_runner_state old = { 0 };
 
-    /* Missing or damaged: as if it had never run. The marks in the environment still find leftovers. */
+    /* Missing or damaged: as if it had never run. The marks in the environment still find
+     * leftovers. */
     if (bvi_runner_state_load(rn->dir_fd, &old, NULL) == 0)
         rn->state = old;
     if (rn->conf.is_restart)
@@ -287,7 +293,9 @@ static int launch(bvi_job_runner *rn, bv_error **err)
         bvi_closep(&rn->payload.hold_fd); /* the payload ends by itself */
         return r;
     }
-    (void)save_state(rn, true, NULL); /* it is written already; this makes the restart counts outlive a loss of power */
+    (void)save_state(
+        rn, true,
+        NULL); /* it is written already; this makes the restart counts outlive a loss of power */
     return 0;
 }
 
@@ -295,22 +303,25 @@ static void describe_exit(bvi_job_runner *rn, bvi_job_outcome *out)
 {
     int status = rn->wait_status;
 
-    if (bvi_payload_failure(&rn->payload, &rn->conf, out->message, sizeof(out->message), &out->final))
+    if (bvi_payload_failure(&rn->payload, &rn->conf, out->message, sizeof(out->message),
+                            &out->final))
         return;
     out->has_code = WIFEXITED(status);
     out->code = out->has_code ? WEXITSTATUS(status) : 0;
-    if (bvi_runner_take_message(rn->dir_fd, rn->conf.name, out->has_code && out->code == 0, out->message,
-                                sizeof(out->message))) {
+    if (bvi_runner_take_message(rn->dir_fd, rn->conf.name, out->has_code && out->code == 0,
+                                out->message, sizeof(out->message))) {
         out->said = true;
         /* An archive job has no exit code of its own: upstream says -1. */
         out->code = out->code && rn->conf.args.len ? -1 : out->code;
         return;
     }
     if (WIFSIGNALED(status))
-        (void)snprintf(out->message, sizeof(out->message), "job '%s' was killed by %s%s", rn->conf.name,
-                       bvi_signal_name(WTERMSIG(status)), WCOREDUMP(status) ? " (core dumped)" : "");
+        (void)snprintf(out->message, sizeof(out->message), "job '%s' was killed by %s%s",
+                       rn->conf.name, bvi_signal_name(WTERMSIG(status)),
+                       WCOREDUMP(status) ? " (core dumped)" : "");
     else
-        (void)snprintf(out->message, sizeof(out->message), "job '%s' exited with code %d", rn->conf.name, out->code);
+        (void)snprintf(out->message, sizeof(out->message), "job '%s' exited with code %d",
+                       rn->conf.name, out->code);
 }
 
 /* When everything in the container gets the same signal, the payload may be faster than we are. */
@@ -334,7 +345,8 @@ static void run_payload(bvi_job_runner *rn, bvi_job_outcome *out)
         char text[512];
 
         (void)bv_error_format(err, text, sizeof(text)); /* cut when longer */
-        (void)snprintf(out->message, sizeof(out->message), "failed to spawn job '%s': %s", rn->conf.name, text);
+        (void)snprintf(out->message, sizeof(out->message), "failed to spawn job '%s': %s",
+                       rn->conf.name, text);
     } else {
         while (!rn->ended && !rn->stop)
             pump(rn, -1);
@@ -354,11 +366,13 @@ static void finish(bvi_job_runner *rn, const bvi_job_outcome *out, const char *m
 {
     bvi_auto_error bv_error *err = NULL;
 
-    if (bvi_runner_finish(rn->dir_fd, &rn->conf, out->has_code, out->code, message, wall_ms(), &err) < 0)
+    if (bvi_runner_finish(rn->dir_fd, &rn->conf, out->has_code, out->code, message, wall_ms(),
+                          &err) < 0)
         event_error(rn, "cannot write the status of the job", err);
 }
 
-static void wait_before_restart(bvi_job_runner *rn, const bvi_job_outcome *out, const bvi_decision *d)
+static void wait_before_restart(bvi_job_runner *rn, const bvi_job_outcome *out,
+                                const bvi_decision *d)
 {
     int64_t until = now_ms() + (int64_t)d->wait_ms;
 
@@ -378,7 +392,8 @@ static bool decide(bvi_job_runner *rn, const bvi_job_outcome *out)
     bvi_decision d;
 
     (void)bvi_random_bytes(&random, sizeof(random), NULL); /* without it there is no jitter */
-    d = bvi_backoff_end(&rn->backoff, &rn->conf.restart, &rn->state.restarts, succeeded, now_ms(), wall_ms(), random);
+    d = bvi_backoff_end(&rn->backoff, &rn->conf.restart, &rn->state.restarts, succeeded, now_ms(),
+                        wall_ms(), random);
     if (out->final)
         d = (bvi_decision){ .verdict = BVI_VERDICT_FAILED, .report = true };
     switch (d.verdict) {
@@ -433,7 +448,8 @@ static int fill_standard_descriptors(void)
     return fd;
 }
 
-/* A configuration that cannot be read is a result, or the manager would start us again and again. */
+/* A configuration that cannot be read is a result, or the manager would start us again and again.
+ */
 static int load_conf(bvi_job_runner *rn, bool clean_only)
 {
     bvi_auto_error bv_error *err = NULL;
@@ -514,7 +530,8 @@ static bool parse_args(bvi_job_runner *rn, int argc, char **argv, bool *ret_clea
     return argc == 2 || has_run || has_kill || has_clean;
 }
 
-/* Looked at under the lock: whoever changes the intent looks at the lock afterwards, so one of us sees the other. */
+/* Looked at under the lock: whoever changes the intent looks at the lock afterwards, so one of us
+ * sees the other. */
 static bool is_wanted(bvi_job_runner *rn)
 {
     char wanted[BVI_INSTANCE_SIZE];
@@ -526,7 +543,8 @@ static bool is_wanted(bvi_job_runner *rn)
 
 int bvi_job_runner_main(bvi_job_runner *runner, int argc, char **argv)
 {
-    static const char usage[] = "Usage: babel_job_runner JOB_DIRECTORY [--run ID | --clean | --kill]\n";
+    static const char usage[] =
+        "Usage: babel_job_runner JOB_DIRECTORY [--run ID | --clean | --kill]\n";
     bool clean_only = false;
     int r;
 
@@ -535,7 +553,8 @@ int bvi_job_runner_main(bvi_job_runner *runner, int argc, char **argv)
     runner->payload = (bvi_payload)BVI_PAYLOAD_INIT;
     runner->log.fd = -1;
     if (!parse_args(runner, argc, argv, &clean_only)) {
-        (void)bvi_fs_write_all(STDERR_FILENO, usage, sizeof(usage) - 1); /* nothing to do about a failure */
+        (void)bvi_fs_write_all(STDERR_FILENO, usage,
+                               sizeof(usage) - 1); /* nothing to do about a failure */
         return BVI_RUNNER_EXIT_USAGE;
     }
     (void)setsid(); /* fails when we lead a session already, which is what we want */

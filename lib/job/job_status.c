@@ -41,7 +41,8 @@ static int parse_finished(const bvi_json *value, bvi_job_status *status, bv_erro
     int r;
 
     if (bvi_json_type_of(value) != BVI_JSON_OBJECT)
-        return bvi_fail(err, BV_E_FORMAT, "'finished' is a %s, not an object", bvi_json_type_name(value));
+        return bvi_fail(err, BV_E_FORMAT, "'finished' is a %s, not an object",
+                        bvi_json_type_name(value));
     if (bvi_json_type_of(code) != BVI_JSON_NULL) {
         if (bvi_json_int64(code, &number) < 0 || number < INT32_MIN || number > INT32_MAX)
             return bvi_fail(err, BV_E_FORMAT, "'exit_code' is not a 32-bit number");
@@ -127,7 +128,8 @@ static bvi_json *pending_to_json(const bvi_job_status *status)
 static bvi_json *finished_to_json(const bvi_job_status *status)
 {
     bvi_auto_json bvi_json *object = bvi_json_new_object();
-    bvi_json *code = status->has_exit_code ? bvi_json_new_int64(status->exit_code) : bvi_json_new_null();
+    bvi_json *code =
+        status->has_exit_code ? bvi_json_new_int64(status->exit_code) : bvi_json_new_null();
 
     if (!object) {
         bvi_json_free(code);
@@ -212,7 +214,8 @@ static char *finished_text(const bvi_job_status *status)
     const char *message = status->message ? status->message : "";
 
     if (status->has_exit_code && *message)
-        return bvi_asprintf("Finished with exit code %d and message `%s`", status->exit_code, message);
+        return bvi_asprintf("Finished with exit code %d and message `%s`", status->exit_code,
+                            message);
     if (status->has_exit_code)
         return bvi_asprintf("Finished with exit code %d", status->exit_code);
     return *message ? bvi_asprintf("Finished with message `%s`", message) : bvi_strdup("Finished");
@@ -237,7 +240,8 @@ char *bvi_job_status_json_text(const bvi_json *root)
 {
     BVI_AUTO(bvi_job_status_done) bvi_job_status status = BVI_JOB_STATUS_INIT;
 
-    return bvi_job_status_parse(root, &status, NULL) < 0 ? bvi_strdup("-") : bvi_job_status_text(&status);
+    return bvi_job_status_parse(root, &status, NULL) < 0 ? bvi_strdup("-")
+                                                         : bvi_job_status_text(&status);
 }
 
 /* ---- progress ---- */
@@ -305,13 +309,14 @@ char *bvi_job_progress_text(const bvi_job_progress *progress)
     double percent = progress->total ? (double)progress->current * 100.0 / progress->total : 0.0;
     const char *message = progress->message ? progress->message : "";
 
-    return bvi_asprintf("%.2f%% (%u/%u%s%s)", percent, progress->current, progress->total, *message ? " " : "",
-                        message);
+    return bvi_asprintf("%.2f%% (%u/%u%s%s)", percent, progress->current, progress->total,
+                        *message ? " " : "", message);
 }
 
 char *bvi_job_progress_json_text(const bvi_json *root)
 {
     BVI_AUTO(bvi_job_progress_done) bvi_job_progress progress = { 0 };
 
-    return bvi_job_progress_parse(root, &progress, NULL) < 0 ? bvi_strdup("-") : bvi_job_progress_text(&progress);
+    return bvi_job_progress_parse(root, &progress, NULL) < 0 ? bvi_strdup("-")
+                                                             : bvi_job_progress_text(&progress);
 }

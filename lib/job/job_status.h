@@ -1,8 +1,10 @@
 /*
- * job_status.h - what became of a job: status.json and progress.json (babel.md 6.5, 6.6), and their texts for people.
+ * job_status.h - what became of a job: status.json and progress.json (babel.md 6.5, 6.6), and their
+ * texts for people.
  *
- * While a runner lives, only it writes status.json (the final one); otherwise only the manager does. Reading accepts
- * upstream's form; writing adds "time" (milliseconds since 1970), and unknown fields are kept.
+ * While a runner lives, only it writes status.json (the final one); otherwise only the manager
+ * does. Reading accepts upstream's form; writing adds "time" (milliseconds since 1970), and unknown
+ * fields are kept.
  */
 #ifndef BVI_JOB_JOB_STATUS_H
 #define BVI_JOB_JOB_STATUS_H
@@ -24,22 +26,27 @@ typedef enum bvi_job_state {
 
 typedef struct bvi_job_status {
     bvi_job_state state;
-    bvi_strv waiting_for;  /* pending */
-    bool has_exit_code;    /* finished; false is null */
+    bvi_strv waiting_for; /* pending */
+    bool has_exit_code;   /* finished; false is null */
     int32_t exit_code;
-    char *message;         /* finished; NULL is "" */
-    int64_t time_ms;       /* of the change; 0: not known */
+    char *message;   /* finished; NULL is "" */
+    int64_t time_ms; /* of the change; 0: not known */
 } bvi_job_status;
 
-#define BVI_JOB_STATUS_INIT { .state = BVI_JOB_STOPPED, .waiting_for = BVI_VEC_INIT(BVI_JOB_WAITING_MAX) }
+#define BVI_JOB_STATUS_INIT                                                                        \
+    {                                                                                              \
+        .state = BVI_JOB_STOPPED, .waiting_for = BVI_VEC_INIT(BVI_JOB_WAITING_MAX)                 \
+    }
 
 void bvi_job_status_done(bvi_job_status *status);
 
-/* The document: parse into a status in its initial state; make the wire form ("running", {"finished": ...}). */
+/* The document: parse into a status in its initial state; make the wire form ("running",
+ * {"finished": ...}). */
 int bvi_job_status_parse(const bvi_json *root, bvi_job_status *status, bv_error **err);
 int bvi_job_status_to_json(const bvi_job_status *status, bvi_json **ret_root, bv_error **err);
 
-/* The file. Load takes the file's time of change when the document has none. BV_E_NOT_FOUND: there is no file. */
+/* The file. Load takes the file's time of change when the document has none. BV_E_NOT_FOUND: there
+ * is no file. */
 int bvi_job_status_load(const char *path, bvi_job_status *status, bv_error **err);
 int bvi_job_status_save(const char *path, const bvi_job_status *status, bv_error **err);
 

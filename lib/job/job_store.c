@@ -135,8 +135,8 @@ static int add_names(bvi_strv *to, const bvi_strv *from)
     return r;
 }
 
-int bvi_job_put_status(bvi_job *job, bvi_job_state state, bool has_code, int code, const char *message,
-                       bv_error **err)
+int bvi_job_put_status(bvi_job *job, bvi_job_state state, bool has_code, int code,
+                       const char *message, bv_error **err)
 {
     BVI_AUTO(bvi_job_status_done) bvi_job_status status = BVI_JOB_STATUS_INIT;
     bvi_auto_free char *path = bvi_job_path(job, BVI_JOB_STATUS_FILE);
@@ -179,8 +179,9 @@ int bvi_job_get_status(bvi_job *job, bool *ret_found, bv_error **err)
     if (r == BV_E_FORMAT || r == BV_E_LIMIT) {
         bvi_auto_free char *text = bvi_error_text(why);
 
-        bvi_manager_trouble(job->manager, job->name, "the status of job '%s' is damaged and was set aside: %s",
-                            job->name, text ? text : "");
+        bvi_manager_trouble(job->manager, job->name,
+                            "the status of job '%s' is damaged and was set aside: %s", job->name,
+                            text ? text : "");
         return bvi_fs_quarantine(path, NULL, err);
     }
     if (r < 0)
@@ -243,7 +244,8 @@ static int find_payload(bvi_job *job, bvi_strv *argv, bvi_runner_conf *conf, bv_
     return add_pointers(&conf->args, argv) < 0 ? bvi_fail_nomem(err) : 0;
 }
 
-static int fill_conf(bvi_job *job, bvi_strv *argv, char **ret_record, bvi_runner_conf *conf, bv_error **err)
+static int fill_conf(bvi_job *job, bvi_strv *argv, char **ret_record, bvi_runner_conf *conf,
+                     bv_error **err)
 {
     const bvi_job_config *c = job->config;
     bvi_job_manager *m = job->manager;
@@ -345,7 +347,8 @@ int bvi_job_info(bvi_job *job, bvi_json **ret_info, bv_error **err)
     if (r == 0)
         r = bvi_json_put(info, "progress", progress_to_json(job));
     if (r == 0)
-        r = bvi_json_put_uint64(info, "restart_count", bvi_restarts_count(&state.restarts, now_ms, 24));
+        r = bvi_json_put_uint64(info, "restart_count",
+                                bvi_restarts_count(&state.restarts, now_ms, 24));
     if (r == 0)
         r = bvi_json_put(info, "logs", logs_to_json(job, now_ms));
     if (r == 0)

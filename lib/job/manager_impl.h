@@ -1,5 +1,6 @@
 /*
- * manager_impl.h - what is inside a job manager; for job_manager.c, job_machine.c and job_store.c only.
+ * manager_impl.h - what is inside a job manager; for job_manager.c, job_machine.c and job_store.c
+ * only.
  *
  *   job_store.c     one job on disk: directory, configuration, status, runner.conf
  *   job_machine.c   one job in time: states x events -> action; its runner's process
@@ -18,7 +19,7 @@ typedef enum bvi_jstate {
     BVI_JS_WAITING,  /* its runner vanished; another one starts when the back-off is over */
     BVI_JS_STOPPING, /* a runner, or a cleaner, is on its way out; `goal` says what then */
     BVI_JS_FINISHED,
-    BVI_JS_RESUME,   /* ended by a shutdown; runs again after the next load */
+    BVI_JS_RESUME, /* ended by a shutdown; runs again after the next load */
     BVI_JS_COUNT,
 } bvi_jstate;
 
@@ -34,8 +35,8 @@ typedef enum bvi_jevent {
 } bvi_jevent;
 
 typedef enum bvi_goal {
-    BVI_GOAL_RESUME,   /* weakest first: a stronger wish replaces a weaker one */
-    BVI_GOAL_FAILED,   /* Finished(null, why) */
+    BVI_GOAL_RESUME, /* weakest first: a stronger wish replaces a weaker one */
+    BVI_GOAL_FAILED, /* Finished(null, why) */
     BVI_GOAL_STOPPED,
     BVI_GOAL_SKIPPED,
     BVI_GOAL_REPLACED, /* by `replacement` */
@@ -65,23 +66,23 @@ typedef struct bvi_job {
     char instance[BVI_INSTANCE_SIZE];
     bvi_job_config *config;
     bvi_jstate state;
-    bvi_job_status status;    /* of an inactive job; time_ms is right for active ones too */
+    bvi_job_status status; /* of an inactive job; time_ms is right for active ones too */
     bvi_goal goal;
     bvi_stop_step step;
     bool force;
-    bool again;               /* one-time job: the operator wants another attempt */
-    char *why;                /* goal FAILED */
-    bvi_json *replacement;    /* goal REPLACED: the complete document */
+    bool again;            /* one-time job: the operator wants another attempt */
+    char *why;             /* goal FAILED */
+    bvi_json *replacement; /* goal REPLACED: the complete document */
     bvi_proc_id runner;
-    bool is_child;            /* ours to reap */
-    int exit_status;          /* of our child, as from waitpid(); -1: not known */
+    bool is_child;   /* ours to reap */
+    int exit_status; /* of our child, as from waitpid(); -1: not known */
     int pidfd;
     bvi_watch *watch;
     bvi_timer *timer;
-    unsigned looks;           /* for the signature of a runner */
-    bool changed;             /* to be reported */
-    bool seen;                /* while circles are looked for */
-    bvi_backoff backoff;      /* of vanishing runners */
+    unsigned looks;      /* for the signature of a runner */
+    bool changed;        /* to be reported */
+    bool seen;           /* while circles are looked for */
+    bvi_backoff backoff; /* of vanishing runners */
     bvi_waiter *waiters;
 } bvi_job;
 
@@ -95,10 +96,10 @@ struct bvi_job_manager {
     bvi_strv env;
     bool has_env;
     bool ready;
-    bool shut_down;               /* jobs that ended meanwhile run again after the next load */
-    BVI_VEC(bvi_job *) jobs;      /* by name */
-    bvi_task pass;                /* looks at pending jobs */
-    bvi_task tell;                /* calls waiters that are due */
+    bool shut_down;          /* jobs that ended meanwhile run again after the next load */
+    BVI_VEC(bvi_job *) jobs; /* by name */
+    bvi_task pass;           /* looks at pending jobs */
+    bvi_task tell;           /* calls waiters that are due */
     bvi_waiter *due;
     bvi_waiter **due_end;
 };
@@ -109,13 +110,14 @@ int bvi_job_new(bvi_job_manager *manager, const char *name, bvi_job **ret_job, b
 void bvi_job_free(bvi_job *job); /* not its files; its waiters must be gone */
 BVI_DEFINE_FREEP(bvi_job, bvi_job_free)
 char *bvi_job_path(const bvi_job *job, const char *name);
-/* Makes the directory if need be and puts a stopped job there; the configuration last, for it makes a job of it. */
+/* Makes the directory if need be and puts a stopped job there; the configuration last, for it makes
+ * a job of it. */
 int bvi_job_install(bvi_job *job, const bvi_json *document, bv_error **err);
 int bvi_job_open_dir(bvi_job *job, bv_error **err);
 int bvi_job_remove(bvi_job *job, bv_error **err);
 /* A status with everything in it, on disk and in memory. On failure memory keeps the old one. */
-int bvi_job_put_status(bvi_job *job, bvi_job_state state, bool has_code, int code, const char *message,
-                       bv_error **err);
+int bvi_job_put_status(bvi_job *job, bvi_job_state state, bool has_code, int code,
+                       const char *message, bv_error **err);
 /* *ret_found false: there is none (a damaged one was set aside). */
 int bvi_job_get_status(bvi_job *job, bool *ret_found, bv_error **err);
 int bvi_job_drop_status(bvi_job *job, bv_error **err);
@@ -143,10 +145,12 @@ int bvi_job_table(bvi_jstate state, bvi_jevent event);
 
 /* ---- job_manager.c ---- */
 
-void bvi_manager_trouble(bvi_job_manager *manager, const char *job, const char *fmt, ...) BV_PRINTF(3, 4);
-void bvi_manager_changed(bvi_job *job);            /* reports, and looks at pending jobs */
-void bvi_manager_tell(bvi_job *job, bv_error *err); /* all its waiters; err is taken over, may be NULL */
-void bvi_job_forget(bvi_job *job);             /* out of the registry and freed */
+void bvi_manager_trouble(bvi_job_manager *manager, const char *job, const char *fmt, ...)
+    BV_PRINTF(3, 4);
+void bvi_manager_changed(bvi_job *job); /* reports, and looks at pending jobs */
+void bvi_manager_tell(bvi_job *job,
+                      bv_error *err); /* all its waiters; err is taken over, may be NULL */
+void bvi_job_forget(bvi_job *job);    /* out of the registry and freed */
 int64_t bvi_manager_wall_ms(const bvi_job_manager *manager);
 
 #endif

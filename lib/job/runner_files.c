@@ -1,5 +1,6 @@
 /*
- * runner_files.c - reading and writing the files between a manager and its runners, except events (job_events.c).
+ * runner_files.c - reading and writing the files between a manager and its runners, except events
+ * (job_events.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,10 @@ typedef struct field {
     size_t offset;
 } field;
 
-#define FIELD(key, kind, member) { key, kind, offsetof(bvi_runner_conf, member) }
+#define FIELD(key, kind, member)                                                                   \
+    {                                                                                              \
+        key, kind, offsetof(bvi_runner_conf, member)                                               \
+    }
 
 static const field fields[] = {
     FIELD("name", FIELD_TEXT, name),
@@ -132,7 +136,8 @@ static int check_conf(const bvi_runner_conf *conf, bv_error **err)
     if (!conf->name || !*conf->name || !conf->instance || !*conf->instance || !conf->run)
         return bvi_fail(err, BV_E_FORMAT, "'" BVI_RUNNER_CONF_FILE "' does not say whose it is");
     if (!conf->body == !conf->args.len)
-        return bvi_fail(err, BV_E_FORMAT, "'" BVI_RUNNER_CONF_FILE "' needs either a body or arguments");
+        return bvi_fail(err, BV_E_FORMAT,
+                        "'" BVI_RUNNER_CONF_FILE "' needs either a body or arguments");
     if (conf->shutdown_signal == 0 || conf->shutdown_signal >= NSIG)
         return bvi_fail(err, BV_E_FORMAT, "'" BVI_RUNNER_CONF_FILE "' names no valid signal");
     if (conf->log_capacity_bytes == 0)
@@ -154,7 +159,8 @@ int bvi_runner_conf_parse(char *text, size_t len, bvi_runner_conf *conf, bv_erro
         at += strlen(record) + 1;
         equals = strchr(record, '=');
         if (!equals)
-            return bvi_fail(err, BV_E_FORMAT, "'" BVI_RUNNER_CONF_FILE "' has a record without '='");
+            return bvi_fail(err, BV_E_FORMAT,
+                            "'" BVI_RUNNER_CONF_FILE "' has a record without '='");
         *equals = '\0';
         r = set_field(conf, record, equals + 1);
         if (r == BV_E_NOMEM)
@@ -232,8 +238,9 @@ int bvi_runner_conf_save(int dir_fd, const bvi_runner_conf *conf, bv_error **err
     if (r == 0 && conf->restart.has_max_retries)
         r = put_number(&buf, "max_retries", conf->restart.max_retries);
     if (r == BV_E_LIMIT)
-        return bvi_fail(err, r, "job '%s' has more than %u bytes of body, arguments and environment", conf->name,
-                        BVI_RUNNER_CONF_MAX);
+        return bvi_fail(err, r,
+                        "job '%s' has more than %u bytes of body, arguments and environment",
+                        conf->name, BVI_RUNNER_CONF_MAX);
     if (r < 0)
         return bvi_fail_nomem(err);
     return bvi_fs_replace_at(dir_fd, BVI_RUNNER_CONF_FILE, buf.data, buf.len, 0600, err);
@@ -307,7 +314,8 @@ static bool set_state(bvi_runner_state *state, const char *key, const char *valu
     uint64_t n = 0;
 
     if (strcmp(key, "boot") == 0)
-        return (size_t)snprintf(state->boot, sizeof(state->boot), "%s", value) < sizeof(state->boot);
+        return (size_t)snprintf(state->boot, sizeof(state->boot), "%s", value) <
+               sizeof(state->boot);
     if (strcmp(key, "runner") == 0)
         return to_proc_id(value, &state->runner);
     if (strcmp(key, "payload") == 0)
@@ -356,15 +364,16 @@ int bvi_runner_state_load(int dir_fd, bvi_runner_state *ret_state, bv_error **er
 /* The lines of a state; always fits: 25 counters of at most 42 bytes and a few lines. */
 static size_t print_state(const bvi_runner_state *state, char *text, size_t size)
 {
-    size_t n = (size_t)snprintf(text, size, "boot %s\nrunner %d %llu\npayload %d %llu\nstarted_ms %lld\nclean %d\n",
-                                state->boot, (int)state->runner.pid, (unsigned long long)state->runner.start_ticks,
-                                (int)state->payload.pid, (unsigned long long)state->payload.start_ticks,
-                                (long long)state->payload_started_ms, state->clean ? 1 : 0);
+    size_t n = (size_t)snprintf(
+        text, size, "boot %s\nrunner %d %llu\npayload %d %llu\nstarted_ms %lld\nclean %d\n",
+        state->boot, (int)state->runner.pid, (unsigned long long)state->runner.start_ticks,
+        (int)state->payload.pid, (unsigned long long)state->payload.start_ticks,
+        (long long)state->payload_started_ms, state->clean ? 1 : 0);
 
     for (size_t i = 0; i < BVI_BACKOFF_HOURS && n < size; i++) {
         if (state->restarts.count[i])
-            n += (size_t)snprintf(text + n, size - n, "restarts %lld %u\n", (long long)state->restarts.hour[i],
-                                  state->restarts.count[i]);
+            n += (size_t)snprintf(text + n, size - n, "restarts %lld %u\n",
+                                  (long long)state->restarts.hour[i], state->restarts.count[i]);
     }
     if (n < size)
         n += (size_t)snprintf(text + n, size - n, "end\n");
@@ -373,10 +382,12 @@ static size_t print_state(const bvi_runner_state *state, char *text, size_t size
 
 int bvi_runner_state_save(int dir_fd, const bvi_runner_state *state, bool sync, bv_error **err)
 {
-    static const char temporary[] = "." BVI_RUNNER_STATE_FILE ".tmp"; /* one runner at a time writes here */
+    static const char temporary[] =
+        "." BVI_RUNNER_STATE_FILE ".tmp"; /* one runner at a time writes here */
     char text[BVI_RUNNER_STATE_MAX];
     size_t len = print_state(state, text, sizeof(text));
-    bvi_auto_close int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bvi_auto_close int fd =
+        openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int r;
 
     if (fd < 0)
@@ -393,7 +404,8 @@ int bvi_runner_state_save(int dir_fd, const bvi_runner_state *state, bool sync, 
 
 /* ---- lock ---- */
 
-/* A manager that looks holds the lock for a moment, and so does the child of a runner that was just killed. */
+/* A manager that looks holds the lock for a moment, and so does the child of a runner that was just
+ * killed. */
 #define LOCK_TRIES    40u
 #define LOCK_PAUSE_MS 10
 
@@ -409,14 +421,16 @@ static int try_lock(int fd, int how)
 
 int bvi_runner_lock(int dir_fd, int *ret_fd, bv_error **err)
 {
-    bvi_auto_close int fd = openat(dir_fd, BVI_RUNNER_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bvi_auto_close int fd =
+        openat(dir_fd, BVI_RUNNER_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     char text[64];
     bvi_proc_id self = { 0 };
     int len, r;
 
     if (fd < 0)
         return bvi_fail_sys(err, errno, "cannot open '" BVI_RUNNER_LOCK_FILE "'");
-    for (unsigned i = 0; (r = try_lock(fd, LOCK_EX)) < 0 && errno == EWOULDBLOCK && i < LOCK_TRIES; i++)
+    for (unsigned i = 0; (r = try_lock(fd, LOCK_EX)) < 0 && errno == EWOULDBLOCK && i < LOCK_TRIES;
+         i++)
         (void)usleep(LOCK_PAUSE_MS * 1000); /* cut short by a signal: looks earlier */
     if (r < 0 && errno == EWOULDBLOCK)
         return bvi_fail(err, BV_E_BUSY, "another runner of this job lives");
@@ -425,7 +439,8 @@ int bvi_runner_lock(int dir_fd, int *ret_fd, bv_error **err)
     r = bvi_proc_identify(getpid(), &self, err);
     if (r < 0)
         return r;
-    len = snprintf(text, sizeof(text), "%d %llu\n", (int)self.pid, (unsigned long long)self.start_ticks);
+    len = snprintf(text, sizeof(text), "%d %llu\n", (int)self.pid,
+                   (unsigned long long)self.start_ticks);
     if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len)
         return bvi_fail_sys(err, errno, "cannot sign '" BVI_RUNNER_LOCK_FILE "'");
     *ret_fd = bvi_take_fd(&fd);
@@ -473,7 +488,8 @@ bvi_intent bvi_intent_load(int dir_fd, char *run)
     if (*rest)
         *rest++ = '\0';
     if (run)
-        (void)snprintf(run, BVI_INSTANCE_SIZE, "%s", rest); /* a longer one is not ours and matches nothing */
+        (void)snprintf(run, BVI_INSTANCE_SIZE, "%s",
+                       rest); /* a longer one is not ours and matches nothing */
     for (size_t i = 0; i < BVI_COUNT(intents); i++) {
         if (strcmp(intents[i], text) == 0)
             return (bvi_intent)i;
@@ -484,7 +500,8 @@ bvi_intent bvi_intent_load(int dir_fd, char *run)
 int bvi_intent_save(int dir_fd, bvi_intent intent, const char *run, bv_error **err)
 {
     char text[16 + BVI_INSTANCE_SIZE];
-    int len = snprintf(text, sizeof(text), "%s%s%s\n", intents[intent], run ? " " : "", run ? run : "");
+    int len =
+        snprintf(text, sizeof(text), "%s%s%s\n", intents[intent], run ? " " : "", run ? run : "");
 
     return bvi_fs_replace_at(dir_fd, BVI_JOB_INTENT_FILE, text, (size_t)len, 0600, err);
 }

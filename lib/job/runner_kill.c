@@ -26,7 +26,8 @@ typedef struct entry {
 
 typedef BVI_VEC(entry) table;
 
-/* Fields after the name: state ppid pgrp session ... start time is the twentieth. A zombie is no process any more. */
+/* Fields after the name: state ppid pgrp session ... start time is the twentieth. A zombie is no
+ * process any more. */
 static bool parse_entry(char *text, entry *e)
 {
     char *at = strrchr(text, ')');
@@ -169,8 +170,8 @@ int bvi_find_descendants(bvi_proc_ids *ids, bv_error **err)
 
 /* ---- leftovers ---- */
 
-/* Whether an environment has a variable that begins with mark, which begins with a zero byte (the end of the variable
- * before). Read in pieces that overlap by the mark's length. */
+/* Whether an environment has a variable that begins with mark, which begins with a zero byte (the
+ * end of the variable before). Read in pieces that overlap by the mark's length. */
 static bool has_mark(pid_t pid, const char *mark, size_t mark_len)
 {
     char piece[PIECE_MAX];
@@ -196,7 +197,8 @@ static bool has_mark(pid_t pid, const char *mark, size_t mark_len)
     return false;
 }
 
-/* Session and pid of the recorded payload mean something only while nobody else can have got that pid. */
+/* Session and pid of the recorded payload mean something only while nobody else can have got that
+ * pid. */
 static bool payload_is_known(table *t, const bvi_runner_state *state)
 {
     char boot[BVI_BOOT_SIZE];
@@ -223,7 +225,8 @@ static void unmark_ancestors(table *t)
     }
 }
 
-int bvi_find_leftovers(const bvi_runner_conf *conf, const bvi_runner_state *state, bvi_proc_ids *ids, bv_error **err)
+int bvi_find_leftovers(const bvi_runner_conf *conf, const bvi_runner_state *state,
+                       bvi_proc_ids *ids, bv_error **err)
 {
     BVI_AUTO(table_done) table t = BVI_VEC_INIT(BVI_KILL_MAX);
     char mark[512];
@@ -233,18 +236,21 @@ int bvi_find_leftovers(const bvi_runner_conf *conf, const bvi_runner_state *stat
 
     if (r < 0)
         return r;
-    mark_len = (size_t)snprintf(mark, sizeof(mark), "%c" BVI_JOB_RUN_VARIABLE "=%s:%s:", '\0', conf->name,
-                                conf->instance);
+    mark_len = (size_t)snprintf(mark, sizeof(mark), "%c" BVI_JOB_RUN_VARIABLE "=%s:%s:", '\0',
+                                conf->name, conf->instance);
     if (mark_len >= sizeof(mark))
         return bvi_fail(err, BV_E_INVALID, "the job's name is too long");
     known = payload_is_known(&t, state);
     for (size_t i = 0; i < t.len; i++) {
         entry *e = &t.items[i];
-        bool in_session = known && e->session == state->payload.pid && e->start_ticks >= state->payload.start_ticks;
+        bool in_session = known && e->session == state->payload.pid &&
+                          e->start_ticks >= state->payload.start_ticks;
 
-        e->marked = in_session || (known && e->pid == state->payload.pid) || has_mark(e->pid, mark, mark_len);
+        e->marked = in_session || (known && e->pid == state->payload.pid) ||
+                    has_mark(e->pid, mark, mark_len);
     }
-    /* Twice: a runner may itself have been started by a process of the job (a manager under test). */
+    /* Twice: a runner may itself have been started by a process of the job (a manager under test).
+     */
     unmark_ancestors(&t);
     spread_marks(&t);
     unmark_ancestors(&t);

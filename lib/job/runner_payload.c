@@ -1,8 +1,8 @@
 /*
  * runner_payload.c - fork, hold, become the user, exec.
  *
- * The runner has one thread, so the child may allocate between fork and exec; what it allocates costs the runner no
- * memory. Users are looked up there for the same reason.
+ * The runner has one thread, so the child may allocate between fork and exec; what it allocates
+ * costs the runner no memory. Users are looked up there for the same reason.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +48,8 @@ static int set_env(const bvi_runner_conf *conf)
         if (strchr(conf->env.items[i], '=') && putenv((char *)(uintptr_t)conf->env.items[i]) != 0)
             return -1;
     }
-    (void)snprintf(mark, sizeof(mark), "%s:%s:%s", conf->name, conf->instance, conf->run); /* cut when longer */
+    (void)snprintf(mark, sizeof(mark), "%s:%s:%s", conf->name, conf->instance,
+                   conf->run); /* cut when longer */
     return setenv(BVI_JOB_RUN_VARIABLE, mark, 1);
 }
 
@@ -107,7 +108,8 @@ static enum step child_steps(const bvi_runner_conf *conf, int out_fd, int err_fd
     if (step != STEP_NONE)
         return step;
     reset_signals();
-    (void)execve(argv[0], (char *const *)(const void *)argv, environ); /* comes back only when it failed */
+    (void)execve(argv[0], (char *const *)(const void *)argv,
+                 environ); /* comes back only when it failed */
     return STEP_EXEC;
 }
 
@@ -125,9 +127,10 @@ static void fill_argv(const bvi_runner_conf *conf, const char **argv)
     argv[n] = NULL;
 }
 
-static void run_child(const bvi_runner_conf *conf, int hold_fd, int out_fd, int err_fd, int report_fd)
-    __attribute__((noreturn));
-static void run_child(const bvi_runner_conf *conf, int hold_fd, int out_fd, int err_fd, int report_fd)
+static void run_child(const bvi_runner_conf *conf, int hold_fd, int out_fd, int err_fd,
+                      int report_fd) __attribute__((noreturn));
+static void run_child(const bvi_runner_conf *conf, int hold_fd, int out_fd, int err_fd,
+                      int report_fd)
 {
     const char *argv[BVI_RUNNER_ARGS_MAX + 4];
     failure f = { 0 };
@@ -169,7 +172,8 @@ static void drop_child(pid_t pid)
         ;
 }
 
-int bvi_payload_start(const bvi_runner_conf *conf, int lock_fd, bvi_payload *payload, bv_error **err)
+int bvi_payload_start(const bvi_runner_conf *conf, int lock_fd, bvi_payload *payload,
+                      bv_error **err)
 {
     bvi_auto_close int out_end = -1;
     bvi_auto_close int err_end = -1;
@@ -190,7 +194,7 @@ int bvi_payload_start(const bvi_runner_conf *conf, int lock_fd, bvi_payload *pay
     if (pid < 0)
         return bvi_fail_sys(err, errno, "cannot start a process");
     if (pid == 0) {
-        (void)close(lock_fd);         /* so that the lock ends with the runner */
+        (void)close(lock_fd);          /* so that the lock ends with the runner */
         (void)close(payload->hold_fd); /* so that its end is seen */
         run_child(conf, hold_end, out_end, err_end, report_end);
     }
@@ -216,7 +220,8 @@ int bvi_payload_release(bvi_payload *payload, bv_error **err)
 
 static bool is_final(const failure *f)
 {
-    static const int final[] = { ENOENT, EACCES, ENOEXEC, ENOTDIR, ELOOP, E2BIG, EISDIR, ELIBBAD, EPERM, ENAMETOOLONG };
+    static const int final[] = { ENOENT, EACCES, ENOEXEC, ENOTDIR, ELOOP,
+                                 E2BIG,  EISDIR, ELIBBAD, EPERM,   ENAMETOOLONG };
 
     for (size_t i = 0; i < BVI_COUNT(final); i++) {
         if (f->errnum == final[i])
@@ -225,8 +230,8 @@ static bool is_final(const failure *f)
     return f->step == STEP_NO_USER;
 }
 
-bool bvi_payload_failure(const bvi_payload *payload, const bvi_runner_conf *conf, char *text, size_t size,
-                         bool *ret_final)
+bool bvi_payload_failure(const bvi_payload *payload, const bvi_runner_conf *conf, char *text,
+                         size_t size, bool *ret_final)
 {
     const char *program = conf->body ? SHELL : conf->args.items[0];
     const char *user = wanted_user(conf);

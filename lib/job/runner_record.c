@@ -12,9 +12,9 @@
 #include "sys/fs.h"
 
 /* A message of control characters only becomes six times as long. */
-#define STATUS_MAX (8u * BVI_RUNNER_MESSAGE_MAX)
+#define STATUS_MAX      (8u * BVI_RUNNER_MESSAGE_MAX)
 #define RECORD_FILE_MAX (64u * 1024u)
-#define NOT_FINISHED "one-time job started, but not finished"
+#define NOT_FINISHED    "one-time job started, but not finished"
 
 /* ---- message ---- */
 
@@ -27,7 +27,8 @@ void bvi_runner_reset_reports(int dir_fd)
 
 bool bvi_runner_take_message(int dir_fd, const char *name, bool succeeded, char *text, size_t size)
 {
-    bvi_auto_close int fd = openat(dir_fd, BVI_JOB_MESSAGE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bvi_auto_close int fd =
+        openat(dir_fd, BVI_JOB_MESSAGE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     size_t used = 0;
     ssize_t n;
 
@@ -70,7 +71,8 @@ static int append_escaped(bvi_buf *buf, const char *text)
     return r;
 }
 
-static int print_finished(bvi_buf *buf, bool has_code, int exit_code, const char *message, int64_t wall_ms)
+static int print_finished(bvi_buf *buf, bool has_code, int exit_code, const char *message,
+                          int64_t wall_ms)
 {
     int r = bvi_buf_append_str(buf, "{\"finished\":{\"exit_code\":");
 
@@ -99,7 +101,8 @@ static int save_record_state(int record_fd, const char *state, bv_error **err)
 }
 
 /* The status first: a record that says it is final has one. */
-static int finish_record(const bvi_runner_conf *conf, const bvi_buf *status, bool succeeded, bv_error **err)
+static int finish_record(const bvi_runner_conf *conf, const bvi_buf *status, bool succeeded,
+                         bv_error **err)
 {
     bvi_auto_close int fd = -1;
     int r = open_record(conf, &fd, err);
@@ -111,8 +114,8 @@ static int finish_record(const bvi_runner_conf *conf, const bvi_buf *status, boo
     return r < 0 ? bvi_wrap(err, r, "cannot record the result of a one-time job") : 0;
 }
 
-int bvi_runner_finish(int dir_fd, const bvi_runner_conf *conf, bool has_code, int exit_code, const char *message,
-                      int64_t wall_ms, bv_error **err)
+int bvi_runner_finish(int dir_fd, const bvi_runner_conf *conf, bool has_code, int exit_code,
+                      const char *message, int64_t wall_ms, bv_error **err)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf buf = BVI_BUF_INIT(STATUS_MAX);
     int r = print_finished(&buf, has_code, exit_code, message, wall_ms);
@@ -129,17 +132,27 @@ int bvi_runner_finish(int dir_fd, const bvi_runner_conf *conf, bool has_code, in
 
 /* ---- one-time jobs ---- */
 
-typedef enum record { RECORD_NONE, RECORD_STARTED, RECORD_INTERRUPTED, RECORD_FAILED, RECORD_FINISHED, RECORD_FOREIGN } record;
+typedef enum record {
+    RECORD_NONE,
+    RECORD_STARTED,
+    RECORD_INTERRUPTED,
+    RECORD_FAILED,
+    RECORD_FINISHED,
+    RECORD_FOREIGN
+} record;
 
 static record load_record(int record_fd)
 {
-    static const char *const names[] = { [RECORD_STARTED] = "started\n", [RECORD_INTERRUPTED] = "interrupted\n",
-                                         [RECORD_FAILED] = "failed\n", [RECORD_FINISHED] = "finished\n" };
+    static const char *const names[] = { [RECORD_STARTED] = "started\n",
+                                         [RECORD_INTERRUPTED] = "interrupted\n",
+                                         [RECORD_FAILED] = "failed\n",
+                                         [RECORD_FINISHED] = "finished\n" };
     bvi_auto_free char *text = NULL;
     size_t len = 0;
 
     if (bvi_fs_read_at(record_fd, BVI_ONE_TIME_FILE, 64, &text, &len, NULL) < 0)
-        return faccessat(record_fd, BVI_JOB_STATUS_FILE, F_OK, 0) == 0 ? RECORD_FOREIGN : RECORD_NONE;
+        return faccessat(record_fd, BVI_JOB_STATUS_FILE, F_OK, 0) == 0 ? RECORD_FOREIGN
+                                                                       : RECORD_NONE;
     for (size_t i = RECORD_STARTED; i < BVI_COUNT(names); i++) {
         if (strcmp(text, names[i]) == 0)
             return (record)i;
@@ -173,7 +186,8 @@ static int copy_status(int record_fd, int dir_fd, bv_error **err)
     return r < 0 ? r : bvi_fs_replace_at(dir_fd, BVI_JOB_STATUS_FILE, text, len, 0644, err);
 }
 
-/* Upstream's record of a beginning goes along, so that an older agent sees what it would have written. */
+/* Upstream's record of a beginning goes along, so that an older agent sees what it would have
+ * written. */
 static int begin_record(int record_fd, int64_t wall_ms, bv_error **err)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf buf = BVI_BUF_INIT(STATUS_MAX);
@@ -182,10 +196,12 @@ static int begin_record(int record_fd, int64_t wall_ms, bv_error **err)
     if (r < 0)
         return bvi_fail_nomem(err);
     r = save_record_state(record_fd, "started\n", err);
-    return r < 0 ? r : bvi_fs_replace_at(record_fd, BVI_JOB_STATUS_FILE, buf.data, buf.len, 0644, err);
+    return r < 0 ? r
+                 : bvi_fs_replace_at(record_fd, BVI_JOB_STATUS_FILE, buf.data, buf.len, 0644, err);
 }
 
-int bvi_one_time_begin(int dir_fd, const bvi_runner_conf *conf, int64_t wall_ms, bool *ret_run, bv_error **err)
+int bvi_one_time_begin(int dir_fd, const bvi_runner_conf *conf, int64_t wall_ms, bool *ret_run,
+                       bv_error **err)
 {
     bvi_auto_close int fd = -1;
     int r = bvi_fs_mkdir(conf->one_time, 0755, err);
@@ -196,14 +212,17 @@ int bvi_one_time_begin(int dir_fd, const bvi_runner_conf *conf, int64_t wall_ms,
         return bvi_wrap(err, r, "cannot look up the record of a one-time job");
     *ret_run = may_run(load_record(fd), conf);
     r = *ret_run ? begin_record(fd, wall_ms, err) : copy_status(fd, dir_fd, err);
-    return r < 0 ? bvi_wrap(err, r, "cannot use the record of a one-time job in '%s'", conf->one_time) : 0;
+    return r < 0
+               ? bvi_wrap(err, r, "cannot use the record of a one-time job in '%s'", conf->one_time)
+               : 0;
 }
 
 void bvi_one_time_interrupted(const bvi_runner_conf *conf)
 {
     bvi_auto_close int fd = -1;
 
-    /* A job that became final in the last moment stays so; a record that cannot be written says "started". */
+    /* A job that became final in the last moment stays so; a record that cannot be written says
+     * "started". */
     if (open_record(conf, &fd, NULL) == 0 && load_record(fd) == RECORD_STARTED)
         (void)save_record_state(fd, "interrupted\n", NULL);
 }

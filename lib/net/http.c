@@ -1,10 +1,11 @@
 /*
  * http.c - HTTP requests: curl's multi interface on the context's loop.
  *
- * curl tells us which descriptors and which one timer it waits for, we tell it when they are due. Its functions must
- * not be called from inside its own callbacks, so starting, resuming and cancelling go through a task of the call, and
- * freeing inside a callback leaves curl's part for later. Timeouts other than connecting are ours: they follow the
- * context's clock, and the idle one knows about pauses.
+ * curl tells us which descriptors and which one timer it waits for, we tell it when they are due.
+ * Its functions must not be called from inside its own callbacks, so starting, resuming and
+ * cancelling go through a task of the call, and freeing inside a callback leaves curl's part for
+ * later. Timeouts other than connecting are ours: they follow the context's clock, and the idle one
+ * knows about pauses.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -52,8 +53,8 @@ struct bvi_http_call {
     bool added;   /* curl has it */
     bool want_resume;
     bool cancelled;
-    bool over;    /* on_done was called or will not be */
-    bool begun;   /* there is a connection: idle time counts */
+    bool over;  /* on_done was called or will not be */
+    bool begun; /* there is a connection: idle time counts */
     bool recv_paused;
     bool send_paused;
     bvi_timer *deadline;
@@ -78,7 +79,8 @@ char *bvi_http_redact(const char *url)
         if (host[i] == '@')
             after_user = host + i + 1;
     }
-    return bvi_asprintf("%.*s%.*s", (int)(host - url), url, (int)(len - (size_t)(after_user - host)), after_user);
+    return bvi_asprintf("%.*s%.*s", (int)(host - url), url,
+                        (int)(len - (size_t)(after_user - host)), after_user);
 }
 
 static const char *find_header(const bvi_http_call *call, const char *name)
@@ -162,13 +164,15 @@ static bvi_http_response response_of(const bvi_http_call *call)
 
 /* ---- ending ---- */
 
-/* Ends the call with an error of ours; curl hears of it from the callback it is in, or from the task. */
+/* Ends the call with an error of ours; curl hears of it from the callback it is in, or from the
+ * task. */
 static void fail_call(bvi_http_call *call, int code, const char *what)
 {
     if (call->fail_code)
         return;
     call->fail_code = code;
-    (void)bvi_fail(&call->fail, code, "%s '%s': %s", call->method, call->shown_url, what); /* kept for on_done */
+    (void)bvi_fail(&call->fail, code, "%s '%s': %s", call->method, call->shown_url,
+                   what); /* kept for on_done */
     bvi_task_post(&call->act);
 }
 
@@ -223,13 +227,15 @@ static bv_error *take_error(bvi_http_call *call, CURLcode curl)
     bv_error *err = bvi_take(call->fail);
 
     if (call->cancelled && !err)
-        (void)bvi_fail(&err, BV_E_CANCELLED, "%s '%s' was cancelled", call->method, call->shown_url);
+        (void)bvi_fail(&err, BV_E_CANCELLED, "%s '%s' was cancelled", call->method,
+                       call->shown_url);
     else if (!err && call->fail_code)
         (void)bvi_fail(&err, call->fail_code, "%s '%s' failed", call->method, call->shown_url);
     else if (!err && curl != CURLE_OK)
-        (void)bvi_fail(&err, code_of(curl, call->begun), "%s '%s'%s%s%s: %s", call->method, call->shown_url,
-                       call->unix_socket ? " through socket '" : "", call->unix_socket ? call->unix_socket : "",
-                       call->unix_socket ? "'" : "", call->curl_says[0] ? call->curl_says : curl_easy_strerror(curl));
+        (void)bvi_fail(&err, code_of(curl, call->begun), "%s '%s'%s%s%s: %s", call->method,
+                       call->shown_url, call->unix_socket ? " through socket '" : "",
+                       call->unix_socket ? call->unix_socket : "", call->unix_socket ? "'" : "",
+                       call->curl_says[0] ? call->curl_says : curl_easy_strerror(curl));
     return err;
 }
 
@@ -257,7 +263,8 @@ static void release(bvi_http_call *call)
 
     if (call->added) {
         http->in_curl = true; /* removing may close sockets */
-        (void)curl_multi_remove_handle(http->multi, call->easy); /* fails only for handles it does not have */
+        (void)curl_multi_remove_handle(http->multi,
+                                       call->easy); /* fails only for handles it does not have */
         http->in_curl = false;
     }
     if (call->prev || http->calls == call) {
@@ -295,7 +302,8 @@ static void destroy(bvi_http *http)
     while (http->calls)
         release(http->calls);
     if (http->multi)
-        (void)curl_multi_cleanup(http->multi); /* closes kept connections; nothing to do about failures */
+        (void)curl_multi_cleanup(
+            http->multi); /* closes kept connections; nothing to do about failures */
     bvi_timer_free(http->timer);
     bvi_free(http->user_agent);
     bvi_free(http);
@@ -336,7 +344,8 @@ static void act_on(bvi_http *http, curl_socket_t fd, int events)
 
     enter(http);
     http->in_curl = true;
-    (void)curl_multi_socket_action(http->multi, fd, events, &running); /* failures come as messages */
+    (void)curl_multi_socket_action(http->multi, fd, events,
+                                   &running); /* failures come as messages */
     http->in_curl = false;
     take_results(http);
     leave(http);
@@ -350,7 +359,8 @@ static void on_timer(bvi_timer *timer, void *data)
 
 static void on_fd(bvi_watch *watch, int fd, unsigned events, void *data)
 {
-    int what = ((events & BV_IO_IN) ? CURL_CSELECT_IN : 0) | ((events & BV_IO_OUT) ? CURL_CSELECT_OUT : 0) |
+    int what = ((events & BV_IO_IN) ? CURL_CSELECT_IN : 0) |
+               ((events & BV_IO_OUT) ? CURL_CSELECT_OUT : 0) |
                ((events & BV_IO_ERR) ? CURL_CSELECT_ERR : 0);
 
     (void)watch;
@@ -365,7 +375,8 @@ static int curl_wants_timer(CURLM *multi, long timeout_ms, void *data)
     if (timeout_ms < 0)
         bvi_timer_clear(http->timer);
     else
-        (void)bvi_timer_set(http->timer, (int64_t)timeout_ms * 1000, NULL); /* it stays set and is armed later */
+        (void)bvi_timer_set(http->timer, (int64_t)timeout_ms * 1000,
+                            NULL); /* it stays set and is armed later */
     return 0;
 }
 
@@ -373,7 +384,8 @@ static int curl_wants_fd(CURL *easy, curl_socket_t fd, int what, void *data, voi
 {
     bvi_http *http = data;
     bvi_watch *watch = socket_data;
-    unsigned events = ((what & CURL_POLL_IN) ? BV_IO_IN : 0u) | ((what & CURL_POLL_OUT) ? BV_IO_OUT : 0u);
+    unsigned events =
+        ((what & CURL_POLL_IN) ? BV_IO_IN : 0u) | ((what & CURL_POLL_OUT) ? BV_IO_OUT : 0u);
     char *private = NULL;
     int r = 0;
 
@@ -417,7 +429,8 @@ static int curl_has_connection(void *data, char *peer_ip, char *own_ip, int peer
     call->begun = true;
     note_activity(call);
     if (call->req.idle_timeout_ms > 0)
-        (void)bvi_timer_set(call->idle, call->req.idle_timeout_ms * 1000, NULL); /* armed later if not now */
+        (void)bvi_timer_set(call->idle, call->req.idle_timeout_ms * 1000,
+                            NULL); /* armed later if not now */
     return CURL_PREREQFUNC_OK;
 }
 
@@ -440,7 +453,8 @@ static void check_head(bvi_http_call *call)
     else if (call->req.has_range && good && !is_our_range(call, find_header(call, "Content-Range")))
         fail_call(call, BV_E_REMOTE, "the server answered with another byte range");
     else if ((!call->req.on_data || good) && call->req.response_max && !call->req.compressed &&
-             response.content_length > 0 && (uint64_t)response.content_length > call->req.response_max &&
+             response.content_length > 0 &&
+             (uint64_t)response.content_length > call->req.response_max &&
              strcmp(call->method, "HEAD") != 0)
         fail_call(call, BV_E_LIMIT, "the answer is larger than allowed");
     if (call->fail_code || !call->req.on_head)
@@ -456,7 +470,8 @@ static bool is_interim(const bvi_http_call *call)
 
     if (status < 200)
         return true;
-    return status >= 300 && status < 400 && call->req.redirects_max && find_header(call, "Location");
+    return status >= 300 && status < 400 && call->req.redirects_max &&
+           find_header(call, "Location");
 }
 
 static size_t curl_has_header(char *line, size_t size, size_t count, void *data)
@@ -467,19 +482,23 @@ static size_t curl_has_header(char *line, size_t size, size_t count, void *data)
     if (must_stop(call))
         return 0;
     note_activity(call);
-    if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* a new answer: after a redirect or 100 Continue */
+    if (len >= 5 &&
+        memcmp(line, "HTTP/", 5) == 0) { /* a new answer: after a redirect or 100 Continue */
         bvi_buf_clear(&call->head);
         call->head_done = false;
     }
     while (text_len && (line[text_len - 1] == '\r' || line[text_len - 1] == '\n'))
         text_len--;
     if (text_len) {
-        int r = memchr(line, 0, text_len) ? BV_E_REMOTE : bvi_buf_append(&call->head, line, text_len);
+        int r =
+            memchr(line, 0, text_len) ? BV_E_REMOTE : bvi_buf_append(&call->head, line, text_len);
 
         if (r == 0)
             r = bvi_buf_append_char(&call->head, '\0');
         if (r < 0)
-            fail_call(call, r, r == BV_E_LIMIT ? "its headers are too large" : "its headers cannot be taken");
+            fail_call(call, r,
+                      r == BV_E_LIMIT ? "its headers are too large"
+                                      : "its headers cannot be taken");
     } else if (!call->head_done && !is_interim(call)) {
         call->head_done = true;
         check_head(call);
@@ -609,13 +628,15 @@ static void on_deadline(bvi_timer *timer, void *data)
     bvi_http_call *call = data;
 
     (void)timer;
-    end_by_timer(call, call->begun ? "not finished within its time" : "no connection within its time");
+    end_by_timer(call,
+                 call->begun ? "not finished within its time" : "no connection within its time");
 }
 
 static void on_idle(bvi_timer *timer, void *data)
 {
     bvi_http_call *call = data;
-    int64_t left_us = call->active_us + call->req.idle_timeout_ms * 1000 - bvi_ctx_now_us(call->http->ctx);
+    int64_t left_us =
+        call->active_us + call->req.idle_timeout_ms * 1000 - bvi_ctx_now_us(call->http->ctx);
 
     if (call->recv_paused || call->send_paused)
         left_us = call->req.idle_timeout_ms * 1000;
@@ -682,11 +703,11 @@ static bool sends_body(const bvi_http_request *req, const char *method)
     return req->body || req->on_body;
 }
 
-#define SET(option, value)                                          \
-    do {                                                            \
-        CURLcode set_ = curl_easy_setopt(e, option, value);         \
-        if (set_ != CURLE_OK)                                       \
-            return set_;                                            \
+#define SET(option, value)                                                                         \
+    do {                                                                                           \
+        CURLcode set_ = curl_easy_setopt(e, option, value);                                        \
+        if (set_ != CURLE_OK)                                                                      \
+            return set_;                                                                           \
     } while (0)
 
 static CURLcode set_method(bvi_http_call *call, CURL *e)
@@ -721,17 +742,19 @@ static CURLcode set_callbacks(bvi_http_call *call, CURL *e)
 
 static CURLcode set_connection(const bvi_http_call *call, CURL *e, const bvi_http_request *req)
 {
-    long version = !req->http2                                ? CURL_HTTP_VERSION_1_1
+    long version = !req->http2                               ? CURL_HTTP_VERSION_1_1
                    : strncasecmp(req->url, "https:", 6) == 0 ? CURL_HTTP_VERSION_2TLS
-                                                              : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
-    /* As curl's own program does: a node without certificates is told of those in the agent bundle this way. */
+                                                             : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    /* As curl's own program does: a node without certificates is told of those in the agent bundle
+     * this way. */
     const char *ca_file = req->ca_file ? req->ca_file : secure_getenv("SSL_CERT_FILE");
 
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_HTTP_VERSION, version);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(req->connect_timeout_ms > 0 ? req->connect_timeout_ms : BVI_HTTP_CONNECT_MS));
+    SET(CURLOPT_CONNECTTIMEOUT_MS,
+        (long)(req->connect_timeout_ms > 0 ? req->connect_timeout_ms : BVI_HTTP_CONNECT_MS));
     if (req->unix_socket)
         SET(CURLOPT_UNIX_SOCKET_PATH, call->unix_socket);
     if (req->unix_socket || req->no_proxy)
@@ -775,7 +798,9 @@ static int add_header(bvi_http_call *call, const char *line, bv_error **err)
     struct curl_slist *longer;
 
     if (strpbrk(line, "\r\n") || !strpbrk(line, ":;"))
-        return bvi_fail(err, BV_E_INVALID, "a request header for '%s' is not of the form 'Name: value'", call->shown_url);
+        return bvi_fail(err, BV_E_INVALID,
+                        "a request header for '%s' is not of the form 'Name: value'",
+                        call->shown_url);
     longer = curl_slist_append(call->headers, line);
     if (!longer)
         return bvi_fail_nomem(err);
@@ -793,7 +818,8 @@ static int add_headers(bvi_http_call *call, const bvi_http_request *req, bv_erro
     return r;
 }
 
-/* Keeps numbers and callbacks; pointers to the caller's memory are copied elsewhere or not needed again. */
+/* Keeps numbers and callbacks; pointers to the caller's memory are copied elsewhere or not needed
+ * again. */
 static void keep_request(bvi_http_call *call, const bvi_http_request *req)
 {
     call->req = *req;
@@ -820,8 +846,8 @@ static int copy_request(bvi_http_call *call, const bvi_http_request *req, bv_err
         return bvi_fail_nomem(err);
     r = req->on_body ? 0 : bvi_buf_append(&call->body, req->body, req->body_len);
     if (r == BV_E_LIMIT)
-        return bvi_fail(err, r, "a request body of %zu bytes for '%s' is larger than %u", req->body_len,
-                        call->shown_url, BVI_HTTP_BODY_MAX);
+        return bvi_fail(err, r, "a request body of %zu bytes for '%s' is larger than %u",
+                        req->body_len, call->shown_url, BVI_HTTP_BODY_MAX);
     if (r < 0)
         return bvi_fail_nomem(err);
     return add_headers(call, req, err);
@@ -851,8 +877,8 @@ static int prepare(bvi_http_call *call, const bvi_http_request *req, bv_error **
     if (code == CURLE_OK)
         code = set_method(call, call->easy);
     if (code != CURLE_OK)
-        return bvi_fail(err, code_of(code, false), "cannot prepare %s '%s': %s", call->method, call->shown_url,
-                        curl_easy_strerror(code));
+        return bvi_fail(err, code_of(code, false), "cannot prepare %s '%s': %s", call->method,
+                        call->shown_url, curl_easy_strerror(code));
     return req->deadline_ms > 0 ? bvi_timer_set(call->deadline, req->deadline_ms * 1000, err) : 0;
 }
 
@@ -863,11 +889,13 @@ static int check_request(const bvi_http *http, const bvi_http_request *req, bv_e
     if (strlen(req->url) > BVI_HTTP_URL_MAX)
         return bvi_fail(err, BV_E_INVALID, "a URL is longer than %u bytes", BVI_HTTP_URL_MAX);
     if (http->count >= BVI_HTTP_CALLS_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "more than %u HTTP requests are under way", BVI_HTTP_CALLS_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "more than %u HTTP requests are under way",
+                        BVI_HTTP_CALLS_MAX);
     return 0;
 }
 
-int bvi_http_start(bvi_http *http, const bvi_http_request *req, bvi_http_call **ret_call, bv_error **err)
+int bvi_http_start(bvi_http *http, const bvi_http_request *req, bvi_http_call **ret_call,
+                   bv_error **err)
 {
     bvi_http_call *call;
     int r = check_request(http, req, err);
@@ -934,7 +962,8 @@ const char *bvi_http_url(const bvi_http_call *call)
 
 static CURLMcode set_up_multi(bvi_http *http, const bvi_http_opts *opts)
 {
-    long per_host = opts && opts->connections_per_host ? (long)opts->connections_per_host : (long)BVI_HTTP_CONNECTIONS;
+    long per_host = opts && opts->connections_per_host ? (long)opts->connections_per_host
+                                                       : (long)BVI_HTTP_CONNECTIONS;
     CURLMcode r = curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, curl_wants_fd);
 
     if (r == CURLM_OK)
@@ -950,8 +979,8 @@ static CURLMcode set_up_multi(bvi_http *http, const bvi_http_opts *opts)
 
 static char *own_user_agent(void)
 {
-    return bvi_asprintf("libblockvisor/%d.%d.%d", BV_VERSION_NUMBER / 1000000, BV_VERSION_NUMBER / 1000 % 1000,
-                        BV_VERSION_NUMBER % 1000);
+    return bvi_asprintf("libblockvisor/%d.%d.%d", BV_VERSION_NUMBER / 1000000,
+                        BV_VERSION_NUMBER / 1000 % 1000, BV_VERSION_NUMBER % 1000);
 }
 
 int bvi_http_new(bv_ctx *ctx, const bvi_http_opts *opts, bvi_http **ret_http, bv_error **err)
@@ -1000,9 +1029,10 @@ int bvi_http_check(const bvi_http_response *response, bv_error **err)
         int status;
         int code;
     } codes[] = {
-        { 401, BV_E_DENIED }, { 403, BV_E_DENIED }, { 404, BV_E_NOT_FOUND }, { 410, BV_E_NOT_FOUND },
-        { 408, BV_E_AGAIN },  { 425, BV_E_AGAIN },  { 429, BV_E_AGAIN },     { 503, BV_E_AGAIN },
-        { 409, BV_E_EXISTS }, { 412, BV_E_EXISTS },
+        { 401, BV_E_DENIED },    { 403, BV_E_DENIED }, { 404, BV_E_NOT_FOUND },
+        { 410, BV_E_NOT_FOUND }, { 408, BV_E_AGAIN },  { 425, BV_E_AGAIN },
+        { 429, BV_E_AGAIN },     { 503, BV_E_AGAIN },  { 409, BV_E_EXISTS },
+        { 412, BV_E_EXISTS },
     };
     int code = response->status >= 400 && response->status < 500 ? BV_E_INVALID : BV_E_REMOTE;
     char quote[QUOTE_MAX + 1];
@@ -1015,8 +1045,9 @@ int bvi_http_check(const bvi_http_response *response, bv_error **err)
             code = codes[i].code;
     }
     for (; len < response->body_len && len < QUOTE_MAX; len++)
-        quote[len] = response->body[len] >= ' ' && response->body[len] < 127 ? response->body[len] : ' ';
+        quote[len] =
+            response->body[len] >= ' ' && response->body[len] < 127 ? response->body[len] : ' ';
     quote[len] = '\0';
-    return bvi_fail(err, code, "'%s' answered with status %d%s%s%s", response->url, response->status,
-                    len ? ": '" : "", quote, len ? "'" : "");
+    return bvi_fail(err, code, "'%s' answered with status %d%s%s%s", response->url,
+                    response->status, len ? ": '" : "", quote, len ? "'" : "");
 }

@@ -1,9 +1,9 @@
 /*
  * rpc_client.c - the calling end.
  *
- * Requests are queued and leave from one task, which also connects and tells of cancels; so nothing calls back from
- * inside a call of the user. A request that has not left survives the loss of the connection; one that has left does
- * not, since nobody knows whether it was carried out.
+ * Requests are queued and leave from one task, which also connects and tells of cancels; so nothing
+ * calls back from inside a call of the user. A request that has not left survives the loss of the
+ * connection; one that has left does not, since nobody knows whether it was carried out.
  */
 #include <string.h>
 
@@ -14,7 +14,8 @@
 /* Unsent bytes in the stream: one frame and some. The rest waits in the queue. */
 #define WRITE_MAX (BVI_RPC_LENGTH_BYTES + 2u * BVI_RPC_FRAME_MAX)
 
-/* A peer that is just being started answers within a few of these; one that is away costs one dial a second. */
+/* A peer that is just being started answers within a few of these; one that is away costs one dial
+ * a second. */
 static const bvi_retry_policy dial_retry = {
     .first_ms = 4, .factor_percent = 150, .ceiling_ms = 1000, .jitter_percent = 20
 };
@@ -112,7 +113,8 @@ static void fail_cancelled(bvi_rpc_request *r)
 {
     bv_error *err = NULL;
 
-    (void)bvi_fail(&err, BV_E_CANCELLED, "call '%s' was cancelled", r->method); /* the error is the result */
+    (void)bvi_fail(&err, BV_E_CANCELLED, "call '%s' was cancelled",
+                   r->method); /* the error is the result */
     fail(r, err);
 }
 
@@ -196,7 +198,8 @@ static bool has_unsent(const bvi_rpc_client *c)
     return false;
 }
 
-/* All that were sent, or all that were not. Callbacks may start and drop requests: look anew after each. */
+/* All that were sent, or all that were not. Callbacks may start and drop requests: look anew after
+ * each. */
 static void fail_each(bvi_rpc_client *c, bool sent, int code, const bv_error *why)
 {
     uint64_t newest = c->last_id; /* what callbacks start from here on is not meant */
@@ -210,7 +213,9 @@ static void fail_each(bvi_rpc_client *c, bool sent, int code, const bv_error *wh
             continue;
         }
         err = bvi_error_copy(why);
-        (void)bvi_wrap(&err, code, sent ? "the outcome of call '%s' is unknown" : "call '%s' was not sent", r->method);
+        (void)bvi_wrap(&err, code,
+                       sent ? "the outcome of call '%s' is unknown" : "call '%s' was not sent",
+                       r->method);
         fail(r, err);
         r = c->first;
     }
@@ -270,7 +275,9 @@ static int pack_request(const bvi_rpc_request *r, bvi_buf *out, bv_error **err)
     if (r->deadline_us != INT64_MAX) {
         int64_t left_ms = (r->deadline_us - bvi_ctx_now_us(r->client->ctx)) / 1000;
 
-        request.deadline_ms = left_ms < 1 ? 1 : left_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)left_ms;
+        request.deadline_ms = left_ms < 1            ? 1
+                              : left_ms > UINT32_MAX ? UINT32_MAX
+                                                     : (uint32_t)left_ms;
     }
     frame.kind_case = BVI__RPC__FRAME__KIND_REQUEST;
     frame.request = &request;
@@ -284,7 +291,8 @@ static void set_request_timer(bvi_rpc_request *r)
     if (until_us == INT64_MAX)
         bvi_timer_clear(r->timer);
     else
-        (void)bvi_timer_set(r->timer, until_us - bvi_ctx_now_us(r->client->ctx), NULL); /* armed later if not now */
+        (void)bvi_timer_set(r->timer, until_us - bvi_ctx_now_us(r->client->ctx),
+                            NULL); /* armed later if not now */
 }
 
 static void note_sent(bvi_rpc_request *r)
@@ -352,7 +360,9 @@ static void take_response(bvi_rpc_client *c, const Bvi__Rpc__Response *response)
 {
     bvi_rpc_request *r = find_request(c, response->id);
     bvi_rpc_reply reply = { .body = response->body.len ? (const void *)response->body.data : "",
-                            .len = response->body.len, .more = response->more, .sent = true };
+                            .len = response->body.len,
+                            .more = response->more,
+                            .sent = true };
 
     if (!r || r->cancelled)
         return; /* nobody waits any longer */
@@ -436,7 +446,10 @@ static void on_close(bvi_stream *stream, const bv_error *err, void *data)
 
 static void dial(bvi_rpc_client *c)
 {
-    bvi_stream_opts opts = { .write_max = WRITE_MAX, .on_read = on_read, .on_drain = on_drain, .on_close = on_close,
+    bvi_stream_opts opts = { .write_max = WRITE_MAX,
+                             .on_read = on_read,
+                             .on_drain = on_drain,
+                             .on_close = on_close,
                              .data = c };
     bv_error *err = NULL;
     int r = bvi_stream_connect(c->ctx, c->path, &opts, &c->stream, &err);
@@ -449,7 +462,8 @@ static void dial(bvi_rpc_client *c)
         lose(c, err);
         return;
     }
-    (void)bvi_timer_set(c->timer, (int64_t)BVI_RPC_HELLO_MS * 1000, NULL); /* armed later if not now */
+    (void)bvi_timer_set(c->timer, (int64_t)BVI_RPC_HELLO_MS * 1000,
+                        NULL); /* armed later if not now */
     set_state(c, BVI_RPC_CONNECTING, NULL);
 }
 
@@ -511,13 +525,15 @@ static void end_too_late(bvi_rpc_request *r)
     if (bvi_ctx_now_us(c->ctx) >= r->deadline_us) {
         if (r->sent)
             tell_cancel(c, r->id);
-        (void)bvi_fail(&err, BV_E_TIMEOUT, "call '%s' had no answer in time", r->method); /* the result */
+        (void)bvi_fail(&err, BV_E_TIMEOUT, "call '%s' had no answer in time",
+                       r->method); /* the result */
     } else {
         err = c->last_error ? bvi_error_copy(c->last_error) : NULL;
         if (err)
             (void)bvi_wrap(&err, BV_E_AGAIN, "call '%s' was not sent", r->method);
         else
-            (void)bvi_fail(&err, BV_E_AGAIN, "call '%s' was not sent: '%s' does not answer", r->method, c->path);
+            (void)bvi_fail(&err, BV_E_AGAIN, "call '%s' was not sent: '%s' does not answer",
+                           r->method, c->path);
     }
     fail(r, err);
 }
@@ -559,7 +575,8 @@ static int fill_request(bvi_rpc_request *r, const bvi_rpc_request_opts *opts, bv
     r->body = opts->len ? bvi_strndup(opts->body, opts->len) : NULL;
     r->deadline_us = opts->deadline_ms > 0 ? after_ms(now_us, opts->deadline_ms) : INT64_MAX;
     /* With a single attempt its failure is what ends the wait. */
-    r->reach_us = reach_ms < 0 ? INT64_MAX : after_ms(now_us, reach_ms ? reach_ms : BVI_RPC_REACH_MS);
+    r->reach_us =
+        reach_ms < 0 ? INT64_MAX : after_ms(now_us, reach_ms ? reach_ms : BVI_RPC_REACH_MS);
     if (!r->method || (opts->len && !r->body))
         return bvi_fail_nomem(err);
     return bvi_timer_new(r->client->ctx, on_request_timer, r, &r->timer, err);
@@ -570,20 +587,22 @@ static int check_request(const bvi_rpc_client *c, const bvi_rpc_request_opts *op
     if (c->dying)
         return bvi_fail(err, BV_E_STATE, "the client is being freed");
     if (strlen(opts->method) > BVI_RPC_NAME_MAX)
-        return bvi_fail(err, BV_E_INVALID, "the method's name is longer than %u bytes", BVI_RPC_NAME_MAX);
+        return bvi_fail(err, BV_E_INVALID, "the method's name is longer than %u bytes",
+                        BVI_RPC_NAME_MAX);
     if (opts->len > BVI_RPC_BODY_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "call '%s': %zu bytes are more than %u", opts->method, opts->len,
-                        BVI_RPC_BODY_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "call '%s': %zu bytes are more than %u", opts->method,
+                        opts->len, BVI_RPC_BODY_MAX);
     if (c->count >= c->opts.calls_max)
-        return bvi_fail(err, BV_E_LIMIT, "call '%s': %u calls to '%s' are under way already", opts->method, c->count,
-                        c->path);
+        return bvi_fail(err, BV_E_LIMIT, "call '%s': %u calls to '%s' are under way already",
+                        opts->method, c->count, c->path);
     if (opts->len > BVI_RPC_UNSENT_MAX - c->unsent_bytes)
-        return bvi_fail(err, BV_E_LIMIT, "call '%s': too much waits to be sent to '%s'", opts->method, c->path);
+        return bvi_fail(err, BV_E_LIMIT, "call '%s': too much waits to be sent to '%s'",
+                        opts->method, c->path);
     return 0;
 }
 
-int bvi_rpc_request_start(bvi_rpc_client *c, const bvi_rpc_request_opts *opts, bvi_rpc_request **ret_request,
-                          bv_error **err)
+int bvi_rpc_request_start(bvi_rpc_client *c, const bvi_rpc_request_opts *opts,
+                          bvi_rpc_request **ret_request, bv_error **err)
 {
     bvi_rpc_request *r;
     int code = check_request(c, opts, err);
@@ -635,7 +654,8 @@ void bvi_rpc_request_drop(bvi_rpc_request *r)
 
 /* ---- the client ---- */
 
-int bvi_rpc_client_new(bv_ctx *ctx, const bvi_rpc_client_opts *opts, bvi_rpc_client **ret_client, bv_error **err)
+int bvi_rpc_client_new(bv_ctx *ctx, const bvi_rpc_client_opts *opts, bvi_rpc_client **ret_client,
+                       bv_error **err)
 {
     bvi_rpc_client *c = bvi_new0(bvi_rpc_client);
     int r;

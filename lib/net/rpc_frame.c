@@ -1,8 +1,9 @@
 /*
  * rpc_frame.c - frames on a byte stream.
  *
- * What comes in is checked in this order: the length against the maximum, then the bytes are waited for (memory grows
- * with what has arrived, not with what was announced), then decoded with a budget of memory, then validated.
+ * What comes in is checked in this order: the length against the maximum, then the bytes are waited
+ * for (memory grows with what has arrived, not with what was announced), then decoded with a budget
+ * of memory, then validated.
  */
 #include <string.h>
 
@@ -48,7 +49,9 @@ void bvi_rpc_frame_free(bvi_rpc_frame *frame)
 static int unpack(const void *bytes, size_t len, bvi_rpc_frame **ret_frame, bv_error **err)
 {
     struct budget budget = { .left = len + DECODE_EXTRA };
-    ProtobufCAllocator allocator = { .alloc = budget_alloc, .free = budget_free, .allocator_data = &budget };
+    ProtobufCAllocator allocator = { .alloc = budget_alloc,
+                                     .free = budget_free,
+                                     .allocator_data = &budget };
     bvi_rpc_frame *frame = bvi__rpc__frame__unpack(&allocator, len, bytes);
 
     if (frame) {
@@ -67,7 +70,8 @@ int bvi_rpc_frame_pack(const bvi_rpc_frame *frame, bvi_buf *out, bv_error **err)
     int r;
 
     if (len > BVI_RPC_FRAME_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "a message of %zu bytes is larger than %u", len, BVI_RPC_FRAME_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "a message of %zu bytes is larger than %u", len,
+                        BVI_RPC_FRAME_MAX);
     r = bvi_buf_reserve(out, BVI_RPC_LENGTH_BYTES + len);
     if (r == BV_E_LIMIT)
         return bvi_fail(err, r, "no room for a message of %zu bytes", len);
@@ -121,7 +125,8 @@ int bvi_rpc_reader_next(bvi_rpc_reader *reader, bvi_rpc_frame **ret_frame, bv_er
     for (unsigned i = 0; i < BVI_RPC_LENGTH_BYTES; i++)
         len = len << 8 | at[i];
     if (len > BVI_RPC_FRAME_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "a frame of %zu bytes is larger than %u", len, BVI_RPC_FRAME_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "a frame of %zu bytes is larger than %u", len,
+                        BVI_RPC_FRAME_MAX);
     if (have < BVI_RPC_LENGTH_BYTES + len)
         return 0;
     r = unpack(at + BVI_RPC_LENGTH_BYTES, len, ret_frame, err);
@@ -136,7 +141,8 @@ int bvi_rpc_reader_next(bvi_rpc_reader *reader, bvi_rpc_frame **ret_frame, bv_er
 static int check_name(const char *name, bv_error **err)
 {
     if (!name || strlen(name) > BVI_RPC_NAME_MAX)
-        return bvi_fail(err, BV_E_INVALID, "a name is missing or longer than %u bytes", BVI_RPC_NAME_MAX);
+        return bvi_fail(err, BV_E_INVALID, "a name is missing or longer than %u bytes",
+                        BVI_RPC_NAME_MAX);
     return 0;
 }
 
@@ -168,8 +174,10 @@ int bvi_rpc_hello_pack(const bvi_rpc_self *self, bvi_buf *out, bv_error **err)
 
 int bvi_rpc_hello_check(const Bvi__Rpc__Hello *hello, bv_error **err)
 {
-    bool sane = strlen(hello->program) <= BVI_RPC_NAME_MAX && strlen(hello->program_version) <= BVI_RPC_NAME_MAX &&
-                hello->n_capabilities <= BVI_RPC_CAPABILITIES_MAX && hello->version_min <= hello->version_max;
+    bool sane = strlen(hello->program) <= BVI_RPC_NAME_MAX &&
+                strlen(hello->program_version) <= BVI_RPC_NAME_MAX &&
+                hello->n_capabilities <= BVI_RPC_CAPABILITIES_MAX &&
+                hello->version_min <= hello->version_max;
 
     for (size_t i = 0; sane && i < hello->n_capabilities; i++)
         sane = strlen(hello->capabilities[i]) <= BVI_RPC_NAME_MAX;
@@ -177,9 +185,10 @@ int bvi_rpc_hello_check(const Bvi__Rpc__Hello *hello, bv_error **err)
         return bvi_fail(err, BV_E_FORMAT, "the other end's hello makes no sense");
     if (hello->version_max < BVI_RPC_VERSION_MIN || hello->version_min > BVI_RPC_VERSION_MAX)
         return bvi_fail(err, BV_E_UNSUPPORTED,
-                        "'%s' %s speaks protocol versions %u to %u, this program %u to %u; update the older one",
-                        hello->program, hello->program_version, hello->version_min, hello->version_max,
-                        BVI_RPC_VERSION_MIN, BVI_RPC_VERSION_MAX);
+                        "'%s' %s speaks protocol versions %u to %u, this program %u to %u; update "
+                        "the older one",
+                        hello->program, hello->program_version, hello->version_min,
+                        hello->version_max, BVI_RPC_VERSION_MIN, BVI_RPC_VERSION_MAX);
     return 0;
 }
 
@@ -195,7 +204,8 @@ int bvi_rpc_failure_pack(uint64_t id, const bv_error *failure, bvi_buf *out, bv_
     response.code = bv_error_code(failure);
     response.errnum = bv_error_errno(failure);
     response.error_chain = chain;
-    for (const bv_error *e = failure; e && response.n_error_chain < BVI_ERROR_DEPTH_MAX; e = bv_error_cause(e))
+    for (const bv_error *e = failure; e && response.n_error_chain < BVI_ERROR_DEPTH_MAX;
+         e = bv_error_cause(e))
         chain[response.n_error_chain++] = (char *)bv_error_message(e); /* not written to */
     frame.kind_case = BVI__RPC__FRAME__KIND_RESPONSE;
     frame.response = &response;

@@ -1,8 +1,8 @@
 /*
  * rpc_server.c - the answering end.
  *
- * A call belongs to its handler until it is ended, whatever becomes of its connection or the server: then it is only
- * detached, its on_cancel tells the handler, and ending it sends nothing.
+ * A call belongs to its handler until it is ended, whatever becomes of its connection or the
+ * server: then it is only detached, its on_cancel tells the handler, and ending it sends nothing.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -36,8 +36,8 @@ struct conn {
     bvi_rpc_call *calls;
     uint32_t call_count;
     bvi_task room_task; /* tells those who wait for room and find that there is some */
-    unsigned busy; /* in a loop over frames or calls */
-    bool dead;     /* closed meanwhile: the outermost loop frees it */
+    unsigned busy;      /* in a loop over frames or calls */
+    bool dead;          /* closed meanwhile: the outermost loop frees it */
 };
 
 struct bvi_rpc_call {
@@ -144,8 +144,8 @@ static void drop_conn(conn *c, const bv_error *why)
     char text[512];
 
     (void)bv_error_format(why, text, sizeof(text)); /* cut when too long */
-    bvi_log_warn(c->server->ctx, "net", "a connection of process %d to '%s' is closed: %s", (int)c->peer.pid,
-                 bvi_listener_path(c->server->listener), text);
+    bvi_log_warn(c->server->ctx, "net", "a connection of process %d to '%s' is closed: %s",
+                 (int)c->peer.pid, bvi_listener_path(c->server->listener), text);
     close_conn(c);
 }
 
@@ -174,7 +174,8 @@ static int send_part(bvi_rpc_call *call, const void *body, size_t len, bool more
     int r;
 
     if (len > BVI_RPC_BODY_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "an answer of %zu bytes is larger than %u", len, BVI_RPC_BODY_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "an answer of %zu bytes is larger than %u", len,
+                        BVI_RPC_BODY_MAX);
     response.id = call->frame->request->id;
     response.more = more;
     response.body.data = (uint8_t *)body; /* not written to */
@@ -313,13 +314,16 @@ static int take_request(conn *c, bvi_rpc_frame **frame, bv_error **err)
     bvi_rpc_call *call;
 
     if (request->id == 0 || find_call(c, request->id))
-        return bvi_fail(err, BV_E_FORMAT, "request number %llu is in use", (unsigned long long)request->id);
+        return bvi_fail(err, BV_E_FORMAT, "request number %llu is in use",
+                        (unsigned long long)request->id);
     if (!method) {
-        refuse_request(c, request->id, BV_E_UNSUPPORTED, "there is no call '%.64s'", request->method);
+        refuse_request(c, request->id, BV_E_UNSUPPORTED, "there is no call '%.64s'",
+                       request->method);
         return 0;
     }
     if (c->call_count >= c->server->opts.calls_max) {
-        refuse_request(c, request->id, BV_E_BUSY, "too many calls are under way, '%s' was not begun", method->name);
+        refuse_request(c, request->id, BV_E_BUSY,
+                       "too many calls are under way, '%s' was not begun", method->name);
         return 0;
     }
     call = new_call(c, frame);
@@ -346,7 +350,8 @@ static int take_hello(conn *c, const Bvi__Rpc__Hello *hello, bv_error **err)
     if (r < 0)
         return r;
     c->greeted = true;
-    memcpy(c->peer_version, hello->program_version, strlen(hello->program_version) + 1); /* checked to fit */
+    memcpy(c->peer_version, hello->program_version,
+           strlen(hello->program_version) + 1); /* checked to fit */
     bvi_timer_clear(c->hello_timer);
     return 0;
 }
@@ -418,22 +423,25 @@ static bool is_allowed(const bvi_rpc_server *server, const bvi_peer *peer)
 }
 
 /* Says why and closes; a fresh socket has room for so little. */
-static void turn_away(const bvi_rpc_server *server, int fd, const bvi_peer *peer, int code, const char *why)
+static void turn_away(const bvi_rpc_server *server, int fd, const bvi_peer *peer, int code,
+                      const char *why)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(4096);
     bvi_auto_error bv_error *failure = NULL;
     bvi_auto_close int owned = fd;
 
     (void)bvi_fail(&failure, code, why, (unsigned)peer->uid); /* the error is what is sent */
-    bvi_log_warn(server->ctx, "net", "process %d of user %u was turned away from '%s'", (int)peer->pid,
-                 (unsigned)peer->uid, server->opts.path);
+    bvi_log_warn(server->ctx, "net", "process %d of user %u was turned away from '%s'",
+                 (int)peer->pid, (unsigned)peer->uid, server->opts.path);
     if (bvi_rpc_failure_pack(0, failure, &out, NULL) == 0)
         (void)send(owned, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT); /* a courtesy */
 }
 
 static int open_conn(bvi_rpc_server *server, int fd, const bvi_peer *peer, bv_error **err)
 {
-    bvi_stream_opts opts = { .write_max = server->opts.unsent_max, .on_read = on_read, .on_drain = on_drain,
+    bvi_stream_opts opts = { .write_max = server->opts.unsent_max,
+                             .on_read = on_read,
+                             .on_drain = on_drain,
                              .on_close = on_close };
     bvi_auto_close int owned = fd;
     conn *c = bvi_new0(conn);
@@ -474,8 +482,8 @@ static void on_accept(bvi_listener *listener, int fd, const bvi_peer *peer, void
     else if (server->conn_count >= server->opts.connections_max)
         turn_away(server, fd, peer, BV_E_BUSY, "too many connections; user %u has to try later");
     else if (open_conn(server, fd, peer, &err) < 0)
-        bvi_log_warn(server->ctx, "net", "a connection of process %d could not be taken: %s", (int)peer->pid,
-                     bv_error_message(err));
+        bvi_log_warn(server->ctx, "net", "a connection of process %d could not be taken: %s",
+                     (int)peer->pid, bv_error_message(err));
 }
 
 /* ---- the handler's side ---- */
@@ -518,7 +526,8 @@ bool bvi_rpc_call_is_gone(const bvi_rpc_call *call)
     return call->gone;
 }
 
-void bvi_rpc_call_on_cancel(bvi_rpc_call *call, void (*on_cancel)(bvi_rpc_call *call, void *data), void *data)
+void bvi_rpc_call_on_cancel(bvi_rpc_call *call, void (*on_cancel)(bvi_rpc_call *call, void *data),
+                            void *data)
 {
     call->on_cancel = on_cancel;
     call->cancel_data = data;
@@ -529,13 +538,16 @@ void bvi_rpc_call_on_cancel(bvi_rpc_call *call, void (*on_cancel)(bvi_rpc_call *
 int bvi_rpc_call_send(bvi_rpc_call *call, const void *body, size_t len, bv_error **err)
 {
     if (call->gone)
-        return bvi_fail(err, BV_E_CANCELLED, "nobody waits for '%s' any longer", bvi_rpc_call_method(call));
+        return bvi_fail(err, BV_E_CANCELLED, "nobody waits for '%s' any longer",
+                        bvi_rpc_call_method(call));
     if (bvi_stream_unsent(call->conn->stream) >= BVI_RPC_UNSENT_SOFT)
-        return bvi_fail(err, BV_E_AGAIN, "the caller of '%s' reads too slowly", bvi_rpc_call_method(call));
+        return bvi_fail(err, BV_E_AGAIN, "the caller of '%s' reads too slowly",
+                        bvi_rpc_call_method(call));
     return send_part(call, body, len, true, err);
 }
 
-void bvi_rpc_call_on_room(bvi_rpc_call *call, void (*on_room)(bvi_rpc_call *call, void *data), void *data)
+void bvi_rpc_call_on_room(bvi_rpc_call *call, void (*on_room)(bvi_rpc_call *call, void *data),
+                          void *data)
 {
     if (call->gone)
         return;
@@ -588,9 +600,12 @@ void bvi_rpc_call_failf(bvi_rpc_call *call, int code, const char *fmt, ...)
 
 /* ---- the server ---- */
 
-int bvi_rpc_server_new(bv_ctx *ctx, const bvi_rpc_server_opts *opts, bvi_rpc_server **ret_server, bv_error **err)
+int bvi_rpc_server_new(bv_ctx *ctx, const bvi_rpc_server_opts *opts, bvi_rpc_server **ret_server,
+                       bv_error **err)
 {
-    bvi_listener_opts listen_opts = { .path = opts->path, .mode = opts->mode, .on_accept = on_accept };
+    bvi_listener_opts listen_opts = { .path = opts->path,
+                                      .mode = opts->mode,
+                                      .on_accept = on_accept };
     bvi_rpc_server *server = bvi_new0(bvi_rpc_server);
     int r;
 

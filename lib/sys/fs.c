@@ -1,7 +1,8 @@
 /*
  * fs.c - files: whole reads with a maximum, atomic durable replacement, locks, paths.
  *
- * Used everywhere, the static job runner included, so there is no JSON here (see fs_json.c). Trees are in fs_tree.c.
+ * Used everywhere, the static job runner included, so there is no JSON here (see fs_json.c). Trees
+ * are in fs_tree.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,8 @@
 
 /* ---- reading ---- */
 
-static int read_fd(int fd, const char *path, size_t max, char **ret_text, size_t *ret_len, bv_error **err)
+static int read_fd(int fd, const char *path, size_t max, char **ret_text, size_t *ret_len,
+                   bv_error **err)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf buf = BVI_BUF_INIT(max);
     char *text;
@@ -61,7 +63,8 @@ static int read_fd(int fd, const char *path, size_t max, char **ret_text, size_t
     return 0;
 }
 
-int bvi_fs_read_at(int dir_fd, const char *name, size_t max, char **ret_text, size_t *ret_len, bv_error **err)
+int bvi_fs_read_at(int dir_fd, const char *name, size_t max, char **ret_text, size_t *ret_len,
+                   bv_error **err)
 {
     bvi_auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
 
@@ -117,14 +120,16 @@ static int temporary_name(const char *name, char *text, size_t size, bv_error **
     return 0;
 }
 
-int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode, bv_error **err)
+int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
+                      bv_error **err)
 {
     char temporary[NAME_MAX + 1];
     int r = temporary_name(name, temporary, sizeof(temporary), err);
 
     if (r < 0)
         return r;
-    bvi_auto_close int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bvi_auto_close int fd =
+        openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return bvi_fail_sys(err, errno, "cannot create '%s' beside '%s'", temporary, name);
     r = write_synced(fd, bytes, len, mode);
@@ -212,7 +217,8 @@ int bvi_fs_rename(const char *from, const char *to, bv_error **err)
 
 int bvi_fs_touch(const char *path, bv_error **err)
 {
-    bvi_auto_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+    bvi_auto_close int fd =
+        open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
 
     if (fd < 0 || futimens(fd, NULL) < 0)
         return bvi_fail_sys(err, errno, "cannot touch '%s'", path);
@@ -309,11 +315,13 @@ int bvi_fs_lock(const char *path, int *ret_fd, bv_error **err)
 
 /* ---- below a directory, never out of it ---- */
 
-int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int *ret_fd, bv_error **err)
+int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int *ret_fd,
+                        bv_error **err)
 {
     struct open_how how = {
         .flags = (uint64_t)(flags | O_CLOEXEC),
-        .mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0, /* openat2() refuses a mode without these */
+        .mode =
+            flags & (O_CREAT | O_TMPFILE) ? mode : 0, /* openat2() refuses a mode without these */
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
     };
     long fd = -1;
@@ -324,7 +332,8 @@ int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, in
             break;
     }
     if (fd < 0 && (errno == EXDEV || errno == ELOOP))
-        return bvi_fail(err, BV_E_INVALID, "'%s' leads out of its directory or through a symbolic link", path);
+        return bvi_fail(err, BV_E_INVALID,
+                        "'%s' leads out of its directory or through a symbolic link", path);
     if (fd < 0)
         return bvi_fail_sys(err, errno, "cannot open '%s'", path);
     *ret_fd = (int)fd;
@@ -332,8 +341,8 @@ int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, in
 }
 
 /* Makes (if missing) and opens one directory; path is only for messages. */
-static int mkdir_one_beneath(int at_fd, const char *name, const char *path, mode_t mode, int *ret_fd,
-                             bv_error **err)
+static int mkdir_one_beneath(int at_fd, const char *name, const char *path, mode_t mode,
+                             int *ret_fd, bv_error **err)
 {
     if (strcmp(name, "..") == 0)
         return bvi_fail(err, BV_E_INVALID, "'%s' leads out of its directory", path);

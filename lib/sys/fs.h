@@ -1,5 +1,6 @@
 /*
- * fs.h - files: whole reads with a maximum, atomic durable replacement, directories, locks. Blocking; any thread.
+ * fs.h - files: whole reads with a maximum, atomic durable replacement, directories, locks.
+ * Blocking; any thread.
  */
 #ifndef BVI_SYS_FS_H
 #define BVI_SYS_FS_H
@@ -11,44 +12,56 @@
 #include "base/json.h"
 #include "base/vec.h"
 
-/* Reads a whole file. BV_E_NOT_FOUND when it is missing, BV_E_LIMIT when it is larger than max. The text is followed by
- * a zero byte that does not count. */
+/* Reads a whole file. BV_E_NOT_FOUND when it is missing, BV_E_LIMIT when it is larger than max. The
+ * text is followed by a zero byte that does not count. */
 int bvi_fs_read(const char *path, size_t max, char **ret_text, size_t *ret_len, bv_error **err);
-int bvi_fs_read_at(int dir_fd, const char *name, size_t max, char **ret_text, size_t *ret_len, bv_error **err);
+int bvi_fs_read_at(int dir_fd, const char *name, size_t max, char **ret_text, size_t *ret_len,
+                   bv_error **err);
 
-/* Replaces a file so that after a crash either the old or the new content is there, whole: temporary file in the same
- * directory (".<name>.tmp-<random>"), write, fsync, rename, fsync of the directory. */
+/* Replaces a file so that after a crash either the old or the new content is there, whole:
+ * temporary file in the same directory (".<name>.tmp-<random>"), write, fsync, rename, fsync of the
+ * directory. */
 int bvi_fs_replace(const char *path, const void *bytes, size_t len, mode_t mode, bv_error **err);
-int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode, bv_error **err);
+int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
+                      bv_error **err);
 
-/* State files: JSON read with a maximum, JSON replaced durably. A file that is not JSON, or that the caller finds
- * wrong, is kept for inspection: bvi_fs_quarantine() renames it to "<path>.damaged-<unix seconds>". */
+/* State files: JSON read with a maximum, JSON replaced durably. A file that is not JSON, or that
+ * the caller finds wrong, is kept for inspection: bvi_fs_quarantine() renames it to
+ * "<path>.damaged-<unix seconds>". */
 int bvi_fs_read_json(const char *path, size_t max, bvi_json **ret_root, bv_error **err);
 int bvi_fs_replace_json(const char *path, const bvi_json *root, mode_t mode, bv_error **err);
 int bvi_fs_quarantine(const char *path, char **ret_new_path, bv_error **err);
 
-int bvi_fs_mkdir(const char *path, mode_t mode, bv_error **err);      /* with parents; existing is fine */
-int bvi_fs_remove(const char *path, bv_error **err);                  /* one file; missing is fine */
-/* A whole tree, never following symbolic links, never crossing into another file system; missing is fine. */
+int bvi_fs_mkdir(const char *path, mode_t mode,
+                 bv_error **err);                    /* with parents; existing is fine */
+int bvi_fs_remove(const char *path, bv_error **err); /* one file; missing is fine */
+/* A whole tree, never following symbolic links, never crossing into another file system; missing is
+ * fine. */
 int bvi_fs_remove_tree(const char *path, bv_error **err);
-int bvi_fs_rename(const char *from, const char *to, bv_error **err);  /* durable: fsyncs both directories */
+int bvi_fs_rename(const char *from, const char *to,
+                  bv_error **err); /* durable: fsyncs both directories */
 int bvi_fs_sync_dir(const char *path, bv_error **err);
-int bvi_fs_touch(const char *path, bv_error **err);                   /* creates, or sets mtime to now */
-int bvi_fs_list(const char *path, bvi_strv *names, bv_error **err);   /* sorted, without "." and ".."; up to names->max */
+int bvi_fs_touch(const char *path, bv_error **err); /* creates, or sets mtime to now */
+int bvi_fs_list(const char *path, bvi_strv *names,
+                bv_error **err); /* sorted, without "." and ".."; up to names->max */
 bool bvi_fs_exists(const char *path);
 bool bvi_fs_is_dir(const char *path);
 int bvi_fs_mtime_us(const char *path, int64_t *ret_us, bv_error **err);
-int bvi_fs_space(const char *path, uint64_t *ret_total, uint64_t *ret_available, bv_error **err); /* bytes */
+int bvi_fs_space(const char *path, uint64_t *ret_total, uint64_t *ret_available,
+                 bv_error **err); /* bytes */
 
 /* "<a>/<b>" and so on; stops at the first NULL. NULL: no memory. */
 char *bvi_path_join(const char *first, ...) __attribute__((sentinel));
 
-/* An exclusive lock on a file, released by closing the fd or by the end of the process. BV_E_BUSY when held. */
+/* An exclusive lock on a file, released by closing the fd or by the end of the process. BV_E_BUSY
+ * when held. */
 int bvi_fs_lock(const char *path, int *ret_fd, bv_error **err);
 
-/* Opens below a directory without ever leaving it (openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
- * RESOLVE_NO_SYMLINKS). BV_E_INVALID names the path when it tries to escape. */
-int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int *ret_fd, bv_error **err);
+/* Opens below a directory without ever leaving it (openat2 with RESOLVE_BENEATH |
+ * RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS). BV_E_INVALID names the path when it tries to
+ * escape. */
+int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int *ret_fd,
+                        bv_error **err);
 /* The parents of path below dir_fd, with the same rule. */
 int bvi_fs_mkdir_beneath(int dir_fd, const char *path, mode_t mode, bv_error **err);
 

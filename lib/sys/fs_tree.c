@@ -1,9 +1,10 @@
 /*
- * fs_tree.c - directories: making, listing, and removing whole trees that somebody hostile may have filled.
+ * fs_tree.c - directories: making, listing, and removing whole trees that somebody hostile may have
+ * filled.
  *
- * Removal works on descriptors, never on paths, refuses to enter a mount (bind mounts included: a node's data is bound
- * into its root) and needs a bounded number of descriptors whatever the depth: directories that lie too deep are
- * first moved up to the top.
+ * Removal works on descriptors, never on paths, refuses to enter a mount (bind mounts included: a
+ * node's data is bound into its root) and needs a bounded number of descriptors whatever the depth:
+ * directories that lie too deep are first moved up to the top.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,8 @@
 
 /* So many directories are open at once while a tree goes; what lies deeper is moved up. */
 #define OPEN_DEPTH_MAX 32u
-/* Each round over the top takes away that many levels; a path deeper than the product is refused. */
+/* Each round over the top takes away that many levels; a path deeper than the product is refused.
+ */
 #define ROUNDS_MAX 100000u
 
 int bvi_fs_mkdir(const char *path, mode_t mode, bv_error **err)
@@ -83,7 +85,8 @@ int bvi_fs_list(const char *path, bvi_strv *names, bv_error **err)
             continue;
         r = bvi_strv_add(names, entry->d_name);
         if (r == BV_E_LIMIT)
-            return bvi_fail(err, r, "the directory '%s' has more than %zu entries", path, names->max);
+            return bvi_fail(err, r, "the directory '%s' has more than %zu entries", path,
+                            names->max);
         if (r < 0)
             return bvi_fail_nomem(err);
     }
@@ -98,7 +101,7 @@ typedef struct removal {
     const char *path; /* for messages */
     int top_fd;       /* where directories that lie too deep are moved to */
     unsigned moved;
-    bool again;       /* something was moved to the top */
+    bool again; /* something was moved to the top */
 } removal;
 
 static int open_dir_here(int dir_fd, const char *name)
@@ -118,8 +121,10 @@ static int move_to_top(removal *rm, int dir_fd, const char *name, bv_error **err
     char unique[64];
 
     do {
-        (void)snprintf(unique, sizeof(unique), ".removed-%d-%u", (int)getpid(), rm->moved++); /* fits */
-        if (syscall(SYS_renameat2, dir_fd, name, rm->top_fd, unique, 1 /* RENAME_NOREPLACE */) == 0) {
+        (void)snprintf(unique, sizeof(unique), ".removed-%d-%u", (int)getpid(),
+                       rm->moved++); /* fits */
+        if (syscall(SYS_renameat2, dir_fd, name, rm->top_fd, unique, 1 /* RENAME_NOREPLACE */) ==
+            0) {
             rm->again = true;
             return 0;
         }
@@ -133,7 +138,8 @@ static int remove_dir(removal *rm, int dir_fd, const char *name, unsigned depth,
     int r;
 
     if (fd < 0 && errno == EXDEV)
-        return bvi_fail(err, BV_E_BUSY, "'%s' in '%s' is a mount point: unmount it first", name, rm->path);
+        return bvi_fail(err, BV_E_BUSY, "'%s' in '%s' is a mount point: unmount it first", name,
+                        rm->path);
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0)
@@ -152,7 +158,8 @@ static int remove_dir(removal *rm, int dir_fd, const char *name, unsigned depth,
     return 0;
 }
 
-static int remove_entry(removal *rm, int dir_fd, const struct dirent *entry, unsigned depth, bv_error **err)
+static int remove_entry(removal *rm, int dir_fd, const struct dirent *entry, unsigned depth,
+                        bv_error **err)
 {
     if (entry->d_type != DT_DIR && unlinkat(dir_fd, entry->d_name, 0) == 0)
         return 0;
@@ -222,7 +229,9 @@ int bvi_fs_remove_tree(const char *path, bv_error **err)
     if (is_dots(slash ? slash + 1 : parent) || !*(slash ? slash + 1 : parent))
         return bvi_fail(err, BV_E_INVALID, "refusing to remove the tree '%s'", path);
     if (lstat(parent, &st) < 0)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : bvi_fail_sys(err, errno, "cannot look at '%s'", path);
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : bvi_fail_sys(err, errno, "cannot look at '%s'", path);
     if (!S_ISDIR(st.st_mode))
         return bvi_fs_remove(parent, err);
     if (slash)

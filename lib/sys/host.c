@@ -88,9 +88,11 @@ static void read_os(bvi_host_facts *facts)
     bvi_auto_free char *text = NULL;
 
     copy_text(facts->os, "Linux");
-    if (read_proc("/etc/os-release", &text, NULL) < 0 && read_proc("/usr/lib/os-release", &text, NULL) < 0)
+    if (read_proc("/etc/os-release", &text, NULL) < 0 &&
+        read_proc("/usr/lib/os-release", &text, NULL) < 0)
         return;
-    (void)bvi_os_release_value(text, "NAME", facts->os, sizeof(facts->os)); /* else the default stays */
+    (void)bvi_os_release_value(text, "NAME", facts->os,
+                               sizeof(facts->os)); /* else the default stays */
     (void)bvi_os_release_value(text, "VERSION_ID", facts->os_version, sizeof(facts->os_version));
 }
 
@@ -116,7 +118,8 @@ int bvi_host_facts_get(bvi_host_facts *ret_facts, bv_error **err)
     return 0;
 }
 
-/* "cpu  user nice system idle iowait irq softirq steal": idle and iowait are the fourth and fifth. */
+/* "cpu  user nice system idle iowait irq softirq steal": idle and iowait are the fourth and fifth.
+ */
 static void read_cpu(const char *text, bvi_host_usage *usage)
 {
     uint64_t tick_us = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
@@ -147,7 +150,8 @@ static void read_net(char *text, bvi_host_usage *usage)
 
         if (!colon || strncmp(line + strspn(line, " "), "lo:", 3) == 0)
             continue;
-        if (sscanf(colon + 1, "%" SCNu64 " %*s %*s %*s %*s %*s %*s %*s %" SCNu64, &received, &sent) != 2)
+        if (sscanf(colon + 1, "%" SCNu64 " %*s %*s %*s %*s %*s %*s %*s %" SCNu64, &received,
+                   &sent) != 2)
             continue;
         usage->net_received_bytes += received;
         usage->net_sent_bytes += sent;
@@ -156,8 +160,8 @@ static void read_net(char *text, bvi_host_usage *usage)
 
 int bvi_host_usage_get(bvi_host_usage *ret_usage, bv_error **err)
 {
-    static const char *const paths[] = { "/proc/meminfo", "/proc/loadavg", "/proc/uptime", "/proc/stat",
-                                         "/proc/net/dev" };
+    static const char *const paths[] = { "/proc/meminfo", "/proc/loadavg", "/proc/uptime",
+                                         "/proc/stat", "/proc/net/dev" };
     enum { MEMINFO, LOADAVG, UPTIME, STAT, NETDEV };
     bvi_auto_free char *t0 = NULL;
     bvi_auto_free char *t1 = NULL;

@@ -1,5 +1,6 @@
 /*
- * host.h - facts about this host: its name, system, processors, memory, disk and load. Blocking; any thread.
+ * host.h - facts about this host: its name, system, processors, memory, disk and load. Blocking;
+ * any thread.
  */
 #ifndef BVI_SYS_HOST_H
 #define BVI_SYS_HOST_H
@@ -11,7 +12,7 @@
 /* What does not change while a program runs. */
 typedef struct bvi_host_facts {
     char hostname[BVI_HOST_TEXT_MAX];
-    char os[BVI_HOST_TEXT_MAX];         /* NAME of os-release, "Debian GNU/Linux"; "Linux" when unknown */
+    char os[BVI_HOST_TEXT_MAX]; /* NAME of os-release, "Debian GNU/Linux"; "Linux" when unknown */
     char os_version[BVI_HOST_TEXT_MAX]; /* VERSION_ID of os-release, "12"; "" when unknown */
     char kernel[BVI_HOST_TEXT_MAX];     /* uname -r */
     char machine[BVI_HOST_TEXT_MAX];    /* uname -m */
@@ -26,7 +27,7 @@ typedef struct bvi_host_usage {
     uint64_t swap_free_bytes;
     double load1, load5, load15;
     uint64_t uptime_s;
-    uint64_t cpu_busy_us;  /* since boot, all processors; a difference of two gives the use */
+    uint64_t cpu_busy_us; /* since boot, all processors; a difference of two gives the use */
     uint64_t cpu_total_us;
     uint64_t net_received_bytes; /* since boot, all interfaces but loopback */
     uint64_t net_sent_bytes;

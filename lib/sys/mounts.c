@@ -29,8 +29,8 @@ static void unescape(char *text)
     char *to = text;
 
     for (const char *at = text; *at;) {
-        if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' && at[3] >= '0' &&
-            at[3] <= '7') {
+        if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' &&
+            at[3] >= '0' && at[3] <= '7') {
             *to++ = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
             at += 4;
         } else {
@@ -85,14 +85,17 @@ static int list_real(const char *real, bvi_strv *points, bv_error **err)
     return 0;
 }
 
-/* realpath() allocates from the system: copied over to the library's allocator. *ret_real is NULL when missing. */
+/* realpath() allocates from the system: copied over to the library's allocator. *ret_real is NULL
+ * when missing. */
 static int resolve(const char *path, char **ret_real, bv_error **err)
 {
     char real[PATH_MAX];
 
     *ret_real = NULL;
     if (!realpath(path, real))
-        return errno == ENOENT || errno == ENOTDIR ? 0 : bvi_fail_sys(err, errno, "cannot look at '%s'", path);
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : bvi_fail_sys(err, errno, "cannot look at '%s'", path);
     *ret_real = bvi_strdup(real);
     return *ret_real ? 0 : bvi_fail_nomem(err);
 }
@@ -135,8 +138,8 @@ static int append_path(bvi_buf *buf, const char *path)
     return r;
 }
 
-static int overlay_options(const char *const *lowers, size_t lower_count, const char *upper, const char *work,
-                           bvi_buf *buf)
+static int overlay_options(const char *const *lowers, size_t lower_count, const char *upper,
+                           const char *work, bvi_buf *buf)
 {
     int r = bvi_buf_append_str(buf, "lowerdir=");
 
@@ -155,8 +158,8 @@ static int overlay_options(const char *const *lowers, size_t lower_count, const 
     return r < 0 ? r : append_path(buf, work);
 }
 
-int bvi_mount_overlay(const char *const *lowers, size_t lower_count, const char *upper, const char *work,
-                      const char *target, bv_error **err)
+int bvi_mount_overlay(const char *const *lowers, size_t lower_count, const char *upper,
+                      const char *work, const char *target, bv_error **err)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf options = BVI_BUF_INIT(OPTIONS_MAX);
     int r;
@@ -168,8 +171,9 @@ int bvi_mount_overlay(const char *const *lowers, size_t lower_count, const char 
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);
     if (r < 0)
-        return bvi_fail(err, r, "the paths of the overlay at '%s' are too long: use a shorter root directory",
-                        target);
+        return bvi_fail(
+            err, r, "the paths of the overlay at '%s' are too long: use a shorter root directory",
+            target);
     if (mount("overlay", target, "overlay", 0, options.data) == 0)
         return 0;
     if (errno == ENODEV)
@@ -194,7 +198,8 @@ int bvi_mount_tmpfs(const char *target, uint64_t size_mb, bv_error **err)
 {
     char options[64];
 
-    (void)snprintf(options, sizeof(options), "rw,size=%lluM", (unsigned long long)size_mb); /* fits */
+    (void)snprintf(options, sizeof(options), "rw,size=%lluM",
+                   (unsigned long long)size_mb); /* fits */
     if (mount("tmpfs", target, "tmpfs", 0, options) < 0)
         return bvi_fail_sys(err, errno, "cannot mount a memory disk of %llu MB at '%s'",
                             (unsigned long long)size_mb, target);

@@ -1,7 +1,8 @@
 /*
  * proc.c - who a process is (pid and start time), pidfds, signals and their names.
  *
- * Used by everything that supervises, the static job runner included. Starting processes is in spawn.c.
+ * Used by everything that supervises, the static job runner included. Starting processes is in
+ * spawn.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +39,8 @@ static bool parse_stat(char *text, stat_line *ret_line)
 
     if (!at)
         return false;
-    for (char *field = strtok_r(at + 1, " ", &save); field; field = strtok_r(NULL, " ", &save), n++) {
+    for (char *field = strtok_r(at + 1, " ", &save); field;
+         field = strtok_r(NULL, " ", &save), n++) {
         if (n == 0)
             ret_line->state = field[0];
         if (n == FIELD_PPID)
@@ -113,7 +115,8 @@ static int open_pidfd(pid_t pid)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, PIDFD_NONBLOCK);
 
-    if (fd < 0 && errno == EINVAL) /* before 5.10 there was no such flag; readiness works all the same */
+    if (fd < 0 &&
+        errno == EINVAL) /* before 5.10 there was no such flag; readiness works all the same */
         fd = (int)syscall(SYS_pidfd_open, pid, 0);
     return fd;
 }
@@ -154,7 +157,8 @@ int bvi_proc_signal(const bvi_proc_id *id, int signum, bv_error **err)
         return r;
     r = bvi_pidfd_signal(fd, signum);
     if (r < 0 && r != -ESRCH)
-        return bvi_fail_sys(err, -r, "cannot send %s to process %d", bvi_signal_name(signum), (int)id->pid);
+        return bvi_fail_sys(err, -r, "cannot send %s to process %d", bvi_signal_name(signum),
+                            (int)id->pid);
     return 0;
 }
 
@@ -164,15 +168,18 @@ static const struct {
     const char *name;
     int signum;
 } signals[] = {
-    { "SIGABRT", SIGABRT }, { "SIGALRM", SIGALRM },     { "SIGBUS", SIGBUS },   { "SIGCHLD", SIGCHLD },
-    { "SIGCLD", SIGCHLD },  { "SIGCONT", SIGCONT },     { "SIGTRAP", SIGTRAP }, { "SIGEMT", SIGTRAP },
-    { "SIGFPE", SIGFPE },   { "SIGHUP", SIGHUP },       { "SIGILL", SIGILL },   { "SIGPWR", SIGPWR },
-    { "SIGINFO", SIGPWR },  { "SIGINT", SIGINT },       { "SIGIO", SIGIO },     { "SIGPOLL", SIGIO },
-    { "SIGIOT", SIGABRT },  { "SIGKILL", SIGKILL },     { "SIGPIPE", SIGPIPE }, { "SIGPROF", SIGPROF },
-    { "SIGQUIT", SIGQUIT }, { "SIGSEGV", SIGSEGV },     { "SIGSTOP", SIGSTOP }, { "SIGTSTP", SIGTSTP },
-    { "SIGSYS", SIGSYS },   { "SIGUNUSED", SIGSYS },    { "SIGTERM", SIGTERM }, { "SIGTTIN", SIGTTIN },
-    { "SIGTTOU", SIGTTOU }, { "SIGURG", SIGURG },       { "SIGUSR1", SIGUSR1 }, { "SIGUSR2", SIGUSR2 },
-    { "SIGVTALRM", SIGVTALRM }, { "SIGXCPU", SIGXCPU }, { "SIGXFSZ", SIGXFSZ }, { "SIGWINCH", SIGWINCH },
+    { "SIGABRT", SIGABRT }, { "SIGALRM", SIGALRM },  { "SIGBUS", SIGBUS },
+    { "SIGCHLD", SIGCHLD }, { "SIGCLD", SIGCHLD },   { "SIGCONT", SIGCONT },
+    { "SIGTRAP", SIGTRAP }, { "SIGEMT", SIGTRAP },   { "SIGFPE", SIGFPE },
+    { "SIGHUP", SIGHUP },   { "SIGILL", SIGILL },    { "SIGPWR", SIGPWR },
+    { "SIGINFO", SIGPWR },  { "SIGINT", SIGINT },    { "SIGIO", SIGIO },
+    { "SIGPOLL", SIGIO },   { "SIGIOT", SIGABRT },   { "SIGKILL", SIGKILL },
+    { "SIGPIPE", SIGPIPE }, { "SIGPROF", SIGPROF },  { "SIGQUIT", SIGQUIT },
+    { "SIGSEGV", SIGSEGV }, { "SIGSTOP", SIGSTOP },  { "SIGTSTP", SIGTSTP },
+    { "SIGSYS", SIGSYS },   { "SIGUNUSED", SIGSYS }, { "SIGTERM", SIGTERM },
+    { "SIGTTIN", SIGTTIN }, { "SIGTTOU", SIGTTOU },  { "SIGURG", SIGURG },
+    { "SIGUSR1", SIGUSR1 }, { "SIGUSR2", SIGUSR2 },  { "SIGVTALRM", SIGVTALRM },
+    { "SIGXCPU", SIGXCPU }, { "SIGXFSZ", SIGXFSZ },  { "SIGWINCH", SIGWINCH },
 };
 
 bool bvi_signal_from_name(const char *name, int *ret_signum)

@@ -1,8 +1,10 @@
 /*
- * spawn.c - starting a child with exactly the descriptors, session and signal state that were asked for.
+ * spawn.c - starting a child with exactly the descriptors, session and signal state that were asked
+ * for.
  *
- * Between clone and exec the child calls only what is safe after a fork of a process with threads. A failing step is
- * reported through a close-on-exec pipe, so the parent knows it before the call returns.
+ * Between clone and exec the child calls only what is safe after a fork of a process with threads.
+ * A failing step is reported through a close-on-exec pipe, so the parent knows it before the call
+ * returns.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -59,14 +61,16 @@ static void default_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with these arguments */
 }
 
-/* First copies above everything in use, then into place: the sources may themselves be 0, 1 or 2. */
+/* First copies above everything in use, then into place: the sources may themselves be 0, 1 or 2.
+ */
 static int place_stdio(const bvi_spawn *spawn)
 {
     const int wanted[3] = { spawn->stdin_fd, spawn->stdout_fd, spawn->stderr_fd };
     int copies[3];
 
     for (int i = 0; i < 3; i++) {
-        int fd = wanted[i] >= 0 ? wanted[i] : open("/dev/null", (i ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+        int fd =
+            wanted[i] >= 0 ? wanted[i] : open("/dev/null", (i ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
 
         copies[i] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
         if (copies[i] < 0)
@@ -96,7 +100,8 @@ static int mark_descriptors(const bvi_spawn *spawn)
     return 0;
 }
 
-/* crun refuses a hybrid cgroup tree; without the unified part it takes the host for a plain version 1 one. */
+/* crun refuses a hybrid cgroup tree; without the unified part it takes the host for a plain version
+ * 1 one. */
 static int cover_unified(void)
 {
     if (access(UNIFIED_CGROUP, F_OK) < 0)
@@ -180,7 +185,8 @@ static void reap(pid_t pid)
         ;
 }
 
-static int clone_with_signals_blocked(const bvi_spawn *spawn, int net_fd, int report_fd, pid_t *ret_pid, int *ret_pidfd)
+static int clone_with_signals_blocked(const bvi_spawn *spawn, int net_fd, int report_fd,
+                                      pid_t *ret_pid, int *ret_pidfd)
 {
     sigset_t all, old;
     int saved;
@@ -210,7 +216,8 @@ int bvi_proc_spawn(const bvi_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, bv_er
     if (spawn->net_ns) {
         net_fd = open(spawn->net_ns, O_RDONLY | O_CLOEXEC);
         if (net_fd < 0)
-            return bvi_fail_sys(err, errno, "cannot open the network namespace '%s'", spawn->net_ns);
+            return bvi_fail_sys(err, errno, "cannot open the network namespace '%s'",
+                                spawn->net_ns);
     }
     if (pipe2(ends, O_CLOEXEC) < 0)
         return bvi_fail_sys(err, errno, "cannot make a pipe");

@@ -1,5 +1,6 @@
 /*
- * user.h - users and groups from /etc/passwd and /etc/group, read by hand: the static job runner has no name service.
+ * user.h - users and groups from /etc/passwd and /etc/group, read by hand: the static job runner
+ * has no name service.
  */
 #ifndef BVI_SYS_USER_H
 #define BVI_SYS_USER_H
@@ -22,8 +23,8 @@ typedef struct bvi_user {
 } bvi_user;
 
 /* passwd_path and group_path: NULL for the system's. BV_E_NOT_FOUND: no such user. */
-int bvi_user_find(const char *name, const char *passwd_path, const char *group_path, bvi_user *ret_user,
-                  bv_error **err);
+int bvi_user_find(const char *name, const char *passwd_path, const char *group_path,
+                  bvi_user *ret_user, bv_error **err);
 /* Becomes that user for good: groups, group, user. 0 or -errno. Safe after a fork. */
 int bvi_user_become(const bvi_user *user);
 

@@ -1,10 +1,10 @@
 /*
- * fuzz_agent.c - what host and node say to each other, from bytes to handlers. The first byte chooses:
+ * fuzz_agent.c - what host and node say to each other, from bytes to handlers. The first byte
+ * chooses:
  *
- *   0  requests to the agent: decoding by the real table, with handlers that only look (commands are not run)
- *   1  requests to the engine service: the real handlers over a source that knows every answer
- *   2  an agent's answer, as the host reads it
- *   3  the agent's configuration
+ *   0  requests to the agent: decoding by the real table, with handlers that only look (commands
+ * are not run) 1  requests to the engine service: the real handlers over a source that knows every
+ * answer 2  an agent's answer, as the host reads it 3  the agent's configuration
  *
  * 0 and 1 are followed by messages: method, length in two bytes, body.
  */
@@ -31,7 +31,8 @@ typedef struct pending {
     void *data;
 } pending;
 
-static int carry_send(void *handle, const void *bytes, size_t len, void (*sent)(void *data), void *data, bv_error **err)
+static int carry_send(void *handle, const void *bytes, size_t len, void (*sent)(void *data),
+                      void *data, bv_error **err)
 {
     pending *p = handle;
 
@@ -57,14 +58,14 @@ static const bvi_service_carrier carrier = { carry_send, carry_reply, carry_fail
 
 /* ---- a source that knows every answer ---- */
 
-static int source_metadata(bvi_chunk_source *source, uint64_t data_version, bvi_source_metadata_fn done, void *data,
-                           bv_error **err)
+static int source_metadata(bvi_chunk_source *source, uint64_t data_version,
+                           bvi_source_metadata_fn done, void *data, bv_error **err)
 {
     return bvi_fail(err, BV_E_NOT_FOUND, "no version %llu", (unsigned long long)data_version);
 }
 
-static int source_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes, size_t count,
-                         bvi_source_chunks_fn done, void *data, bv_error **err)
+static int source_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes,
+                         size_t count, bvi_source_chunks_fn done, void *data, bv_error **err)
 {
     uint32_t sum = 0;
 
@@ -73,10 +74,11 @@ static int source_chunks(bvi_chunk_source *source, uint64_t data_version, const 
     return bvi_fail(err, BV_E_NOT_FOUND, "no chunks %u", sum);
 }
 
-static int source_slots(bvi_chunk_source *source, const bvi_slots_request *request, bvi_source_slots_fn done,
-                        void *data, bv_error **err)
+static int source_slots(bvi_chunk_source *source, const bvi_slots_request *request,
+                        bvi_source_slots_fn done, void *data, bv_error **err)
 {
-    return bvi_fail(err, BV_E_EXISTS, "lease '%s' of %zu slots", request->lease ? request->lease : "", request->count);
+    return bvi_fail(err, BV_E_EXISTS, "lease '%s' of %zu slots",
+                    request->lease ? request->lease : "", request->count);
 }
 
 static int source_put(bvi_chunk_source *source, uint64_t data_version, const bvi_manifest *manifest,
@@ -100,7 +102,8 @@ static const bvi_chunk_source_vtable source_vtable = {
     "fuzz", source_metadata, source_chunks, source_slots, source_put, source_cancel, source_free,
 };
 
-static int open_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
+static int open_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
+                       bv_error **err)
 {
     bvi_chunk_source *source = bvi_new0(bvi_chunk_source);
 
@@ -134,14 +137,16 @@ static void drain(bv_ctx *ctx, const pending *p)
         (void)bv_ctx_dispatch(ctx, 0); /* checks of manifests are inline work */
 }
 
-static void dispatch(bv_ctx *ctx, const bvi_service_method *methods, size_t count, const uint8_t *data, size_t size,
-                     void *service)
+static void dispatch(bv_ctx *ctx, const bvi_service_method *methods, size_t count,
+                     const uint8_t *data, size_t size, void *service)
 {
     while (size >= 3) {
         const bvi_service_method *m = &methods[data[0] % count];
         size_t len = (size_t)data[1] << 8 | data[2];
         pending p = { .open = true };
-        bvi_service_origin origin = { .ctx = ctx, .carrier = &carrier, .handle = &p, .timeout_ms = 1000 };
+        bvi_service_origin origin = {
+            .ctx = ctx, .carrier = &carrier, .handle = &p, .timeout_ms = 1000
+        };
         bvi_service_call *call = NULL;
 
         data += 3;
@@ -226,7 +231,8 @@ static void clean_up(void)
 static bv_ctx *context(void)
 {
     if (!the_ctx) {
-        (void)snprintf(socket_path, sizeof(socket_path), "/tmp/fuzz-agent-%d.socket", (int)getpid());
+        (void)snprintf(socket_path, sizeof(socket_path), "/tmp/fuzz-agent-%d.socket",
+                       (int)getpid());
         if (bv_ctx_new(NULL, &the_ctx, NULL) < 0)
             abort();
         atexit(clean_up);

@@ -1,5 +1,6 @@
 /*
- * fuzz_job_files.c - the files of a job: config.json, status.json, progress.json, runner.conf, runner.state.
+ * fuzz_job_files.c - the files of a job: config.json, status.json, progress.json, runner.conf,
+ * runner.state.
  *
  * The first byte says which. What a parser accepts is written and must be accepted again.
  */

@@ -20,8 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     if (bvi_node_state_print(&state, &text, NULL) < 0 ||
-        bvi_node_state_parse(text, strlen(text), &again, NULL) < 0 || strcmp(state.name, again.name) != 0 ||
-        state.expected != again.expected || state.started_at != again.started_at)
+        bvi_node_state_parse(text, strlen(text), &again, NULL) < 0 ||
+        strcmp(state.name, again.name) != 0 || state.expected != again.expected ||
+        state.started_at != again.started_at)
         abort();
     bvi_node_state_done(&state);
     bvi_node_state_done(&again);

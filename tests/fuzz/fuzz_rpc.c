@@ -1,5 +1,6 @@
 /*
- * fuzz_rpc.c - frames from a strange peer: cutting the stream, decoding, checking, and packing again what was taken.
+ * fuzz_rpc.c - frames from a strange peer: cutting the stream, decoding, checking, and packing
+ * again what was taken.
  *
  * The first byte says in how large pieces the rest arrives.
  */
@@ -28,7 +29,8 @@ static void use_frame(const bvi_rpc_frame *frame)
         check(bvi_rpc_failure_pack(1, err, &out, NULL) == 0);
         bv_error_free(err);
     }
-    /* What could be read can be written; only a denser encoding than ours may have been smaller than the maximum. */
+    /* What could be read can be written; only a denser encoding than ours may have been smaller
+     * than the maximum. */
     (void)bvi_rpc_frame_pack(frame, &out, NULL);
 }
 

@@ -1,6 +1,7 @@
 /*
- * Any bytes are a script or refused with a place; a script ends within its limits, whatever it does, and leaves no
- * memory behind. Short inputs also run with all reference counts checked at every allocation.
+ * Any bytes are a script or refused with a place; a script ends within its limits, whatever it
+ * does, and leaves no memory behind. Short inputs also run with all reference counts checked at
+ * every allocation.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "script/script.h"
 
 #define STRESS_BYTES 200u
-#define RUNS_MAX 2000
+#define RUNS_MAX     2000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,7 +26,8 @@ static const bvi_script_function functions[] = {
 
 static int resolve(const char *name, char **ret_source, size_t *ret_len, bv_error **err, void *data)
 {
-    static const char source[] = "import \"n\" as n; export const C = [1]; fn f(x) { [x, C_()] } fn C_() { global::C }";
+    static const char source[] =
+        "import \"n\" as n; export const C = [1]; fn f(x) { [x, C_()] } fn C_() { global::C }";
     bvi_auto_free char *text = NULL;
 
     if (strlen(name) > 1)
@@ -89,7 +91,8 @@ static void run_with(const uint8_t *data, size_t size, unsigned debug_flags)
     bvi_auto_error bv_error *err = NULL;
     uint64_t used;
 
-    if (bvi_script_engine_new(&options, &engine, NULL) < 0 || bvi_script_register(engine, functions, NULL, NULL) < 0)
+    if (bvi_script_engine_new(&options, &engine, NULL) < 0 ||
+        bvi_script_register(engine, functions, NULL, NULL) < 0)
         return;
     used = bvi_script_memory_used(engine);
     if (bvi_script_compile(engine, (const char *)data, size, "fuzz", &script, &err) < 0) {

@@ -1,6 +1,7 @@
 /**
  * @file blockvisor/adapters/libevent.h
- * Driving a context from a libevent loop. Header only: the library itself does not depend on libevent.
+ * Driving a context from a libevent loop. Header only: the library itself does not depend on
+ * libevent.
  *
  *     bv_libevent loop;
  *     bv_ctx_opts opts = BV_CTX_OPTS_INIT;
@@ -10,8 +11,8 @@
  *     bv_ctx_free(ctx);
  *     bv_libevent_done(&loop);
  *
- * The adapter belongs to the caller, stays at its address and outlives the context. Context, base and adapter belong to
- * one thread.
+ * The adapter belongs to the caller, stays at its address and outlives the context. Context, base
+ * and adapter belong to one thread.
  */
 #ifndef BLOCKVISOR_ADAPTERS_LIBEVENT_H
 #define BLOCKVISOR_ADAPTERS_LIBEVENT_H
@@ -35,7 +36,8 @@ typedef struct bv_libevent {
 static inline void bv_libevent_on_io(evutil_socket_t fd, short what, void *host)
 {
     bv_libevent *a = (bv_libevent *)host;
-    unsigned events = ((what & EV_READ) ? (unsigned)BV_IO_IN : 0u) | ((what & EV_WRITE) ? (unsigned)BV_IO_OUT : 0u);
+    unsigned events = ((what & EV_READ) ? (unsigned)BV_IO_IN : 0u) |
+                      ((what & EV_WRITE) ? (unsigned)BV_IO_OUT : 0u);
 
     bv_ctx_io_ready(a->ctx, (int)fd, events);
 }
@@ -52,7 +54,8 @@ static inline void bv_libevent_on_timer(evutil_socket_t fd, short what, void *ho
 static inline int bv_libevent_watch(void *host, int fd, unsigned events, void **slot)
 {
     bv_libevent *a = (bv_libevent *)host;
-    short what = (short)(EV_PERSIST | ((events & BV_IO_IN) ? EV_READ : 0) | ((events & BV_IO_OUT) ? EV_WRITE : 0));
+    short what = (short)(EV_PERSIST | ((events & BV_IO_IN) ? EV_READ : 0) |
+                         ((events & BV_IO_OUT) ? EV_WRITE : 0));
     struct event *ev = NULL;
 
     if (*slot)
@@ -103,8 +106,8 @@ static inline void bv_libevent_done(bv_libevent *a)
  * @param opts  As for bv_ctx_new(); its hooks are ignored.
  * @return as bv_ctx_new(); after a failure there is nothing to release.
  */
-static inline int bv_libevent_ctx_new(bv_libevent *a, struct event_base *base, const bv_ctx_opts *opts,
-                                      bv_ctx **ret_ctx, bv_error **err)
+static inline int bv_libevent_ctx_new(bv_libevent *a, struct event_base *base,
+                                      const bv_ctx_opts *opts, bv_ctx **ret_ctx, bv_error **err)
 {
     bv_ctx_opts mine = *opts;
     int r;

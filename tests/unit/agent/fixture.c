@@ -20,7 +20,8 @@ static void make_dir(const char *path)
 void make_node(void)
 {
     static const char *const dirs[] = {
-        "n", "n/etc", "n/var", "n/var/lib", "n/var/lib/babel", "n/blockjoy", "n/run", "n/tmp", "b", "b/bin",
+        "n",          "n/etc", "n/var", "n/var/lib", "n/var/lib/babel",
+        "n/blockjoy", "n/run", "n/tmp", "b",         "b/bin",
     };
 
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)

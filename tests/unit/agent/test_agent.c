@@ -1,4 +1,5 @@
-/* The agent and its client in one process: set-up, commands, files, requests that fail, callers that go away. */
+/* The agent and its client in one process: set-up, commands, files, requests that fail, callers
+ * that go away. */
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -114,11 +115,13 @@ START_TEST(a_second_setup_joins_the_first)
     const char *log = bvt_path("log");
     bvi_json *conf = parse(CONF), *other = parse("{}");
     answer first = { 0 }, second = { 0 }, third;
-    bvi_agent_wait wait1 = { .done = keep_answer, .data = &first }, wait2 = { .done = keep_answer, .data = &second };
+    bvi_agent_wait wait1 = { .done = keep_answer, .data = &first },
+                   wait2 = { .done = keep_answer, .data = &second };
     fixture f;
 
     make_node();
-    write_hook(bvt_format("#!/bin/sh\necho run >>%s\nwhile [ ! -e %s ]; do sleep 0.02; done\n", log, bvt_path("go")));
+    write_hook(bvt_format("#!/bin/sh\necho run >>%s\nwhile [ ! -e %s ]; do sleep 0.02; done\n", log,
+                          bvt_path("go")));
     fixture_open(&f, 1, NULL);
     ck_assert_int_eq(bvi_agent_setup(f.client, conf, &wait1, &first.call, NULL), 0);
     dispatch_until_file(f.ctx, log);
@@ -145,7 +148,8 @@ END_TEST
 
 START_TEST(setup_refuses_bad_configurations)
 {
-    bvi_json *conf = parse("{\"ramdisks\":[{\"ram_disk_mount_point\":\"x\",\"ram_disk_size_mb\":1}]}");
+    bvi_json *conf =
+        parse("{\"ramdisks\":[{\"ram_disk_mount_point\":\"x\",\"ram_disk_size_mb\":1}]}");
     fixture f;
     answer a;
 
@@ -171,7 +175,10 @@ static const struct {
     { "echo out; echo err >&2; exit 7", 7, "out\n", "err\n" },
     { "  \n echo trimmed \\\\ \n", 0, "trimmed\n", "" },
     { "echo chained &&&& ", 0, "chained\n", "" },
-    { "printf 'a\\377b'", 0, "a\xEF\xBF\xBD" "b", "" },
+    { "printf 'a\\377b'", 0,
+      "a\xEF\xBF\xBD"
+      "b",
+      "" },
     { "cat", 0, "", "" }, /* standard input is empty */
     { "exit 255", 255, "", "" },
     { "", 0, "", "" },
@@ -235,7 +242,8 @@ START_TEST(output_is_capped)
 
     make_node();
     fixture_open(&f, 0, NULL);
-    ask(&f, bvi_agent_run_sh, &a, "head -c 5000000 /dev/zero | tr '\\0' x; head -c 3000000 /dev/zero | tr '\\0' y >&2");
+    ask(&f, bvi_agent_run_sh, &a,
+        "head -c 5000000 /dev/zero | tr '\\0' x; head -c 3000000 /dev/zero | tr '\\0' y >&2");
     assert_answer_ok(&a);
     ck_assert(a.result.truncated);
     ck_assert_uint_eq(a.result.out_len, BVI_AGENT_OUTPUT_MAX);
@@ -295,7 +303,8 @@ START_TEST(a_timeout_kills_the_whole_group)
 
     make_node();
     fixture_open(&f, 0, NULL);
-    ck_assert_int_eq(bvi_agent_run_sh(f.client, bvt_format(TREE, pid, pid, pid), &wait, NULL, NULL), 0);
+    ck_assert_int_eq(bvi_agent_run_sh(f.client, bvt_format(TREE, pid, pid, pid), &wait, NULL, NULL),
+                     0);
     dispatch_until_file(f.ctx, pid);
     dispatch_until(f.ctx, &a.done);
     ck_assert_int_eq(a.code, BV_E_TIMEOUT);
@@ -316,7 +325,8 @@ START_TEST(cancelling_kills_the_whole_group)
 
     make_node();
     fixture_open(&f, 0, NULL);
-    ck_assert_int_eq(bvi_agent_run_sh(f.client, bvt_format(TREE, pid, pid, pid), &wait, &a.call, NULL), 0);
+    ck_assert_int_eq(
+        bvi_agent_run_sh(f.client, bvt_format(TREE, pid, pid, pid), &wait, &a.call, NULL), 0);
     dispatch_until_file(f.ctx, pid);
     if (_i == 0) {
         bvi_agent_call_cancel(a.call);
@@ -346,7 +356,8 @@ START_TEST(ending_the_agent_cancels_everything)
     make_node();
     write_hook(bvt_format("#!/bin/sh\ntouch %s\nsleep 60\n", bvt_path("hook")));
     fixture_open(&f, 1, NULL);
-    ck_assert_int_eq(bvi_agent_run_sh(f.client, bvt_format(TREE, pid, pid, pid), &wait, NULL, NULL), 0);
+    ck_assert_int_eq(bvi_agent_run_sh(f.client, bvt_format(TREE, pid, pid, pid), &wait, NULL, NULL),
+                     0);
     ck_assert_int_eq(bvi_agent_setup(f.client, conf, &wait_b, NULL, NULL), 0);
     dispatch_until_file(f.ctx, pid);
     dispatch_until_file(f.ctx, bvt_path("hook"));
@@ -376,8 +387,11 @@ START_TEST(a_slow_command_delays_nobody)
     fixture_open(&f, 0, NULL);
     other = f;
     ck_assert_int_eq(bvi_agent_client_new(f.ctx, &opts, &other.client, NULL), 0);
-    ck_assert_int_eq(bvi_agent_run_sh(f.client, bvt_format("while [ ! -e %s ]; do sleep 0.02; done; echo ok",
-                                                           bvt_path("go")), &wait, NULL, NULL), 0);
+    ck_assert_int_eq(bvi_agent_run_sh(f.client,
+                                      bvt_format("while [ ! -e %s ]; do sleep 0.02; done; echo ok",
+                                                 bvt_path("go")),
+                                      &wait, NULL, NULL),
+                     0);
     for (int i = 0; i < 5; i++) {
         ask(i % 2 ? &f : &other, bvi_agent_run_sh, &a, "echo fast");
         assert_answer_ok(&a);
@@ -454,12 +468,14 @@ static const struct {
     const char *bytes;
     size_t len;
 } hostile[] = {
-    { "\xff\xff\xff\xff", 4 },                 /* a frame of 4 GiB */
+    { "\xff\xff\xff\xff", 4 }, /* a frame of 4 GiB */
     { "\x00\x00\x00\x00", 4 },
     { "\x00\x00\x00\x05\xff\xff\xff\xff\xff", 9 },
     { "GET / HTTP/1.1\r\n\r\n", 18 },
     { "\x00\x00\x00", 3 },
-    { "\x00\x00\x10\x00" "abc", 7 },
+    { "\x00\x00\x10\x00"
+      "abc",
+      7 },
 };
 
 START_TEST(hostile_peers_harm_nobody)
@@ -471,10 +487,12 @@ START_TEST(hostile_peers_harm_nobody)
 
     make_node();
     fixture_open(&f, 0, NULL);
-    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", bvt_path("n/run/blockvisor/babel.socket"));
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s",
+                   bvt_path("n/run/blockvisor/babel.socket"));
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    ck_assert_int_eq(send(fd, hostile[_i].bytes, hostile[_i].len, MSG_NOSIGNAL), (ssize_t)hostile[_i].len);
+    ck_assert_int_eq(send(fd, hostile[_i].bytes, hostile[_i].len, MSG_NOSIGNAL),
+                     (ssize_t)hostile[_i].len);
     ask(&f, bvi_agent_version, &a);
     assert_answer_ok(&a);
     answer_done(&a);
@@ -529,13 +547,15 @@ END_TEST
 
 START_TEST(mounts_ram_disks)
 {
-    bvi_json *conf = parse("{\"ramdisks\":[{\"ram_disk_mount_point\":\"/mnt/a\",\"ram_disk_size_mb\":1},"
-                           "{\"ram_disk_mount_point\":\"/mnt/ab\",\"ram_disk_size_mb\":2}]}");
+    bvi_json *conf =
+        parse("{\"ramdisks\":[{\"ram_disk_mount_point\":\"/mnt/a\",\"ram_disk_size_mb\":1},"
+              "{\"ram_disk_mount_point\":\"/mnt/ab\",\"ram_disk_size_mb\":2}]}");
     fixture f;
     answer a;
 
     make_node();
-    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
         bvi_json_free(conf);
         bvt_skip("mounting needs root");
     }
@@ -547,8 +567,9 @@ START_TEST(mounts_ram_disks)
     }
     ck_assert_int_eq(system(bvt_format("test $(grep -c ' %s/mnt/a tmpfs' /proc/mounts) = 1 && "
                                        "test $(grep -c ' %s/mnt/ab tmpfs' /proc/mounts) = 1 || "
-                                       "test $(grep -c '%s/mnt/a' /proc/mounts) = 2", bvt_path("n"), bvt_path("n"),
-                                       bvt_path("n"))), 0);
+                                       "test $(grep -c '%s/mnt/a' /proc/mounts) = 2",
+                                       bvt_path("n"), bvt_path("n"), bvt_path("n"))),
+                     0);
     fixture_close(&f);
 
     fixture_open(&f, 0, NULL); /* an agent that finds them goes on, one that does not waits */
@@ -569,14 +590,14 @@ END_TEST
 
 static const int two[2];
 
-BVT_MAIN("agent/agent", bvt_test(is_not_ready_before_setup), bvt_test(survives_a_damaged_configuration),
-         bvt_loop(setup_runs_the_hook, hooks), bvt_test(a_second_setup_joins_the_first),
-         bvt_test(setup_refuses_bad_configurations), bvt_loop(runs_commands, commands),
-         bvt_test(a_command_killed_by_a_signal_is_an_error), bvt_test(output_is_capped),
-         bvt_test(a_command_too_long_is_refused), bvt_test(a_timeout_kills_the_whole_group),
-         bvt_loop(cancelling_kills_the_whole_group, two), bvt_test(ending_the_agent_cancels_everything),
-         bvt_test(a_slow_command_delays_nobody), bvt_test(tells_the_stamp_of_the_data),
-         bvt_test(says_that_templates_are_not_there), bvt_test(an_absent_agent_is_a_quick_answer),
-         bvt_loop(hostile_peers_harm_nobody, hostile), bvt_test(the_socket_is_for_root_alone),
-         bvt_test(commands_run_as_the_user_of_the_image), bvt_test(starting_survives_every_failed_allocation),
-         bvt_test(mounts_ram_disks))
+BVT_MAIN("agent/agent", bvt_test(is_not_ready_before_setup),
+         bvt_test(survives_a_damaged_configuration), bvt_loop(setup_runs_the_hook, hooks),
+         bvt_test(a_second_setup_joins_the_first), bvt_test(setup_refuses_bad_configurations),
+         bvt_loop(runs_commands, commands), bvt_test(a_command_killed_by_a_signal_is_an_error),
+         bvt_test(output_is_capped), bvt_test(a_command_too_long_is_refused),
+         bvt_test(a_timeout_kills_the_whole_group), bvt_loop(cancelling_kills_the_whole_group, two),
+         bvt_test(ending_the_agent_cancels_everything), bvt_test(a_slow_command_delays_nobody),
+         bvt_test(tells_the_stamp_of_the_data), bvt_test(says_that_templates_are_not_there),
+         bvt_test(an_absent_agent_is_a_quick_answer), bvt_loop(hostile_peers_harm_nobody, hostile),
+         bvt_test(the_socket_is_for_root_alone), bvt_test(commands_run_as_the_user_of_the_image),
+         bvt_test(starting_survives_every_failed_allocation), bvt_test(mounts_ram_disks))

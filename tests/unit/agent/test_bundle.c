@@ -1,6 +1,7 @@
 /*
- * The agent bundle in a root that has nothing but busybox: no C library, no loader, no certificates. The agent starts
- * through the bundle's loader, runs commands and jobs, and what it starts sees nothing of that.
+ * The agent bundle in a root that has nothing but busybox: no C library, no loader, no
+ * certificates. The agent starts through the bundle's loader, runs commands and jobs, and what it
+ * starts sees nothing of that.
  */
 #include <errno.h>
 #include <sched.h>
@@ -37,23 +38,29 @@ static bool have_what_it_takes(const char **ret_why)
 
 static void make_root(void)
 {
-    ck_assert_int_eq(system(bvt_format(
-        "cd %s && mkdir -p r/bin r/proc r/run r/tmp r/etc r/var/lib/babel r/blockjoy r/dev r/opt/blockvisor/agent && "
-        "cp \"$(command -v busybox)\" r/bin/busybox && "
-        "for a in sh cat id sleep env; do ln -s busybox r/bin/$a; done && "
-        "mknod r/dev/null c 1 3", bvt_dir())), 0);
+    ck_assert_int_eq(
+        system(bvt_format("cd %s && mkdir -p r/bin r/proc r/run r/tmp r/etc r/var/lib/babel "
+                          "r/blockjoy r/dev r/opt/blockvisor/agent && "
+                          "cp \"$(command -v busybox)\" r/bin/busybox && "
+                          "for a in sh cat id sleep env; do ln -s busybox r/bin/$a; done && "
+                          "mknod r/dev/null c 1 3",
+                          bvt_dir())),
+        0);
 }
 
-/* In the child: a mount namespace of its own, the bundle and /proc, then the program in the new root. */
+/* In the child: a mount namespace of its own, the bundle and /proc, then the program in the new
+ * root. */
 static void become(const char *const *argv)
 {
     const char *root = bvt_path("r");
 
     if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount(BUNDLE_PATH, bvt_format("%s/opt/blockvisor/agent", root), NULL, MS_BIND, NULL) < 0 ||
-        mount("proc", bvt_format("%s/proc", root), "proc", 0, NULL) < 0 || chroot(root) < 0 || chdir("/") < 0)
+        mount("proc", bvt_format("%s/proc", root), "proc", 0, NULL) < 0 || chroot(root) < 0 ||
+        chdir("/") < 0)
         _exit(126);
-    execve(argv[0], (char *const *)(uintptr_t)argv, (char *[]){ (char *)(uintptr_t)"PATH=/bin", NULL });
+    execve(argv[0], (char *const *)(uintptr_t)argv,
+           (char *[]){ (char *)(uintptr_t) "PATH=/bin", NULL });
     _exit(127);
 }
 
@@ -87,8 +94,9 @@ static void open_client(fixture *f)
 
 static void run_a_job(fixture *f)
 {
-    bvi_json *job = parse("{\"job_type\":{\"run_sh\":\"env >/tmp/env.new; mv() { busybox mv \\\"$@\\\"; }; "
-                          "mv /tmp/env.new /tmp/env; exit 5\"},\"restart\":\"never\"}");
+    bvi_json *job =
+        parse("{\"job_type\":{\"run_sh\":\"env >/tmp/env.new; mv() { busybox mv \\\"$@\\\"; }; "
+              "mv /tmp/env.new /tmp/env; exit 5\"},\"restart\":\"never\"}");
     answer a;
 
     ask(f, bvi_agent_create_job, &a, "j", job);
@@ -161,4 +169,5 @@ START_TEST(the_other_programs_run_there_too)
 }
 END_TEST
 
-BVT_MAIN("agent/bundle", bvt_test(runs_in_an_empty_root), bvt_test(the_other_programs_run_there_too))
+BVT_MAIN("agent/bundle", bvt_test(runs_in_an_empty_root),
+         bvt_test(the_other_programs_run_there_too))

@@ -1,4 +1,5 @@
-/* The agent's configuration: what is accepted, what is refused and how, and that unknown fields survive. */
+/* The agent's configuration: what is accepted, what is refused and how, and that unknown fields
+ * survive. */
 #include "agent/conf.h"
 #include "agent/paths.h"
 #include "bvt.h"
@@ -11,7 +12,8 @@ static const struct {
     { "{}", BV_OK, "" },
     { "{\"node_env\":null,\"ramdisks\":null}", BV_OK, "" },
     { "{\"node_env\":{\"node_id\":\"x\",\"future\":[1]},\"more\":{}}", BV_OK, "" },
-    { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/mnt/ram/\",\"ram_disk_size_mb\":512}]}", BV_OK, "" },
+    { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/mnt/ram/\",\"ram_disk_size_mb\":512}]}", BV_OK,
+      "" },
     { "[]", BV_E_FORMAT, "not an object" },
     { "{", BV_E_FORMAT, "" },
     { "{\"node_env\":7}", BV_E_FORMAT, "'node_env' is a number" },
@@ -22,9 +24,12 @@ static const struct {
     { "{\"ramdisks\":{}}", BV_E_FORMAT, "'ramdisks' is a object" },
     { "{\"ramdisks\":[{\"ram_disk_size_mb\":1}]}", BV_E_FORMAT, "ram_disk_mount_point" },
     { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/x\"}]}", BV_E_FORMAT, "ram_disk_size_mb" },
-    { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/x\",\"ram_disk_size_mb\":0}]}", BV_E_FORMAT, "'/x'" },
-    { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"x\",\"ram_disk_size_mb\":1}]}", BV_E_FORMAT, "'x'" },
-    { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/\",\"ram_disk_size_mb\":1}]}", BV_E_FORMAT, "'/'" },
+    { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/x\",\"ram_disk_size_mb\":0}]}", BV_E_FORMAT,
+      "'/x'" },
+    { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"x\",\"ram_disk_size_mb\":1}]}", BV_E_FORMAT,
+      "'x'" },
+    { "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/\",\"ram_disk_size_mb\":1}]}", BV_E_FORMAT,
+      "'/'" },
 };
 
 START_TEST(parses_or_explains)
@@ -32,7 +37,8 @@ START_TEST(parses_or_explains)
     bvi_agent_conf conf = BVI_AGENT_CONF_INIT;
     bv_error *err = NULL;
 
-    ck_assert_int_eq(bvi_agent_conf_parse(&conf, cases[_i].text, strlen(cases[_i].text), &err), cases[_i].code);
+    ck_assert_int_eq(bvi_agent_conf_parse(&conf, cases[_i].text, strlen(cases[_i].text), &err),
+                     cases[_i].code);
     bvt_assert_error_says(err, cases[_i].code, cases[_i].says);
     if (!err) {
         ck_assert_str_eq(conf.data_mount_point, "/blockjoy");
@@ -55,8 +61,10 @@ START_TEST(refuses_too_many_ramdisks)
 
     ck_assert_int_eq(bvi_buf_append_str(&text, "{\"ramdisks\":["), 0);
     for (unsigned i = 0; i <= BVI_AGENT_RAMDISKS_MAX; i++)
-        ck_assert_int_eq(bvi_buf_printf(&text, "%s{\"ram_disk_mount_point\":\"/r%u\",\"ram_disk_size_mb\":1}",
-                                        i ? "," : "", i), 0);
+        ck_assert_int_eq(
+            bvi_buf_printf(&text, "%s{\"ram_disk_mount_point\":\"/r%u\",\"ram_disk_size_mb\":1}",
+                           i ? "," : "", i),
+            0);
     ck_assert_int_eq(bvi_buf_append_str(&text, "]}"), 0);
     ck_assert_int_eq(bvi_agent_conf_parse(&conf, text.data, text.len, &err), BV_E_LIMIT);
     bvt_assert_error_says(err, BV_E_LIMIT, "16");
@@ -67,7 +75,8 @@ END_TEST
 
 START_TEST(keeps_what_it_does_not_know)
 {
-    const char *path = bvt_write_file("babel.conf", "{\"node_env\":{\"x\":18446744073709551615},\"new\":[true]}");
+    const char *path =
+        bvt_write_file("babel.conf", "{\"node_env\":{\"x\":18446744073709551615},\"new\":[true]}");
     bvi_agent_conf conf = BVI_AGENT_CONF_INIT;
     bv_error *err = NULL;
 
@@ -83,7 +92,8 @@ END_TEST
 
 START_TEST(sees_unmounted_ramdisks)
 {
-    const char *text = "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/ram\",\"ram_disk_size_mb\":1}]}";
+    const char *text =
+        "{\"ramdisks\":[{\"ram_disk_mount_point\":\"/ram\",\"ram_disk_size_mb\":1}]}";
     bvi_agent_conf conf = BVI_AGENT_CONF_INIT;
     bv_error *err = NULL;
     bool all = true;
@@ -99,7 +109,8 @@ END_TEST
 
 START_TEST(survives_every_failed_allocation)
 {
-    const char *text = "{\"node_env\":{},\"ramdisks\":[{\"ram_disk_mount_point\":\"/ram\",\"ram_disk_size_mb\":1}]}";
+    const char *text = "{\"node_env\":{},\"ramdisks\":[{\"ram_disk_mount_point\":\"/"
+                       "ram\",\"ram_disk_size_mb\":1}]}";
 
     bvt_for_each_failed_allocation(n) {
         bvi_agent_conf conf = BVI_AGENT_CONF_INIT;

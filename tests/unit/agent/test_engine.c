@@ -15,14 +15,14 @@
 /* ---- the host's side ---- */
 
 typedef struct host {
-    int opened;      /* sources made */
-    int alive;       /* and not freed */
+    int opened; /* sources made */
+    int alive;  /* and not freed */
     int calls;
     int cancels;
-    int fail_code;   /* the next `failures` calls end with it */
+    int fail_code; /* the next `failures` calls end with it */
     int failures;
-    bool hang;       /* calls wait for cancel */
-    size_t targets;  /* of each chunk */
+    bool hang;      /* calls wait for cancel */
+    size_t targets; /* of each chunk */
     char key[64];
     char report[8192];
     int reports;
@@ -61,9 +61,12 @@ static void make_chunk(bvi_chunk *chunk, uint32_t index, size_t targets)
     chunk->size = 1000 + index;
     bvt_assert_ok(bvi_chunk_set_key(chunk, bvt_format("key/%u", index), &err), err);
     bvt_assert_ok(bvi_chunk_set_url(chunk, bvt_format("http://host/%u?secret", index), &err), err);
-    bvt_assert_ok(bvi_checksum_set(&chunk->checksum, BVI_CHECKSUM_SHA1, "01234567890123456789", 20, &err), err);
+    bvt_assert_ok(
+        bvi_checksum_set(&chunk->checksum, BVI_CHECKSUM_SHA1, "01234567890123456789", 20, &err),
+        err);
     for (size_t i = 0; i < targets; i++)
-        bvt_assert_ok(bvi_chunk_add_target(chunk, bvt_format("some/file-%u-%zu", index, i), 0, 1, &err), err);
+        bvt_assert_ok(
+            bvi_chunk_add_target(chunk, bvt_format("some/file-%u-%zu", index, i), 0, 1, &err), err);
 }
 
 static void give_chunks(fake_source *s)
@@ -82,7 +85,8 @@ static void give_slots(fake_source *s)
     bvi_upload_slot slots[BVI_SOURCE_BATCH_MAX];
 
     for (size_t i = 0; i < s->count; i++)
-        slots[i] = (bvi_upload_slot){ s->indexes[i], bvt_format("k%u", s->indexes[i]), "http://put" };
+        slots[i] =
+            (bvi_upload_slot){ s->indexes[i], bvt_format("k%u", s->indexes[i]), "http://put" };
     bvi_take(s->slots)(NULL, 42, slots, s->count, s->data);
 }
 
@@ -90,8 +94,10 @@ static void finish(void *data)
 {
     fake_source *s = data;
     const bvi_archive_metadata metadata = {
-        .data_version = s->data_version ? s->data_version : 9, .total_size = UINT64_C(1) << 40,
-        .compression = { BVI_CODEC_ZSTD, 3 }, .chunks = 77,
+        .data_version = s->data_version ? s->data_version : 9,
+        .total_size = UINT64_C(1) << 40,
+        .compression = { BVI_CODEC_ZSTD, 3 },
+        .chunks = 77,
     };
     bvi_auto_error bv_error *err = NULL;
 
@@ -129,23 +135,23 @@ static int begin(bvi_chunk_source *source, const uint32_t *indexes, size_t count
     return 0;
 }
 
-static int fake_metadata(bvi_chunk_source *source, uint64_t data_version, bvi_source_metadata_fn done, void *data,
-                         bv_error **err)
+static int fake_metadata(bvi_chunk_source *source, uint64_t data_version,
+                         bvi_source_metadata_fn done, void *data, bv_error **err)
 {
     ((fake_source *)source)->metadata = done;
     ((fake_source *)source)->data_version = data_version;
     return begin(source, NULL, 0, data);
 }
 
-static int fake_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes, size_t count,
-                       bvi_source_chunks_fn done, void *data, bv_error **err)
+static int fake_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes,
+                       size_t count, bvi_source_chunks_fn done, void *data, bv_error **err)
 {
     ((fake_source *)source)->chunks = done;
     return begin(source, indexes, count, data);
 }
 
-static int fake_slots(bvi_chunk_source *source, const bvi_slots_request *request, bvi_source_slots_fn done, void *data,
-                      bv_error **err)
+static int fake_slots(bvi_chunk_source *source, const bvi_slots_request *request,
+                      bvi_source_slots_fn done, void *data, bv_error **err)
 {
     host *h = ((fake_source *)source)->host;
 
@@ -201,7 +207,8 @@ typedef struct engine {
     bvi_chunk_source *source; /* the node's */
 } engine;
 
-static int open_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
+static int open_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
+                       bv_error **err)
 {
     engine *e = data;
     fake_source *s;
@@ -233,13 +240,16 @@ static void start_server(engine *e)
     bvi_engine_host functions = { .data = e, .open_source = open_source, .bv_error = on_report };
     bv_error *err = NULL;
 
-    bvt_assert_ok(bvi_engine_server_new(e->ctx, bvt_path("engine.socket"), &functions, &e->server, &err), err);
+    bvt_assert_ok(
+        bvi_engine_server_new(e->ctx, bvt_path("engine.socket"), &functions, &e->server, &err),
+        err);
 }
 
 static void open_engine(engine *e, const char *store_key)
 {
     bv_ctx_opts ctx = BV_CTX_OPTS_INIT;
-    bvi_engine_source_opts opts = { .socket_path = bvt_path("engine.socket"), .store_key = store_key };
+    bvi_engine_source_opts opts = { .socket_path = bvt_path("engine.socket"),
+                                    .store_key = store_key };
     bv_error *err = NULL;
 
     *e = (engine){ .host.targets = 1 };
@@ -297,13 +307,15 @@ static void on_chunks(const bv_error *err, bvi_chunk *chunks, size_t count, void
         const bvi_chunk *c = &chunks[i];
 
         s->targets += c->targets.len;
-        s->right = s->right && c->size == 1000 + c->index && c->checksum.kind == BVI_CHECKSUM_SHA1 &&
+        s->right = s->right && c->size == 1000 + c->index &&
+                   c->checksum.kind == BVI_CHECKSUM_SHA1 &&
                    strcmp(c->key, bvt_format("key/%u", c->index)) == 0 &&
                    strcmp(c->url, bvt_format("http://host/%u?secret", c->index)) == 0;
     }
 }
 
-static void on_slots(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots, size_t count, void *data)
+static void on_slots(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots,
+                     size_t count, void *data)
 {
     seen *s = data;
 
@@ -366,7 +378,8 @@ START_TEST(chunks_come_through)
     open_engine(&e, NULL);
     e.host.targets = target_counts[_i];
     ck_assert_int_eq(e.source->vtable->chunks(e.source, 5, indexes, 4, on_chunks, &s, NULL), 0);
-    ck_assert_int_eq(e.source->vtable->chunks(e.source, 5, indexes, 4, on_chunks, &s, NULL), BV_E_BUSY);
+    ck_assert_int_eq(e.source->vtable->chunks(e.source, 5, indexes, 4, on_chunks, &s, NULL),
+                     BV_E_BUSY);
     wait_for(&e, &s.done);
     ck_assert_msg(s.code == 0, "%s", s.story);
     ck_assert_uint_eq(s.count, 4);
@@ -459,14 +472,14 @@ END_TEST
 static const struct {
     int code;
     int failures;
-    int seen;  /* by the node */
+    int seen; /* by the node */
     int calls;
 } failures[] = {
     { BV_E_EXISTS, 1, BV_E_EXISTS, 1 },
     { BV_E_NOT_FOUND, 1, BV_E_NOT_FOUND, 1 },
     { BV_E_DENIED, 1, BV_E_DENIED, 1 },
     { BV_E_INTERNAL, 1, BV_E_INTERNAL, 1 },
-    { BV_E_AGAIN, 2, 0, 3 },  /* passes by itself */
+    { BV_E_AGAIN, 2, 0, 3 }, /* passes by itself */
     { BV_E_REMOTE, 1, 0, 2 },
 };
 
@@ -606,9 +619,10 @@ END_TEST
 
 static const int two[2];
 
-BVT_MAIN("agent/engine", bvt_loop(metadata_comes_through, two), bvt_loop(chunks_come_through, target_counts),
-         bvt_loop(slots_come_through, two), bvt_loop(manifests_come_through, manifests),
-         bvt_test(a_bad_manifest_goes_no_further), bvt_loop(codes_survive_and_passing_failures_are_tried_again, failures),
+BVT_MAIN("agent/engine", bvt_loop(metadata_comes_through, two),
+         bvt_loop(chunks_come_through, target_counts), bvt_loop(slots_come_through, two),
+         bvt_loop(manifests_come_through, manifests), bvt_test(a_bad_manifest_goes_no_further),
+         bvt_loop(codes_survive_and_passing_failures_are_tried_again, failures),
          bvt_test(an_unknown_store_key_is_not_found), bvt_test(cancelling_reaches_the_source),
          bvt_test(cancelling_between_attempts), bvt_test(a_host_that_restarts_is_waited_for),
          bvt_test(the_host_may_end_while_a_source_works), bvt_test(reports_are_one_line_and_few))

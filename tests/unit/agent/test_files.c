@@ -1,4 +1,5 @@
-/* file_read and file_write: every size around a piece, what is refused, and that nothing half-done is ever seen. */
+/* file_read and file_write: every size around a piece, what is refused, and that nothing half-done
+ * is ever seen. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +13,12 @@
 #include "net/rpc.h"
 
 static const size_t sizes[] = {
-    0, 1, BVI_AGENT_PIECE_MAX - 1, BVI_AGENT_PIECE_MAX, BVI_AGENT_PIECE_MAX + 1, 9u * 1024u * 1024u + 17,
+    0,
+    1,
+    BVI_AGENT_PIECE_MAX - 1,
+    BVI_AGENT_PIECE_MAX,
+    BVI_AGENT_PIECE_MAX + 1,
+    9u * 1024u * 1024u + 17,
 };
 
 START_TEST(files_survive_the_journey)
@@ -61,9 +67,9 @@ static const struct {
     const char *says;
 } places[] = {
     { "/tmp/inside", 0, "inside" },
-    { "/tmp/link", 0, "inside" },                       /* an absolute link stays in the node */
+    { "/tmp/link", 0, "inside" }, /* an absolute link stays in the node */
     { "/tmp/root/tmp/inside", 0, "inside" },
-    { "/../tmp/inside", 0, "inside" },                  /* the root is its own parent */
+    { "/../tmp/inside", 0, "inside" }, /* the root is its own parent */
     { "/tmp/escape", BV_E_NOT_FOUND, "file_read '/tmp/escape' failed" },
     { "/tmp/none", BV_E_NOT_FOUND, "none" },
     { "/tmp", BV_E_INVALID, "not an ordinary file" },
@@ -103,8 +109,8 @@ static const struct {
 } targets[] = {
     { "/tmp/new", 0, "", "n/tmp/new" },
     { "/tmp/root/tmp/new", 0, "", "n/tmp/new" },
-    { "/tmp/link", 0, "", "n/tmp/link" },       /* the link itself is replaced */
-    { "/tmp/escape", 0, "", "n/tmp/escape" },   /* likewise */
+    { "/tmp/link", 0, "", "n/tmp/link" },     /* the link itself is replaced */
+    { "/tmp/escape", 0, "", "n/tmp/escape" }, /* likewise */
     { "/none/new", BV_E_NOT_FOUND, "has to exist", NULL },
     { "/tmp", BV_E_INVALID, "not an ordinary file", NULL },
     { "/tmp/fifo", BV_E_INVALID, "not an ordinary file", NULL },
@@ -166,7 +172,8 @@ START_TEST(too_much_is_refused)
 
     make_node();
     fixture_open(&f, 0, NULL);
-    ck_assert_int_eq(bvi_agent_file_write(f.client, "/tmp/x", bytes, (size_t)BVI_AGENT_FILE_MAX + 1, &wait, NULL, &err),
+    ck_assert_int_eq(bvi_agent_file_write(f.client, "/tmp/x", bytes, (size_t)BVI_AGENT_FILE_MAX + 1,
+                                          &wait, NULL, &err),
                      BV_E_LIMIT);
     bvt_assert_error_says(err, BV_E_LIMIT, "file_write '/tmp/x'");
     bv_error_free(err);
@@ -197,11 +204,14 @@ static void on_raw(bvi_rpc_request *request, const bvi_rpc_reply *reply, void *d
     w->done = true;
 }
 
-static int raw_write(raw *w, uint64_t transfer, const char *path, uint64_t offset, const char *bytes, const char *digest)
+static int raw_write(raw *w, uint64_t transfer, const char *path, uint64_t offset,
+                     const char *bytes, const char *digest)
 {
     Bvi__Agent__FileWriteRequest request = BVI__AGENT__FILE_WRITE_REQUEST__INIT;
     bvi_buf body = BVI_BUF_INIT(10000);
-    bvi_rpc_request_opts opts = { .method = BVI_CALL_FILE_WRITE, .on_reply = on_raw, .data = w, .deadline_ms = 20000 };
+    bvi_rpc_request_opts opts = {
+        .method = BVI_CALL_FILE_WRITE, .on_reply = on_raw, .data = w, .deadline_ms = 20000
+    };
 
     request.transfer = transfer;
     request.path = (char *)(uintptr_t)path;
@@ -221,7 +231,8 @@ static int raw_write(raw *w, uint64_t transfer, const char *path, uint64_t offse
 START_TEST(broken_writes_leave_nothing)
 {
     bvi_rpc_client_opts opts = {
-        .path = bvt_path("n/run/blockvisor/babel.socket"), .self = { .program = "test", .version = "1" },
+        .path = bvt_path("n/run/blockvisor/babel.socket"),
+        .self = { .program = "test", .version = "1" },
     };
     raw w = { 0 };
 
@@ -229,13 +240,15 @@ START_TEST(broken_writes_leave_nothing)
     bvt_write_file("n/tmp/old", "old");
     fixture_open(&w.f, 0, NULL);
     ck_assert_int_eq(bvi_rpc_client_new(w.f.ctx, &opts, &w.rpc, NULL), 0);
-    ck_assert_int_eq(raw_write(&w, 1, "/tmp/a", 5, "x", NULL), BV_E_STATE);    /* no beginning */
+    ck_assert_int_eq(raw_write(&w, 1, "/tmp/a", 5, "x", NULL), BV_E_STATE); /* no beginning */
     ck_assert_int_eq(raw_write(&w, 2, "/tmp/a", 0, "x", "short"), BV_E_FORMAT);
     ck_assert_int_eq(raw_write(&w, 3, "/tmp/a", 0, "abc", NULL), 0);
-    ck_assert_int_eq(raw_write(&w, 3, "/tmp/a", 2, "d", NULL), BV_E_STATE);    /* overlaps: the write is given up */
+    ck_assert_int_eq(raw_write(&w, 3, "/tmp/a", 2, "d", NULL),
+                     BV_E_STATE); /* overlaps: the write is given up */
     ck_assert_int_eq(raw_write(&w, 3, "/tmp/a", 3, "d", NULL), BV_E_STATE);
     assert_clean();
-    ck_assert_int_eq(raw_write(&w, 4, "/tmp/old", 0, "new", "0123456789abcdef0123456789abcdef"), BV_E_CHECKSUM);
+    ck_assert_int_eq(raw_write(&w, 4, "/tmp/old", 0, "new", "0123456789abcdef0123456789abcdef"),
+                     BV_E_CHECKSUM);
     assert_clean();
     ck_assert_str_eq(bvt_read_file(bvt_path("n/tmp/old"), NULL), "old");
     for (uint64_t i = 0; i < BVI_AGENT_UPLOADS_MAX; i++)
@@ -247,6 +260,7 @@ START_TEST(broken_writes_leave_nothing)
 }
 END_TEST
 
-BVT_MAIN("agent/files", bvt_loop(files_survive_the_journey, sizes), bvt_loop(reads_only_files_of_the_node, places),
+BVT_MAIN("agent/files", bvt_loop(files_survive_the_journey, sizes),
+         bvt_loop(reads_only_files_of_the_node, places),
          bvt_loop(writes_only_files_of_the_node, targets), bvt_test(a_replaced_file_keeps_its_mode),
          bvt_test(too_much_is_refused), bvt_test(broken_writes_leave_nothing))

@@ -10,7 +10,8 @@
 
 #include "fixture.h"
 
-/* ---- the server: a child that answers one request after the other, mostly with what it was sent ---- */
+/* ---- the server: a child that answers one request after the other, mostly with what it was sent
+ * ---- */
 
 typedef struct server {
     pid_t pid;
@@ -41,11 +42,13 @@ static void answer_request(int fd, const char *request, size_t len)
     if (strncmp(request, "GET /hang", 9) == 0) {
         sleep(60);
     } else if (strncmp(request, "GET /moved", 10) == 0) {
-        dprintf(fd, "HTTP/1.1 302 Found\r\nLocation: /echo\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        dprintf(fd, "HTTP/1.1 302 Found\r\nLocation: /echo\r\nContent-Length: 0\r\nConnection: "
+                    "close\r\n\r\n");
     } else if (strncmp(request, "GET /missing", 12) == 0) {
         dprintf(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnope");
     } else if (strncmp(request, "GET /binary", 11) == 0) {
-        dprintf(fd, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\na\xff" "b");
+        dprintf(fd, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\na\xff"
+                    "b");
     } else if (strncmp(request, "GET /big", 8) == 0) {
         static char zeros[1 << 20];
 
@@ -101,7 +104,9 @@ static void stop_server(const server *s)
 
 START_TEST(sends_json_rpc)
 {
-    const bvi_agent_header headers[] = { { "X-Twice", "first" }, { "x-twice", "second" }, { "content-type", "text/x" } };
+    const bvi_agent_header headers[] = { { "X-Twice", "first" },
+                                         { "x-twice", "second" },
+                                         { "content-type", "text/x" } };
     server s = start_server();
     bvi_agent_http request = {
         .url = bvt_format("http://127.0.0.1:%u/rpc", s.port),
@@ -119,9 +124,10 @@ START_TEST(sends_json_rpc)
     assert_answer_ok(&a);
     ck_assert_int_eq(a.result.status_code, 200);
     ck_assert_ptr_nonnull(strstr(a.result.out, "POST /rpc HTTP/1.1\r\n"));
-    ck_assert_ptr_nonnull(strstr(a.result.out, _i ? "\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"get\\\"block\","
-                                                    "\"params\":[1,{\"height\":18446744073709551615}]}"
-                                                  : "\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"get\\\"block\"}"));
+    ck_assert_ptr_nonnull(strstr(
+        a.result.out, _i ? "\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"get\\\"block\","
+                           "\"params\":[1,{\"height\":18446744073709551615}]}"
+                         : "\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"get\\\"block\"}"));
     ck_assert_int_eq(!strstr(a.result.out, "Content-Type: application/json"), _i);
     ck_assert_int_eq(!!strstr(a.result.out, "content-type: text/x"), _i);
     ck_assert_int_eq(!!strstr(a.result.out, "x-twice: second"), _i);
@@ -140,7 +146,9 @@ static const struct {
     { "/echo", 200, "GET /echo HTTP/1.1" },
     { "/missing", 404, "nope" }, /* any status is a result */
     { "/moved", 200, "GET /echo HTTP/1.1" },
-    { "/binary", 200, "a\xEF\xBF\xBD" "b" },
+    { "/binary", 200,
+      "a\xEF\xBF\xBD"
+      "b" },
 };
 
 START_TEST(fetches_pages)
@@ -165,7 +173,8 @@ END_TEST
 START_TEST(failures_have_codes)
 {
     server s = start_server();
-    const bvi_agent_header bad_name[] = { { "a b", "x" } }, bad_value[] = { { "a", "x\r\nInjected: y" } };
+    const bvi_agent_header bad_name[] = { { "a b", "x" } },
+                           bad_value[] = { { "a", "x\r\nInjected: y" } };
     const struct {
         bvi_agent_http request;
         bool jrpc;
@@ -176,8 +185,14 @@ START_TEST(failures_have_codes)
         { { .url = "nonsense://x/" }, false, BV_E_INVALID, "" },
         { { .url = "" }, false, BV_E_INVALID, "" },
         { { .url = bvt_format("http://127.0.0.1:%u/big", s.port) }, false, BV_E_LIMIT, "" },
-        { { .url = "http://x/", .headers = bad_name, .header_count = 1 }, false, BV_E_INVALID, "'a b'" },
-        { { .url = "http://x/", .headers = bad_value, .header_count = 1 }, false, BV_E_INVALID, "control characters" },
+        { { .url = "http://x/", .headers = bad_name, .header_count = 1 },
+          false,
+          BV_E_INVALID,
+          "'a b'" },
+        { { .url = "http://x/", .headers = bad_value, .header_count = 1 },
+          false,
+          BV_E_INVALID,
+          "control characters" },
         { { .url = "http://x/", .method = "m", .params = "{" }, true, BV_E_FORMAT, "params" },
         { { .url = "http://x/", .method = "\xff" }, true, BV_E_INVALID, "UTF-8" },
     };
@@ -225,5 +240,5 @@ END_TEST
 
 static const int two[2];
 
-BVT_MAIN("agent/http", bvt_loop(sends_json_rpc, two), bvt_loop(fetches_pages, pages), bvt_test(failures_have_codes),
-         bvt_loop(a_silent_server_is_left, two))
+BVT_MAIN("agent/http", bvt_loop(sends_json_rpc, two), bvt_loop(fetches_pages, pages),
+         bvt_test(failures_have_codes), bvt_loop(a_silent_server_is_left, two))

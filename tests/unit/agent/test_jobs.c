@@ -20,8 +20,10 @@ static void create(fixture *f, const char *name, const char *config)
     bvi_json_free(json);
 }
 
-static void simple(fixture *f, int (*fn)(bvi_agent_client *, const char *, const bvi_agent_wait *, bvi_agent_call **,
-                                         bv_error **), const char *name)
+static void simple(fixture *f,
+                   int (*fn)(bvi_agent_client *, const char *, const bvi_agent_wait *,
+                             bvi_agent_call **, bv_error **),
+                   const char *name)
 {
     answer a;
 
@@ -67,7 +69,8 @@ START_TEST(a_job_from_beginning_to_end)
     fixture_open(&f, 0, NULL);
     setup_node(&f);
     create(&f, "svc", "{\"job_type\":{\"run_sh\":\"sleep 1000\"}," NEVER "}");
-    create(&f, "one", bvt_format("{\"job_type\":{\"run_sh\":\"echo $BV_JOB_RUN; exit 3\"}," NEVER "}"));
+    create(&f, "one",
+           bvt_format("{\"job_type\":{\"run_sh\":\"echo $BV_JOB_RUN; exit 3\"}," NEVER "}"));
     ck_assert_str_eq(status_of(&f, "svc", NULL), "stopped");
     simple(&f, bvi_agent_start_job, "svc");
     simple(&f, bvi_agent_start_job, "one");
@@ -107,7 +110,8 @@ END_TEST
 
 START_TEST(errors_have_codes)
 {
-    bvi_json *bad = parse("{\"job_type\":{\"run_sh\":\"x\"}}"), *good = parse("{\"job_type\":{\"run_sh\":\"x\"}," NEVER "}");
+    bvi_json *bad = parse("{\"job_type\":{\"run_sh\":\"x\"}}"),
+             *good = parse("{\"job_type\":{\"run_sh\":\"x\"}," NEVER "}");
     fixture f;
     answer a;
 
@@ -192,23 +196,28 @@ START_TEST(archive_jobs_get_their_program)
 
     make_node();
     ck_assert_int_eq(unlink(script), 0);
-    bvt_write_file("b/bin/babel_transfer", bvt_format("#!/bin/sh\nprintf '%%s\\n' \"$@\" >%s.new\nmv %s.new %s\n",
-                                                      bvt_path("args"), bvt_path("args"), bvt_path("args")));
+    bvt_write_file("b/bin/babel_transfer",
+                   bvt_format("#!/bin/sh\nprintf '%%s\\n' \"$@\" >%s.new\nmv %s.new %s\n",
+                              bvt_path("args"), bvt_path("args"), bvt_path("args")));
     ck_assert_int_eq(system(bvt_format("chmod 755 %s", script)), 0);
     fixture_open(&f, 0, NULL);
     setup_node(&f);
-    create(&f, "up", "{\"job_type\":{\"upload\":{\"exclude\":[\"*.tmp\",\"a b\"],\"compression\":{\"ZSTD\":5},"
-                     "\"max_runners\":2,\"data_version\":7}}," NEVER "}");
+    create(
+        &f, "up",
+        "{\"job_type\":{\"upload\":{\"exclude\":[\"*.tmp\",\"a b\"],\"compression\":{\"ZSTD\":5},"
+        "\"max_runners\":2,\"data_version\":7}}," NEVER "}");
     simple(&f, bvi_agent_start_job, "up");
     wait_for_status(&f, "up", "finished");
     seen = bvt_read_file(bvt_path("args"), NULL);
-    ck_assert_str_eq(seen, bvt_format("upload\n--job-dir\n%s\n--engine-socket\n%s\n--data-dir\n%s\n--meta-dir\n%s\n"
-                                      "--data-lock\n%s\n--options\n%s\n",
-                                      bvt_path("n/var/lib/babel/jobs/up"), bvt_path("n/run/blockvisor/engine.socket"),
-                                      bvt_path("n/blockjoy/protocol_data"), bvt_path("n/blockjoy/.babel_jobs"),
-                                      bvt_path("n/blockjoy/.protocol_data.lock"),
-                                      "{\"max_runners\":2,\"data_version\":7,\"exclude\":[\"*.tmp\",\"a b\"],"
-                                      "\"compression\":{\"ZSTD\":5}}"));
+    ck_assert_str_eq(
+        seen,
+        bvt_format("upload\n--job-dir\n%s\n--engine-socket\n%s\n--data-dir\n%s\n--meta-dir\n%s\n"
+                   "--data-lock\n%s\n--options\n%s\n",
+                   bvt_path("n/var/lib/babel/jobs/up"), bvt_path("n/run/blockvisor/engine.socket"),
+                   bvt_path("n/blockjoy/protocol_data"), bvt_path("n/blockjoy/.babel_jobs"),
+                   bvt_path("n/blockjoy/.protocol_data.lock"),
+                   "{\"max_runners\":2,\"data_version\":7,\"exclude\":[\"*.tmp\",\"a b\"],"
+                   "\"compression\":{\"ZSTD\":5}}"));
     ck_assert_int_eq(unlink(bvt_path("args")), 0);
     simple(&f, bvi_agent_cleanup_job, "up");
     ck_assert_ptr_nonnull(strstr(bvt_read_file(bvt_path("args"), NULL), "cleanup\n--job-dir\n"));
@@ -238,7 +247,8 @@ END_TEST
 static const int two[2];
 
 /* What the host hears of troubles in the node. */
-static int no_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
+static int no_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
+                     bv_error **err)
 {
     return bvi_fail(err, BV_E_NOT_FOUND, "no archives here");
 }
@@ -258,10 +268,12 @@ START_TEST(troubles_reach_the_host)
 
     make_node();
     ck_assert_int_eq(system(bvt_format("mkdir -p %s %s", bvt_path("n/run/blockvisor"),
-                                       bvt_path("n/var/lib/babel/jobs/broken"))), 0);
+                                       bvt_path("n/var/lib/babel/jobs/broken"))),
+                     0);
     bvt_write_file("n/var/lib/babel/jobs/broken/config.json", "{");
     fixture_open(&f, 0, NULL);
-    ck_assert_int_eq(bvi_engine_server_new(f.ctx, bvt_path("n/run/blockvisor/engine.socket"), &functions, &server, NULL),
+    ck_assert_int_eq(bvi_engine_server_new(f.ctx, bvt_path("n/run/blockvisor/engine.socket"),
+                                           &functions, &server, NULL),
                      0);
     setup_node(&f);
     for (int i = 0; i < 100 && !*report; i++)
@@ -275,6 +287,6 @@ START_TEST(troubles_reach_the_host)
 }
 END_TEST
 
-BVT_MAIN("agent/jobs", bvt_test(troubles_reach_the_host), bvt_test(a_job_from_beginning_to_end), bvt_test(errors_have_codes),
-         bvt_loop(shutdown_and_startup, two), bvt_test(archive_jobs_get_their_program),
-         bvt_test(cleanup_reports_a_failure))
+BVT_MAIN("agent/jobs", bvt_test(troubles_reach_the_host), bvt_test(a_job_from_beginning_to_end),
+         bvt_test(errors_have_codes), bvt_loop(shutdown_and_startup, two),
+         bvt_test(archive_jobs_get_their_program), bvt_test(cleanup_reports_a_failure))

@@ -8,7 +8,8 @@
 #include "agent/message.h"
 #include "bvt.h"
 
-static const ProtobufCMessageDescriptor *const chunks_type = &bvi__agent__download_chunks_reply__descriptor;
+static const ProtobufCMessageDescriptor *const chunks_type =
+    &bvi__agent__download_chunks_reply__descriptor;
 
 START_TEST(refuses_what_is_too_long_or_broken)
 {
@@ -17,7 +18,8 @@ START_TEST(refuses_what_is_too_long_or_broken)
 
     ck_assert_int_eq(bvi_message_decode(chunks_type, "\x0a\x00", 2, 1, &message, &err), BV_E_LIMIT);
     bv_error_free(bvi_take(err));
-    ck_assert_int_eq(bvi_message_decode(chunks_type, "\x0a\x7f", 2, 10, &message, &err), BV_E_FORMAT);
+    ck_assert_int_eq(bvi_message_decode(chunks_type, "\x0a\x7f", 2, 10, &message, &err),
+                     BV_E_FORMAT);
     bvt_assert_error_says(err, BV_E_FORMAT, "DownloadChunksReply");
     bv_error_free(bvi_take(err));
     ck_assert_ptr_null(message);
@@ -54,8 +56,9 @@ static void make_chunks(bvi_chunk_list *list, size_t many)
         chunk->index = (uint32_t)i + 7;
         chunk->size = 100 + i;
         bvt_assert_ok(bvi_chunk_set_key(chunk, bvt_format("key-%zu", i), &err), err);
-        bvt_assert_ok(bvi_checksum_set(&chunk->checksum, BVI_CHECKSUM_BLAKE3, "0123456789abcdef0123456789abcdef", 32,
-                                       &err), err);
+        bvt_assert_ok(bvi_checksum_set(&chunk->checksum, BVI_CHECKSUM_BLAKE3,
+                                       "0123456789abcdef0123456789abcdef", 32, &err),
+                      err);
         for (size_t k = 0; k < n; k++)
             bvt_assert_ok(bvi_chunk_add_target(chunk, "dir/some-file-name", k, k + 1, &err), err);
     }
@@ -81,7 +84,8 @@ static void same_chunks(const bvi_chunk_list *a, const bvi_chunk_list *b)
 }
 
 /* Over the wire and back; the number of pieces. */
-static size_t carry(const bvi_chunk_list *from, bvi_chunk_list *to, bvi_chunk_bounds *bounds, int *ret_code)
+static size_t carry(const bvi_chunk_list *from, bvi_chunk_list *to, bvi_chunk_bounds *bounds,
+                    int *ret_code)
 {
     bvi_chunk_cursor cursor = { .chunks = from->items, .count = from->len };
     size_t pieces = 0;
@@ -98,7 +102,8 @@ static size_t carry(const bvi_chunk_list *from, bvi_chunk_list *to, bvi_chunk_bo
         reply.n_chunks = piece.count;
         reply.chunks = piece.pointers;
         bvt_assert_ok(bvi_message_encode(&reply.base, &bytes, &err), err);
-        bvt_assert_ok(bvi_message_decode(chunks_type, bytes.data, bytes.len, BVI_ARCHIVE_MESSAGE_MAX, &message, &err),
+        bvt_assert_ok(bvi_message_decode(chunks_type, bytes.data, bytes.len,
+                                         BVI_ARCHIVE_MESSAGE_MAX, &message, &err),
                       err);
         *ret_code = bvi_chunks_add(to, bounds, ((Bvi__Agent__DownloadChunksReply *)message)->chunks,
                                    ((Bvi__Agent__DownloadChunksReply *)message)->n_chunks, NULL);
@@ -131,7 +136,8 @@ END_TEST
 
 START_TEST(chunks_stay_within_bounds)
 {
-    static const bvi_chunk_bounds tight[] = { { .chunks = 2, .targets = 1000 }, { .chunks = 10, .targets = 12 } };
+    static const bvi_chunk_bounds tight[] = { { .chunks = 2, .targets = 1000 },
+                                              { .chunks = 10, .targets = 12 } };
 
     for (size_t i = 0; i < 2; i++) {
         bvi_chunk_list from = BVI_VEC_INIT(10), to = BVI_VEC_INIT(10);
@@ -202,11 +208,11 @@ static const struct {
     { "plain", 5, "plain" },
     { "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80", 9, "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80" },
     { "a\xFFz", 3, "a" R "z" },
-    { "\xF0\x9F\x98", 3, R },             /* one cut-off character is one mark */
+    { "\xF0\x9F\x98", 3, R }, /* one cut-off character is one mark */
     { "\xF0\x9F\x98z", 4, R "z" },
-    { "\xE0\x80\x80", 3, R R R },         /* not the beginning of anything */
-    { "\xED\xA0\x80", 3, R R R },         /* a surrogate */
-    { "\xF4\x90\x80\x80", 4, R R R R },   /* beyond the last character */
+    { "\xE0\x80\x80", 3, R R R },       /* not the beginning of anything */
+    { "\xED\xA0\x80", 3, R R R },       /* a surrogate */
+    { "\xF4\x90\x80\x80", 4, R R R R }, /* beyond the last character */
     { "\xC3", 1, R },
     { "\xC3\xC3\xA4", 3, R "\xC3\xA4" },
     { "x\x80y\x80", 4, "x" R "y" R },
@@ -234,8 +240,8 @@ START_TEST(survives_every_failed_allocation)
         bvi_chunk_piece piece = { 0 };
         bvi_chunk_cursor cursor;
 
-        chunk.key = (char *)(uintptr_t)"key";
-        target.path = (char *)(uintptr_t)"path";
+        chunk.key = (char *)(uintptr_t) "key";
+        target.path = (char *)(uintptr_t) "path";
         chunk.n_targets = 1;
         chunk.targets = targets;
         if (bvi_chunks_add(&list, &bounds, chunks, 1, NULL) == 0) {
@@ -249,6 +255,7 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("agent/message", bvt_test(refuses_what_is_too_long_or_broken),
-         bvt_test(refuses_a_small_message_that_would_be_big), bvt_loop(chunks_survive_the_journey, many),
-         bvt_test(chunks_stay_within_bounds), bvt_test(chunks_from_outside_are_checked), bvt_test(compressions),
+         bvt_test(refuses_a_small_message_that_would_be_big),
+         bvt_loop(chunks_survive_the_journey, many), bvt_test(chunks_stay_within_bounds),
+         bvt_test(chunks_from_outside_are_checked), bvt_test(compressions),
          bvt_loop(bytes_become_utf8, texts), bvt_test(survives_every_failed_allocation))

@@ -1,6 +1,6 @@
 /*
- * The agent as a process of its own, killed at every step of a job's life: no job is lost, none runs twice, and the
- * payload never notices.
+ * The agent as a process of its own, killed at every step of a job's life: no job is lost, none
+ * runs twice, and the payload never notices.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -21,7 +21,8 @@ typedef struct process_agent {
 
 static void spawn_agent(process_agent *p)
 {
-    const char *const argv[] = { AGENT_PATH, "--prefix", bvt_path("n"), "--bundle", bvt_path("b"), NULL };
+    const char *const argv[] = { AGENT_PATH, "--prefix",    bvt_path("n"),
+                                 "--bundle", bvt_path("b"), NULL };
     bvi_spawn spawn = BVI_SPAWN_INIT;
     bv_error *err = NULL;
 
@@ -46,19 +47,19 @@ static void point(process_agent *p)
 }
 
 /* A request with two points: just sent, and answered. */
-#define step(p, fn, ...)                                                                                      \
-    do {                                                                                                      \
-        answer a_ = { 0 };                                                                                    \
-        bvi_agent_wait wait_ = { .timeout_ms = 20000, .done = keep_answer, .data = &a_ };                     \
-        bv_error *err_ = NULL;                                                                                \
-                                                                                                              \
-        bvt_assert_ok(fn((p)->f.client, ##__VA_ARGS__, &wait_, NULL, &err_), err_);                           \
-        (void)bv_ctx_dispatch((p)->f.ctx, 0);                                                                 \
-        point(p);                                                                                             \
-        dispatch_until((p)->f.ctx, &a_.done);                                                                 \
-        assert_answer_ok(&a_);                                                                                \
-        answer_done(&a_);                                                                                     \
-        point(p);                                                                                             \
+#define step(p, fn, ...)                                                                           \
+    do {                                                                                           \
+        answer a_ = { 0 };                                                                         \
+        bvi_agent_wait wait_ = { .timeout_ms = 20000, .done = keep_answer, .data = &a_ };          \
+        bv_error *err_ = NULL;                                                                     \
+                                                                                                   \
+        bvt_assert_ok(fn((p)->f.client, ##__VA_ARGS__, &wait_, NULL, &err_), err_);                \
+        (void)bv_ctx_dispatch((p)->f.ctx, 0);                                                      \
+        point(p);                                                                                  \
+        dispatch_until((p)->f.ctx, &a_.done);                                                      \
+        assert_answer_ok(&a_);                                                                     \
+        answer_done(&a_);                                                                          \
+        point(p);                                                                                  \
     } while (0)
 
 static int count_starts(pid_t *ret_last)
@@ -141,9 +142,11 @@ static const int victims[19];
 START_TEST(dies_anywhere)
 {
     bvi_json *conf = parse(CONF);
-    bvi_json *job = parse(bvt_format("{\"job_type\":{\"run_sh\":\"echo $$ >>%s; exec sleep 1000\"},\"restart\":{\"always\":"
-                                     "{\"backoff_timeout_ms\":1000,\"backoff_base_ms\":10,\"max_retries\":null}},"
-                                     "\"shutdown_timeout_secs\":5}", bvt_path("starts")));
+    bvi_json *job = parse(bvt_format(
+        "{\"job_type\":{\"run_sh\":\"echo $$ >>%s; exec sleep 1000\"},\"restart\":{\"always\":"
+        "{\"backoff_timeout_ms\":1000,\"backoff_base_ms\":10,\"max_retries\":null}},"
+        "\"shutdown_timeout_secs\":5}",
+        bvt_path("starts")));
     process_agent p;
     pid_t first, second, now = 0;
 
@@ -184,8 +187,10 @@ END_TEST
 START_TEST(dies_again_and_again)
 {
     bvi_json *conf = parse(CONF);
-    bvi_json *job = parse(bvt_format("{\"job_type\":{\"run_sh\":\"echo $$ >>%s; exec sleep 1000\"},\"restart\":\"never\","
-                                     "\"shutdown_timeout_secs\":5}", bvt_path("starts")));
+    bvi_json *job = parse(bvt_format(
+        "{\"job_type\":{\"run_sh\":\"echo $$ >>%s; exec sleep 1000\"},\"restart\":\"never\","
+        "\"shutdown_timeout_secs\":5}",
+        bvt_path("starts")));
     process_agent p;
     pid_t first, now = 0;
 
@@ -215,8 +220,10 @@ START_TEST(an_unrepeatable_call_says_that_it_does_not_know)
     process_agent p;
 
     open_process(&p, -1);
-    ck_assert_int_eq(bvi_agent_run_sh(p.f.client, bvt_format("echo x >>%s; sleep 5", bvt_path("ran")), &wait, NULL,
-                                      NULL), 0);
+    ck_assert_int_eq(bvi_agent_run_sh(p.f.client,
+                                      bvt_format("echo x >>%s; sleep 5", bvt_path("ran")), &wait,
+                                      NULL, NULL),
+                     0);
     dispatch_until_file(p.f.ctx, bvt_path("ran"));
     kill_agent(&p);
     spawn_agent(&p);
@@ -280,5 +287,6 @@ START_TEST(wrong_arguments_are_refused)
 END_TEST
 
 BVT_MAIN("agent/reattach", bvt_loop(dies_anywhere, victims), bvt_test(dies_again_and_again),
-         bvt_test(an_unrepeatable_call_says_that_it_does_not_know), bvt_test(a_file_is_whole_or_not_there),
-         bvt_test(stops_when_told), bvt_test(wrong_arguments_are_refused))
+         bvt_test(an_unrepeatable_call_says_that_it_does_not_know),
+         bvt_test(a_file_is_whole_or_not_there), bvt_test(stops_when_told),
+         bvt_test(wrong_arguments_are_refused))

@@ -1,6 +1,6 @@
 /*
- * babel_transfer as the process it is, against the engine service over a directory store: up, down, stop and resume,
- * and what it leaves in the job's directory.
+ * babel_transfer as the process it is, against the engine service over a directory store: up, down,
+ * stop and resume, and what it leaves in the job's directory.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -25,12 +25,13 @@ typedef struct host {
     const char *out; /* of the last process: standard error */
 } host;
 
-static int open_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
+static int open_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
+                       bv_error **err)
 {
     host *h = data;
 
-    return bvi_source_open(h->ctx, bvt_format("dir:%s", bvt_path("store")), store_key ? store_key : "own-key", ret_source,
-                           err);
+    return bvi_source_open(h->ctx, bvt_format("dir:%s", bvt_path("store")),
+                           store_key ? store_key : "own-key", ret_source, err);
 }
 
 static void on_report(void *data, const char *text)
@@ -39,7 +40,9 @@ static void on_report(void *data, const char *text)
 
 static void open_host(host *h)
 {
-    static const char *const dirs[] = { "store", "job", "data", "data/sub", "meta", "back", "meta2" };
+    static const char *const dirs[] = {
+        "store", "job", "data", "data/sub", "meta", "back", "meta2"
+    };
     bv_ctx_opts ctx = BV_CTX_OPTS_INIT;
     bvi_engine_host functions = { .data = h, .open_source = open_source, .bv_error = on_report };
     bv_error *err = NULL;
@@ -48,7 +51,9 @@ static void open_host(host *h)
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
         ck_assert_int_eq(mkdir(bvt_path("%s", dirs[i]), 0755), 0);
     bvt_assert_ok(bv_ctx_new(&ctx, &h->ctx, &err), err);
-    bvt_assert_ok(bvi_engine_server_new(h->ctx, bvt_path("engine.socket"), &functions, &h->server, &err), err);
+    bvt_assert_ok(
+        bvi_engine_server_new(h->ctx, bvt_path("engine.socket"), &functions, &h->server, &err),
+        err);
 }
 
 static void close_host(host *h)
@@ -57,12 +62,25 @@ static void close_host(host *h)
     bv_ctx_free(h->ctx);
 }
 
-static void start(host *h, const char *verb, const char *data_dir, const char *meta_dir, const char *options)
+static void start(host *h, const char *verb, const char *data_dir, const char *meta_dir,
+                  const char *options)
 {
     const char *const argv[] = {
-        TRANSFER_PATH, verb, "--job-dir", bvt_path("job"), "--engine-socket", bvt_path("engine.socket"), "--data-dir",
-        bvt_path("%s", data_dir), "--meta-dir", bvt_path("%s", meta_dir), "--data-lock", bvt_path("lock"), "--options",
-        options, NULL,
+        TRANSFER_PATH,
+        verb,
+        "--job-dir",
+        bvt_path("job"),
+        "--engine-socket",
+        bvt_path("engine.socket"),
+        "--data-dir",
+        bvt_path("%s", data_dir),
+        "--meta-dir",
+        bvt_path("%s", meta_dir),
+        "--data-lock",
+        bvt_path("lock"),
+        "--options",
+        options,
+        NULL,
     };
     int errors = open(bvt_path("stderr"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bvi_spawn spawn = BVI_SPAWN_INIT;
@@ -91,7 +109,8 @@ static int finish(host *h)
     return WEXITSTATUS(h->status);
 }
 
-static int run(host *h, const char *verb, const char *data_dir, const char *meta_dir, const char *options)
+static int run(host *h, const char *verb, const char *data_dir, const char *meta_dir,
+               const char *options)
 {
     start(h, verb, data_dir, meta_dir, options);
     return finish(h);
@@ -113,14 +132,18 @@ static void fill_data(size_t bytes)
 
 static void assert_same(void)
 {
-    ck_assert_int_eq(system(bvt_format("cmp %s %s && cmp %s %s && test -e %s && test ! -e %s", bvt_path("data/big"),
-                                       bvt_path("back/big"), bvt_path("data/sub/small"), bvt_path("back/sub/small"),
-                                       bvt_path("back/empty"), bvt_path("back/left.tmp"))), 0);
+    ck_assert_int_eq(system(bvt_format("cmp %s %s && cmp %s %s && test -e %s && test ! -e %s",
+                                       bvt_path("data/big"), bvt_path("back/big"),
+                                       bvt_path("data/sub/small"), bvt_path("back/sub/small"),
+                                       bvt_path("back/empty"), bvt_path("back/left.tmp"))),
+                     0);
 }
 
 static const char *const option_sets[] = {
-    "{\"exclude\":[\"*.tmp\"],\"compression\":{\"ZSTD\":3},\"number_of_chunks\":5,\"data_version\":3}",
-    "{\"exclude\":[\"*.tmp\"],\"number_of_chunks\":1,\"store_key\":\"other-key\",\"max_connections\":1}",
+    "{\"exclude\":[\"*.tmp\"],\"compression\":{\"ZSTD\":3},\"number_of_chunks\":5,\"data_version\":"
+    "3}",
+    "{\"exclude\":[\"*.tmp\"],\"number_of_chunks\":1,\"store_key\":\"other-key\",\"max_"
+    "connections\":1}",
 };
 
 START_TEST(up_and_down)
@@ -177,9 +200,10 @@ START_TEST(failures_are_explained)
 
     open_host(&h);
     fill_data(1000);
-    ck_assert_int_eq(run(&h, failures[_i].verb, "data", "meta", failures[_i].options), failures[_i].status);
-    ck_assert_msg(strstr(bvt_read_file(bvt_path("job/message"), NULL), failures[_i].says) != NULL, "%s",
-                  bvt_read_file(bvt_path("job/message"), NULL));
+    ck_assert_int_eq(run(&h, failures[_i].verb, "data", "meta", failures[_i].options),
+                     failures[_i].status);
+    ck_assert_msg(strstr(bvt_read_file(bvt_path("job/message"), NULL), failures[_i].says) != NULL,
+                  "%s", bvt_read_file(bvt_path("job/message"), NULL));
     ck_assert_ptr_nonnull(strstr(h.out, failures[_i].says));
     close_host(&h);
 }
@@ -210,10 +234,11 @@ START_TEST(wrong_arguments_are_refused)
 {
     ck_assert_int_eq(WEXITSTATUS(system(TRANSFER_PATH " 2>/dev/null")), 2);
     ck_assert_int_eq(WEXITSTATUS(system(TRANSFER_PATH " download 2>/dev/null")), 2);
-    ck_assert_int_eq(WEXITSTATUS(system(TRANSFER_PATH " download --job-dir /x --nonsense y 2>/dev/null")), 2);
+    ck_assert_int_eq(
+        WEXITSTATUS(system(TRANSFER_PATH " download --job-dir /x --nonsense y 2>/dev/null")), 2);
 }
 END_TEST
 
-BVT_MAIN("agent/transfer", bvt_loop(up_and_down, option_sets), bvt_test(used_data_is_not_overwritten),
-         bvt_loop(failures_are_explained, failures), bvt_test(stopped_and_resumed),
-         bvt_test(wrong_arguments_are_refused))
+BVT_MAIN("agent/transfer", bvt_loop(up_and_down, option_sets),
+         bvt_test(used_data_is_not_overwritten), bvt_loop(failures_are_explained, failures),
+         bvt_test(stopped_and_resumed), bvt_test(wrong_arguments_are_refused))

@@ -67,7 +67,8 @@ static void poll_turn(drive *d, bool wait)
         if (!e->events)
             continue;
         fds[n] = (struct pollfd){ .fd = e->fd };
-        fds[n].events = (short)(((e->events & BV_IO_IN) ? POLLIN : 0) | ((e->events & BV_IO_OUT) ? POLLOUT : 0));
+        fds[n].events = (short)(((e->events & BV_IO_IN) ? POLLIN : 0) |
+                                ((e->events & BV_IO_OUT) ? POLLOUT : 0));
         entries[n] = e;
         serials[n++] = e->serial;
     }
@@ -99,7 +100,8 @@ static void turn(drive *d, bool wait)
         poll_turn(d, wait);
         break;
     default:
-        /* Real time drives libevent, so with a clock of our own the timer is looked at in every turn. */
+        /* Real time drives libevent, so with a clock of our own the timer is looked at in every
+         * turn. */
         if (d->fake_time)
             bv_ctx_timer_due(d->ctx);
         (void)event_base_loop(d->base, EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK));
@@ -125,7 +127,8 @@ static bool is_idle(drive *d)
 
 void drive_settle(drive *d)
 {
-    /* More turns than needed: rounds are bounded, and we cannot ask every host whether a descriptor is ready. */
+    /* More turns than needed: rounds are bounded, and we cannot ask every host whether a descriptor
+     * is ready. */
     for (int i = 0, quiet = 0; quiet < (d->mode == DRIVE_OWN ? 4 : 64); i++) {
         ck_assert_int_lt(i, TURNS_MAX);
         turn(d, false);
@@ -149,7 +152,9 @@ void drive_advance(drive *d, int64_t us)
 
 void drive_open_opts(drive *d, int mode, bv_ctx_opts *opts, bool fake_time)
 {
-    bv_loop_hooks hooks = { .size = sizeof(hooks), .host = d, .watch = poll_watch, .arm = poll_arm };
+    bv_loop_hooks hooks = {
+        .size = sizeof(hooks), .host = d, .watch = poll_watch, .arm = poll_arm
+    };
     bv_error *err = NULL;
 
     memset(d, 0, sizeof(*d));

@@ -1,5 +1,6 @@
 /*
- * drive.h - one test, three loops: our own descriptor, a poll(2) loop with hooks, and libevent through its adapter.
+ * drive.h - one test, three loops: our own descriptor, a poll(2) loop with hooks, and libevent
+ * through its adapter.
  */
 #ifndef BVT_IO_DRIVE_H
 #define BVT_IO_DRIVE_H

@@ -1,4 +1,5 @@
-/* Children run from the loop: results, bounded output, input, time-outs, cancelling, and pipes that stay open. */
+/* Children run from the loop: results, bounded output, input, time-outs, cancelling, and pipes that
+ * stay open. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,7 +116,8 @@ START_TEST(input_is_fed)
     ck_assert_str_eq(s.out, "500000\n");
     run("wc -c", (bvi_child_opts){ .input = "", .input_len = 0 }, &s);
     ck_assert_str_eq(s.out, "0\n");
-    run("exit 0", (bvi_child_opts){ .input = big, .input_len = sizeof(big) }, &s); /* not wanted: no SIGPIPE */
+    run("exit 0", (bvi_child_opts){ .input = big, .input_len = sizeof(big) },
+        &s); /* not wanted: no SIGPIPE */
     ck_assert_int_eq(s.status, 0);
 }
 END_TEST
@@ -176,7 +178,9 @@ END_TEST
 START_TEST(survives_every_failed_allocation)
 {
     const char *argv[] = { "/bin/echo", "x", NULL };
-    bvi_child_opts opts = { .argv = argv, .input = "in", .input_len = 2, .max_output = 10, .timeout_us = 20000000 };
+    bvi_child_opts opts = {
+        .argv = argv, .input = "in", .input_len = 2, .max_output = 10, .timeout_us = 20000000
+    };
     bv_ctx *ctx = make_ctx();
     seen warm = { 0 };
 
@@ -196,5 +200,6 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("io/child", bvt_loop(results, cases), bvt_test(output_is_bounded), bvt_test(input_is_fed),
-         bvt_test(a_timeout_kills_the_group), bvt_test(cancelling_ends_it), bvt_test(open_pipes_do_not_hold_it),
-         bvt_test(a_missing_program_is_known_at_once), bvt_test(survives_every_failed_allocation))
+         bvt_test(a_timeout_kills_the_group), bvt_test(cancelling_ends_it),
+         bvt_test(open_pipes_do_not_hold_it), bvt_test(a_missing_program_is_known_at_once),
+         bvt_test(survives_every_failed_allocation))

@@ -19,7 +19,9 @@ static int no_arm(void *host, int64_t delay_us)
 
 static const bv_loop_hooks half_hooks = { .size = sizeof(half_hooks), .arm = no_arm };
 static const bv_loop_hooks short_hooks = { .size = 8, .watch = no_watch, .arm = no_arm };
-static const bv_loop_hooks failing_hooks = { .size = sizeof(failing_hooks), .watch = no_watch, .arm = no_arm };
+static const bv_loop_hooks failing_hooks = { .size = sizeof(failing_hooks),
+                                             .watch = no_watch,
+                                             .arm = no_arm };
 static const bv_clock half_clock = { .size = sizeof(half_clock) };
 
 static const struct {
@@ -32,7 +34,9 @@ static const struct {
     { { .size = sizeof(bv_ctx_opts), .workers = 65 }, BV_E_INVALID, "65 workers" },
     { { .size = sizeof(bv_ctx_opts), .hooks = &half_hooks }, BV_E_INVALID, "bv_loop_hooks" },
     { { .size = sizeof(bv_ctx_opts), .hooks = &short_hooks }, BV_E_INVALID, "bv_loop_hooks" },
-    { { .size = sizeof(bv_ctx_opts), .hooks = &failing_hooks }, BV_E_LIMIT, "cannot make a context" },
+    { { .size = sizeof(bv_ctx_opts), .hooks = &failing_hooks },
+      BV_E_LIMIT,
+      "cannot make a context" },
     { { .size = sizeof(bv_ctx_opts), .clock = &half_clock }, BV_E_INVALID, "bv_clock" },
     { { .size = sizeof(bv_ctx_opts), .workers = 64 }, BV_OK, "" },
     { { .size = sizeof(bv_ctx_opts) + 64 }, BV_OK, "" }, /* a host newer than the library */
@@ -307,7 +311,8 @@ START_TEST(two_contexts_in_two_threads)
 }
 END_TEST
 
-/* A descriptor that is always ready, a timer that is always due and a task that always comes back share the loop. */
+/* A descriptor that is always ready, a timer that is always due and a task that always comes back
+ * share the loop. */
 struct market {
     unsigned fd_calls, timer_calls, task_calls, work_calls;
     bvi_task task;
@@ -435,7 +440,9 @@ START_TEST(clocks_and_jitter)
 }
 END_TEST
 
-BVT_MAIN("io/ctx", bvt_loop(options, cases), bvt_test(null_is_harmless), bvt_test(descriptor_tells_when_to_dispatch),
-         bvt_test(no_dispatch_inside_a_callback), bvt_test(hooks_leave_no_other_door), bvt_test(run_until_stopped),
-         bvt_test(stopped_by_another_thread), bvt_test(no_wake_is_lost), bvt_test(two_contexts_in_two_threads),
-         bvt_times(nobody_starves, DRIVE_COUNT), bvt_test(log_by_level_and_in_one_line), bvt_test(clocks_and_jitter))
+BVT_MAIN("io/ctx", bvt_loop(options, cases), bvt_test(null_is_harmless),
+         bvt_test(descriptor_tells_when_to_dispatch), bvt_test(no_dispatch_inside_a_callback),
+         bvt_test(hooks_leave_no_other_door), bvt_test(run_until_stopped),
+         bvt_test(stopped_by_another_thread), bvt_test(no_wake_is_lost),
+         bvt_test(two_contexts_in_two_threads), bvt_times(nobody_starves, DRIVE_COUNT),
+         bvt_test(log_by_level_and_in_one_line), bvt_test(clocks_and_jitter))

@@ -44,7 +44,9 @@ static void deed_finish(bv_op *op, const bv_error *err, void *data)
     bv_op_cancel(op); /* cancelling what is done does nothing */
 }
 
-static const bvi_op_vtable deed_vtable = { .name = "deed", .cancel = deed_cancel, .finish = deed_finish };
+static const bvi_op_vtable deed_vtable = { .name = "deed",
+                                           .cancel = deed_cancel,
+                                           .finish = deed_finish };
 static const bvi_op_vtable stubborn_vtable = { .name = "stubborn", .finish = deed_finish };
 
 static bv_op *deed_start(deed *d, bv_ctx *ctx, const bvi_op_vtable *vtable)
@@ -72,7 +74,7 @@ START_TEST(completes_once_from_dispatch)
     bvi_op_complete(b.op, err);
     ck_assert_uint_eq(a.finishes, 0);
     ck_assert_int_eq(bv_op_is_done(user_a), 0);
-    bv_op_unref(user_b); /* before the completion */
+    bv_op_unref(user_b);  /* before the completion */
     bv_op_cancel(user_a); /* after completing: too late */
     drive_settle(&d);
     ck_assert_uint_eq(a.finishes, 1);
@@ -166,7 +168,8 @@ START_TEST(context_freed_with_operations_left)
     ck_assert_int_eq(unwilling.code, BV_E_CANCELLED);
     ck_assert_int_eq(stubborn.code, BV_E_CANCELLED);
     ck_assert_int_eq(complete.code, BV_OK);
-    ck_assert_uint_eq(willing.finishes + unwilling.finishes + stubborn.finishes + complete.finishes, 4);
+    ck_assert_uint_eq(willing.finishes + unwilling.finishes + stubborn.finishes + complete.finishes,
+                      4);
     for (int i = 0; i < 4; i++) {
         bv_op_cancel(users[i]);
         bv_op_unref(users[i]);
@@ -208,7 +211,8 @@ START_TEST(cancelled_by_another_thread_while_the_context_goes)
     drive d;
 
     drive_open(&d, DRIVE_OWN, 0, false);
-    ck_assert_int_eq(pthread_create(&thread, NULL, cancel_in_thread, deed_start(&a, d.ctx, &deed_vtable)), 0);
+    ck_assert_int_eq(
+        pthread_create(&thread, NULL, cancel_in_thread, deed_start(&a, d.ctx, &deed_vtable)), 0);
     drive_close(&d);
     pthread_join(thread, NULL);
     ck_assert_uint_eq(a.finishes, 1);
@@ -296,10 +300,11 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("io/op", bvt_times(completes_once_from_dispatch, DRIVE_COUNT), bvt_times(cancelled, DRIVE_COUNT),
+BVT_MAIN("io/op", bvt_times(completes_once_from_dispatch, DRIVE_COUNT),
+         bvt_times(cancelled, DRIVE_COUNT),
          bvt_times(cancelled_by_a_neighbours_callback, DRIVE_COUNT),
          bvt_times(what_cannot_be_cancelled_runs_to_its_end, DRIVE_COUNT),
          bvt_times(context_freed_with_operations_left, DRIVE_COUNT),
          bvt_times(cancelled_by_another_thread, DRIVE_COUNT),
-         bvt_times(cancelled_by_another_thread_while_the_context_goes, 20), bvt_test(progress_ten_times_a_second),
-         bvt_test(survives_every_failed_allocation))
+         bvt_times(cancelled_by_another_thread_while_the_context_goes, 20),
+         bvt_test(progress_ten_times_a_second), bvt_test(survives_every_failed_allocation))

@@ -1,4 +1,5 @@
-/* Local connections: order, backpressure, half-close, the other end going away, and listeners with their files. */
+/* Local connections: order, backpressure, half-close, the other end going away, and listeners with
+ * their files. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -73,9 +74,11 @@ static void on_close(bvi_stream *stream, const bv_error *err, void *data)
 
 static bvi_stream_opts side_init(side *s, size_t write_max, bool with_end)
 {
-    bvi_stream_opts opts = {
-        .write_max = write_max, .on_read = on_read, .on_drain = on_drain, .on_close = on_close, .data = s
-    };
+    bvi_stream_opts opts = { .write_max = write_max,
+                             .on_read = on_read,
+                             .on_drain = on_drain,
+                             .on_close = on_close,
+                             .data = s };
 
     memset(s, 0, sizeof(*s));
     s->got = malloc(KEEP_MAX);
@@ -92,7 +95,8 @@ static void side_done(side *s)
 
 static void open_pair(drive *d, side *a, side *b, size_t write_max, bool with_end)
 {
-    bvi_stream_opts opts_a = side_init(a, write_max, with_end), opts_b = side_init(b, write_max, with_end);
+    bvi_stream_opts opts_a = side_init(a, write_max, with_end),
+                    opts_b = side_init(b, write_max, with_end);
     bv_error *err = NULL;
     int fds[2];
 
@@ -184,7 +188,8 @@ START_TEST(half_close)
     ck_assert_uint_eq(b.got_len, sizeof(big)); /* all of it, then the end */
     ck_assert_uint_eq(b.ends, 1);
     ck_assert_uint_eq(a.ends, 0);
-    ck_assert_int_eq(bvi_stream_write(b.stream, "answer", 6, NULL), 0); /* the other direction is open */
+    ck_assert_int_eq(bvi_stream_write(b.stream, "answer", 6, NULL),
+                     0); /* the other direction is open */
     drive_settle(&d);
     ck_assert_uint_eq(a.got_len, 6);
     ck_assert_uint_eq(a.closes + b.closes, 0);
@@ -292,7 +297,8 @@ static const char *long_path(void)
     size_t len = 0;
 
     for (int i = 0; i < 5; i++) {
-        len += (size_t)snprintf(folder + len, sizeof(folder) - len, "%s%d-a-folder-with-a-rather-long-name", i ? "/" : "", i);
+        len += (size_t)snprintf(folder + len, sizeof(folder) - len,
+                                "%s%d-a-folder-with-a-rather-long-name", i ? "/" : "", i);
         ck_assert_int_eq(mkdir(bvt_path("%s", folder), 0755), 0);
     }
     return bvt_path("%s/agent.socket", folder);
@@ -498,5 +504,5 @@ BVT_MAIN("io/stream", bvt_times(there_and_back, DRIVE_COUNT), bvt_times(backpres
          bvt_times(half_close, DRIVE_COUNT), bvt_times(the_other_end_goes_away, DRIVE_COUNT),
          bvt_times(freed_inside_callbacks, DRIVE_COUNT), bvt_times(listens_and_connects, 2),
          bvt_test(default_mode_whatever_the_umask), bvt_test(stale_busy_and_foreign_files),
-         bvt_test(paths_that_do_not_work), bvt_test(listener_freed_inside_accept), bvt_test(out_of_descriptors),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(paths_that_do_not_work), bvt_test(listener_freed_inside_accept),
+         bvt_test(out_of_descriptors), bvt_test(survives_every_failed_allocation))

@@ -138,6 +138,7 @@ START_TEST(outlives_its_context)
 }
 END_TEST
 
-BVT_MAIN("io/task", bvt_times(outlives_its_context, DRIVE_COUNT), bvt_times(in_order_and_once, DRIVE_COUNT), bvt_times(taken_back, DRIVE_COUNT),
+BVT_MAIN("io/task", bvt_times(outlives_its_context, DRIVE_COUNT),
+         bvt_times(in_order_and_once, DRIVE_COUNT), bvt_times(taken_back, DRIVE_COUNT),
          bvt_times(one_that_posts_itself_starves_nobody, DRIVE_COUNT),
          bvt_test(a_host_that_refuses_to_arm_is_woken_instead))

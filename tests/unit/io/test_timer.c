@@ -6,7 +6,7 @@
 typedef struct alarm {
     bvi_timer *timer;
     char name;
-    char *log; /* names in the order of their calls */
+    char *log;        /* names in the order of their calls */
     int64_t again_us; /* >= 0: set again by the callback */
     struct alarm *victim;
     bool free_victim;
@@ -113,8 +113,10 @@ START_TEST(extreme_delays)
     alarm_open(&a[0], d.ctx, 'a', log, -1);
     alarm_open(&a[1], d.ctx, 'b', log, -1);
     alarm_open(&a[2], d.ctx, 'c', log, 0);
-    ck_assert_int_eq(bvi_timer_set(a[0].timer, INT64_MAX, NULL), 0); /* for ever: no overflow into the past */
-    ck_assert_int_eq(bvi_timer_set(a[1].timer, INT64_MIN, NULL), 0); /* the past: at once, but not from here */
+    ck_assert_int_eq(bvi_timer_set(a[0].timer, INT64_MAX, NULL),
+                     0); /* for ever: no overflow into the past */
+    ck_assert_int_eq(bvi_timer_set(a[1].timer, INT64_MIN, NULL),
+                     0); /* the past: at once, but not from here */
     ck_assert_str_eq(log, "");
     drive_settle(&d);
     ck_assert_str_eq(log, "cb");
@@ -333,7 +335,8 @@ START_TEST(survives_every_failed_allocation)
         for (int i = 0; r == 0 && i < 20; i++) {
             r = bvi_timer_new(ctx, on_alarm, NULL, &timers[i], NULL);
             if (r == 0)
-                ck_assert_int_eq(bvi_timer_set(timers[i], 1000000, NULL), 0); /* never needs memory */
+                ck_assert_int_eq(bvi_timer_set(timers[i], 1000000, NULL),
+                                 0); /* never needs memory */
         }
         ck_assert(r == 0 || r == BV_E_NOMEM);
         for (int i = 0; i < 20; i++)
@@ -343,9 +346,11 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("io/timer", bvt_times(in_the_order_of_their_time, DRIVE_COUNT), bvt_times(set_again_and_cleared, DRIVE_COUNT),
-         bvt_times(extreme_delays, DRIVE_COUNT), bvt_times(set_again_by_itself_waits_for_the_next_round, DRIVE_COUNT),
-         bvt_times(periodic, DRIVE_COUNT), bvt_times(freed_by_itself_and_by_a_neighbour, DRIVE_COUNT),
+BVT_MAIN("io/timer", bvt_times(in_the_order_of_their_time, DRIVE_COUNT),
+         bvt_times(set_again_and_cleared, DRIVE_COUNT), bvt_times(extreme_delays, DRIVE_COUNT),
+         bvt_times(set_again_by_itself_waits_for_the_next_round, DRIVE_COUNT),
+         bvt_times(periodic, DRIVE_COUNT),
+         bvt_times(freed_by_itself_and_by_a_neighbour, DRIVE_COUNT),
          bvt_times(cleared_by_a_neighbour, DRIVE_COUNT), bvt_times(many_in_any_order, DRIVE_COUNT),
          bvt_times(real_time, DRIVE_COUNT), bvt_times(outlives_its_context, DRIVE_COUNT),
          bvt_test(a_host_that_refuses_to_arm), bvt_test(survives_every_failed_allocation))

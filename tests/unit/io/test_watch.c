@@ -1,4 +1,5 @@
-/* Descriptors on the loop: who is called, when, and who is not after being freed. Each test runs on all three loops. */
+/* Descriptors on the loop: who is called, when, and who is not after being freed. Each test runs on
+ * all three loops. */
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -204,10 +205,12 @@ static void on_swap(bvi_watch *watch, int fd, unsigned events, void *data)
     u->swapped = true;
     end_free_watch(other);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    ck_assert_int_eq(dup2(pair[0], other->fd[0]), other->fd[0]); /* same number, another socket, nothing to read */
+    ck_assert_int_eq(dup2(pair[0], other->fd[0]),
+                     other->fd[0]); /* same number, another socket, nothing to read */
     close(pair[0]);
     u->peer = pair[1];
-    ck_assert_int_eq(bvi_watch_new(u->ctx, other->fd[0], BV_IO_IN, on_fresh, u, &u->fresh, NULL), 0);
+    ck_assert_int_eq(bvi_watch_new(u->ctx, other->fd[0], BV_IO_IN, on_fresh, u, &u->fresh, NULL),
+                     0);
 }
 
 START_TEST(stale_event_does_not_reach_a_reused_number)
@@ -247,7 +250,8 @@ START_TEST(same_descriptor_twice)
 
     drive_open(&d, _i, 0, false);
     end_open(&e, d.ctx, BV_IO_IN);
-    ck_assert_int_eq(bvi_watch_new(d.ctx, e.fd[0], BV_IO_OUT, on_ready, &e, &second, &err), BV_E_EXISTS);
+    ck_assert_int_eq(bvi_watch_new(d.ctx, e.fd[0], BV_IO_OUT, on_ready, &e, &second, &err),
+                     BV_E_EXISTS);
     bvt_assert_error_says(err, BV_E_EXISTS, "watched already");
     bv_error_free(err);
     ck_assert_ptr_null(second);
@@ -272,12 +276,15 @@ START_TEST(refuses_what_cannot_be_watched)
     drive d;
 
     drive_open(&d, _i, 0, false);
-    ck_assert_int_eq(bvi_watch_new(d.ctx, -1, BV_IO_IN, on_ready, NULL, &watch, &err), BV_E_INVALID);
+    ck_assert_int_eq(bvi_watch_new(d.ctx, -1, BV_IO_IN, on_ready, NULL, &watch, &err),
+                     BV_E_INVALID);
     bvt_assert_error_says(err, BV_E_INVALID, "-1");
     bv_error_free(err);
-    ck_assert_int_eq(bvi_watch_new(d.ctx, 1 << 20, BV_IO_IN, on_ready, NULL, &watch, NULL), BV_E_LIMIT);
+    ck_assert_int_eq(bvi_watch_new(d.ctx, 1 << 20, BV_IO_IN, on_ready, NULL, &watch, NULL),
+                     BV_E_LIMIT);
     if (_i != DRIVE_POLL) { /* poll(2) calls a file ready, epoll refuses it */
-        ck_assert_int_eq(bvi_watch_new(d.ctx, file, BV_IO_IN, on_ready, NULL, &watch, NULL), BV_E_UNSUPPORTED);
+        ck_assert_int_eq(bvi_watch_new(d.ctx, file, BV_IO_IN, on_ready, NULL, &watch, NULL),
+                         BV_E_UNSUPPORTED);
         ck_assert_ptr_null(watch);
     }
     close(file);
@@ -304,7 +311,8 @@ START_TEST(everybody_gets_a_turn)
     for (int i = 0; i < MANY; i++) {
         end_open(&many[i], d.ctx, 0);
         end_free_watch(&many[i]);
-        ck_assert_int_eq(bvi_watch_new(d.ctx, many[i].fd[0], BV_IO_IN, count_call, &calls[i], &many[i].watch, NULL),
+        ck_assert_int_eq(bvi_watch_new(d.ctx, many[i].fd[0], BV_IO_IN, count_call, &calls[i],
+                                       &many[i].watch, NULL),
                          0);
         end_poke(&many[i]);
     }
@@ -353,10 +361,13 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("io/watch", bvt_times(level_triggered_until_read, DRIVE_COUNT), bvt_times(changes_what_it_waits_for, DRIVE_COUNT),
-         bvt_times(hears_of_the_end, DRIVE_COUNT), bvt_times(freed_inside_its_own_callback, DRIVE_COUNT),
+BVT_MAIN("io/watch", bvt_times(level_triggered_until_read, DRIVE_COUNT),
+         bvt_times(changes_what_it_waits_for, DRIVE_COUNT),
+         bvt_times(hears_of_the_end, DRIVE_COUNT),
+         bvt_times(freed_inside_its_own_callback, DRIVE_COUNT),
          bvt_times(neighbour_freed_is_not_called, DRIVE_COUNT),
          bvt_times(stale_event_does_not_reach_a_reused_number, DRIVE_COUNT),
-         bvt_times(same_descriptor_twice, DRIVE_COUNT), bvt_times(refuses_what_cannot_be_watched, DRIVE_COUNT),
-         bvt_times(everybody_gets_a_turn, DRIVE_COUNT), bvt_times(outlives_its_context, DRIVE_COUNT),
-         bvt_test(survives_every_failed_allocation))
+         bvt_times(same_descriptor_twice, DRIVE_COUNT),
+         bvt_times(refuses_what_cannot_be_watched, DRIVE_COUNT),
+         bvt_times(everybody_gets_a_turn, DRIVE_COUNT),
+         bvt_times(outlives_its_context, DRIVE_COUNT), bvt_test(survives_every_failed_allocation))

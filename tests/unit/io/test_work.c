@@ -1,4 +1,5 @@
-/* Blocking work: with no, one and several threads; cancelled, repeated, and left over at the end. */
+/* Blocking work: with no, one and several threads; cancelled, repeated, and left over at the end.
+ */
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -285,8 +286,9 @@ START_TEST(inline_work_starves_nobody)
 }
 END_TEST
 
-BVT_MAIN("io/work", bvt_loop(runs_and_reports, worker_counts), bvt_times(inline_work_waits_for_dispatch, DRIVE_COUNT),
+BVT_MAIN("io/work", bvt_loop(runs_and_reports, worker_counts),
+         bvt_times(inline_work_waits_for_dispatch, DRIVE_COUNT),
          bvt_loop(many_items, worker_counts), bvt_test(cancel_before_and_after_the_begin),
          bvt_times(cancel_inline, DRIVE_COUNT), bvt_loop(freed_inside_done, worker_counts),
-         bvt_loop(context_freed_with_work_left, worker_counts), bvt_test(signals_stay_with_the_host),
-         bvt_test(inline_work_starves_nobody))
+         bvt_loop(context_freed_with_work_left, worker_counts),
+         bvt_test(signals_stay_with_the_host), bvt_test(inline_work_starves_nobody))

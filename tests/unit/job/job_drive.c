@@ -23,7 +23,8 @@ int64_t drive_now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static int archive_argv(const char *name, const bvi_job_config *config, bvi_strv *argv, void *data, bv_error **err)
+static int archive_argv(const char *name, const bvi_job_config *config, bvi_strv *argv, void *data,
+                        bv_error **err)
 {
     (void)name;
     (void)config;
@@ -140,8 +141,9 @@ void drive_wait_state(drive *d, const char *name, bvi_jstate state)
     int64_t until = drive_now_us() + DRIVE_LIMIT_MS * 1000LL;
 
     while (drive_job(d, name)->state != state)
-        dispatch_once(d, until, bvt_format("job %s to be %s, it is %s", name, bvi_jstate_name(state),
-                                           bvi_jstate_name(drive_job(d, name)->state)));
+        dispatch_once(d, until,
+                      bvt_format("job %s to be %s, it is %s", name, bvi_jstate_name(state),
+                                 bvi_jstate_name(drive_job(d, name)->state)));
 }
 
 bool drive_file_has(const char *path, const char *text)
@@ -177,15 +179,18 @@ void drive_create(drive *d, const char *name, const char *config_json)
     ck_assert_msg(call.code == 0, "%s", call.text);
 }
 
-void drive_create_sh(drive *d, const char *name, const char *body, const char *restart, const char *more)
+void drive_create_sh(drive *d, const char *name, const char *body, const char *restart,
+                     const char *more)
 {
     bvi_json *text = bvi_json_new_string(body);
     char *quoted = NULL;
     bv_error *err = NULL;
 
     bvt_assert_ok(bvi_json_print(text, false, &quoted, &err), err);
-    drive_create(d, name, bvt_format("{\"job_type\":{\"run_sh\":%s},\"restart\":%s%s%s}", quoted, restart,
-                                     strstr(more, "shutdown_timeout") ? "" : ",\"shutdown_timeout_secs\":5", more));
+    drive_create(d, name,
+                 bvt_format("{\"job_type\":{\"run_sh\":%s},\"restart\":%s%s%s}", quoted, restart,
+                            strstr(more, "shutdown_timeout") ? "" : ",\"shutdown_timeout_secs\":5",
+                            more));
     bvi_json_free(text);
     bvi_free(quoted);
 }

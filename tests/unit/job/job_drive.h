@@ -1,7 +1,9 @@
 /*
- * job_drive.h - a job manager, or a runner alone, in the test's own directory, and waiting for what they do.
+ * job_drive.h - a job manager, or a runner alone, in the test's own directory, and waiting for what
+ * they do.
  *
- * Processes are real. Everything waits on events with a generous limit; nothing sleeps for a fixed time to be sure.
+ * Processes are real. Everything waits on events with a generous limit; nothing sleeps for a fixed
+ * time to be sure.
  */
 #ifndef JOB_DRIVE_H
 #define JOB_DRIVE_H
@@ -28,8 +30,8 @@ typedef struct drive {
 /* A manager over <test dir>/jobs, loaded. */
 void drive_init(drive *d);
 void drive_load(drive *d, uint32_t limit, bool archive);
-void drive_done(drive *d);           /* frees the manager; jobs go on */
-void drive_end(drive *d);            /* ends all jobs by force first */
+void drive_done(drive *d); /* frees the manager; jobs go on */
+void drive_end(drive *d);  /* ends all jobs by force first */
 
 /* A call's completion. */
 typedef struct drive_call {
@@ -43,7 +45,8 @@ void drive_wait_call(drive *d, drive_call *call);
 
 void drive_create(drive *d, const char *name, const char *config_json);
 /* A run_sh job: restart is a JSON text, more is further members with a leading comma, or "". */
-void drive_create_sh(drive *d, const char *name, const char *body, const char *restart, const char *more);
+void drive_create_sh(drive *d, const char *name, const char *body, const char *restart,
+                     const char *more);
 void drive_start(drive *d, const char *name);
 void drive_stop(drive *d, const char *name);
 bvi_job *drive_job(drive *d, const char *name);
@@ -53,8 +56,8 @@ void drive_wait_text(drive *d, const char *path, const char *text);
 bool drive_file_has(const char *path, const char *text);
 const char *drive_path(const char *job, const char *file);
 
-pid_t drive_read_pid(const char *path); /* a decimal number; 0: not there */
-void drive_wait_gone(pid_t pid);        /* the process ended (a zombie counts) */
+pid_t drive_read_pid(const char *path);   /* a decimal number; 0: not there */
+void drive_wait_gone(pid_t pid);          /* the process ended (a zombie counts) */
 void drive_see_gone(drive *d, pid_t pid); /* the same, dispatching meanwhile */
 bool drive_is_alive(pid_t pid);
 int64_t drive_now_us(void);

@@ -6,10 +6,14 @@
 
 static const bvi_restarts no_restarts;
 
-static bvi_backoff_config config(bvi_restart policy, uint64_t timeout_ms, uint64_t base_ms, int retries)
+static bvi_backoff_config config(bvi_restart policy, uint64_t timeout_ms, uint64_t base_ms,
+                                 int retries)
 {
-    return (bvi_backoff_config){ .policy = policy, .backoff_timeout_ms = timeout_ms, .backoff_base_ms = base_ms,
-                                 .has_max_retries = retries >= 0, .max_retries = retries >= 0 ? (uint32_t)retries : 0 };
+    return (bvi_backoff_config){ .policy = policy,
+                                 .backoff_timeout_ms = timeout_ms,
+                                 .backoff_base_ms = base_ms,
+                                 .has_max_retries = retries >= 0,
+                                 .max_retries = retries >= 0 ? (uint32_t)retries : 0 };
 }
 
 /* What babel.md 9.2 says for each policy and each kind of end. */
@@ -95,10 +99,12 @@ START_TEST(waits_have_a_ceiling_and_never_wrap)
     }
     ck_assert_uint_eq(last, BVI_BACKOFF_MAX_MS);
     b.counter = UINT64_MAX;
-    ck_assert_uint_eq(bvi_backoff_end(&b, &c, &no_restarts, false, 10, 0, 0).wait_ms, BVI_BACKOFF_MAX_MS);
+    ck_assert_uint_eq(bvi_backoff_end(&b, &c, &no_restarts, false, 10, 0, 0).wait_ms,
+                      BVI_BACKOFF_MAX_MS);
     ck_assert_uint_eq(b.counter, UINT64_MAX);
     c.backoff_base_ms = UINT64_MAX;
-    ck_assert_uint_eq(bvi_backoff_end(&b, &c, &no_restarts, false, 10, 0, 0).wait_ms, BVI_BACKOFF_MAX_MS);
+    ck_assert_uint_eq(bvi_backoff_end(&b, &c, &no_restarts, false, 10, 0, 0).wait_ms,
+                      BVI_BACKOFF_MAX_MS);
     c.backoff_base_ms = 0;
     ck_assert_uint_eq(bvi_backoff_end(&b, &c, &no_restarts, false, 10, 0, 0).wait_ms, 0);
 }

@@ -18,9 +18,12 @@ START_TEST(a_full_service)
 {
     static const char text[] =
         "{\"job_type\":{\"run_sh\":\"/usr/bin/nodectl start --home=/blockjoy/protocol_data\"},"
-        "\"restart\":{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1000,\"max_retries\":null}},"
-        "\"shutdown_timeout_secs\":120,\"shutdown_signal\":\"SIGINT\",\"needs\":[\"download\"],\"wait_for\":[],"
-        "\"run_as\":\"chain\",\"log_buffer_capacity_mb\":7,\"log_timestamp\":true,\"use_protocol_data\":true,"
+        "\"restart\":{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1000,\"max_"
+        "retries\":null}},"
+        "\"shutdown_timeout_secs\":120,\"shutdown_signal\":\"SIGINT\",\"needs\":[\"download\"],"
+        "\"wait_for\":[],"
+        "\"run_as\":\"chain\",\"log_buffer_capacity_mb\":7,\"log_timestamp\":true,\"use_protocol_"
+        "data\":true,"
         "\"one_time\":null,\"unknown\":{\"x\":1}}";
     bvi_json *root = parse(text);
     bvi_job_config *c = NULL;
@@ -47,7 +50,8 @@ END_TEST
 
 START_TEST(defaults)
 {
-    bvi_json *root = parse("{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\",\"shutdown_signal\":null}");
+    bvi_json *root =
+        parse("{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\",\"shutdown_signal\":null}");
     bvi_job_config *c = NULL;
     bv_error *err = NULL;
 
@@ -71,30 +75,43 @@ static const struct {
     { "[]", BV_E_FORMAT, "is an object" },
     { "{}", BV_E_FORMAT, "job_type" },
     { "{\"job_type\":{},\"restart\":\"never\"}", BV_E_FORMAT, "exactly one key" },
-    { "{\"job_type\":{\"run_sh\":\"a\",\"upload\":{}},\"restart\":\"never\"}", BV_E_FORMAT, "exactly one key" },
-    { "{\"job_type\":{\"dance\":{}},\"restart\":\"never\"}", BV_E_INVALID, "unknown job type 'dance'" },
-    { "{\"job_type\":{\"run_sh\":7},\"restart\":\"never\"}", BV_E_FORMAT, "'run_sh' is not a string" },
+    { "{\"job_type\":{\"run_sh\":\"a\",\"upload\":{}},\"restart\":\"never\"}", BV_E_FORMAT,
+      "exactly one key" },
+    { "{\"job_type\":{\"dance\":{}},\"restart\":\"never\"}", BV_E_INVALID,
+      "unknown job type 'dance'" },
+    { "{\"job_type\":{\"run_sh\":7},\"restart\":\"never\"}", BV_E_FORMAT,
+      "'run_sh' is not a string" },
     { "{\"job_type\":{\"run_sh\":\" && \"},\"restart\":\"never\"}", BV_E_INVALID, "body is empty" },
     { "{\"job_type\":{\"run_sh\":\"a\"}}", BV_E_FORMAT, "'restart' is missing" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"sometimes\"}", BV_E_FORMAT, "'restart' is not" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":{\"always\":{}}}", BV_E_FORMAT, "backoff_timeout_ms" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":{\"always\":{\"backoff_timeout_ms\":-1,\"backoff_base_ms\":1}}}",
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"sometimes\"}", BV_E_FORMAT,
+      "'restart' is not" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":{\"always\":{}}}", BV_E_FORMAT,
+      "backoff_timeout_ms" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":{\"always\":{\"backoff_timeout_ms\":-1,"
+      "\"backoff_base_ms\":1}}}",
       BV_E_FORMAT, "backoff_timeout_ms" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"shutdown_signal\":\"SIGNAL\"}", BV_E_INVALID,
-      "names no signal: 'SIGNAL'" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"needs\":\"b\"}", BV_E_FORMAT, "'needs' is a string" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"needs\":[1]}", BV_E_FORMAT, "not only strings" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"wait_for\":[\"a/b\"]}", BV_E_INVALID,
-      "invalid job name 'a/b'" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"run_as\":\"a:b\"}", BV_E_INVALID, "not a user name" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"log_buffer_capacity_mb\":0}", BV_E_INVALID,
-      "smallest is 1" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"shutdown_timeout_secs\":99999999}", BV_E_INVALID,
-      "more than" },
-    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"one_time\":\"yes\"}", BV_E_FORMAT, "one_time" },
-    { "{\"job_type\":{\"upload\":{\"compression\":{\"LZMA\":1}}},\"restart\":\"never\"}", BV_E_FORMAT, "compression" },
-    { "{\"job_type\":{\"upload\":{\"compression\":{\"ZSTD\":99}}},\"restart\":\"never\"}", BV_E_INVALID, "level 99" },
-    { "{\"job_type\":{\"download\":[]},\"restart\":\"never\"}", BV_E_FORMAT, "job type 'download'" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"shutdown_signal\":\"SIGNAL\"}",
+      BV_E_INVALID, "names no signal: 'SIGNAL'" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"needs\":\"b\"}", BV_E_FORMAT,
+      "'needs' is a string" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"needs\":[1]}", BV_E_FORMAT,
+      "not only strings" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"wait_for\":[\"a/b\"]}",
+      BV_E_INVALID, "invalid job name 'a/b'" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"run_as\":\"a:b\"}", BV_E_INVALID,
+      "not a user name" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"log_buffer_capacity_mb\":0}",
+      BV_E_INVALID, "smallest is 1" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"shutdown_timeout_secs\":99999999}",
+      BV_E_INVALID, "more than" },
+    { "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"one_time\":\"yes\"}", BV_E_FORMAT,
+      "one_time" },
+    { "{\"job_type\":{\"upload\":{\"compression\":{\"LZMA\":1}}},\"restart\":\"never\"}",
+      BV_E_FORMAT, "compression" },
+    { "{\"job_type\":{\"upload\":{\"compression\":{\"ZSTD\":99}}},\"restart\":\"never\"}",
+      BV_E_INVALID, "level 99" },
+    { "{\"job_type\":{\"download\":[]},\"restart\":\"never\"}", BV_E_FORMAT,
+      "job type 'download'" },
 };
 
 START_TEST(refuses_and_explains)
@@ -113,13 +130,16 @@ END_TEST
 /* Parsed, written and parsed again: the same document. */
 static const char *const round_trips[] = {
     "{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\"}",
-    "{\"job_type\":{\"download\":{\"max_connections\":5,\"max_runners\":2}},\"restart\":{\"on_failure\":"
+    "{\"job_type\":{\"download\":{\"max_connections\":5,\"max_runners\":2}},\"restart\":{\"on_"
+    "failure\":"
     "{\"backoff_timeout_ms\":600000,\"backoff_base_ms\":500,\"max_retries\":10}}}",
-    "{\"job_type\":{\"upload\":{\"exclude\":[\"**/x\",\"y\"],\"compression\":{\"ZSTD\":3},\"number_of_chunks\":9,"
+    "{\"job_type\":{\"upload\":{\"exclude\":[\"**/"
+    "x\",\"y\"],\"compression\":{\"ZSTD\":3},\"number_of_chunks\":9,"
     "\"url_expires_secs\":60,\"data_version\":18446744073709551615}},\"restart\":\"never\"}",
     "{\"job_type\":{\"upload\":null},\"restart\":\"never\"}",
     "{\"job_type\":{\"multi_client_upload\":{\"data_version\":0}},\"restart\":\"never\"}",
-    "{\"job_type\":{\"multi_client_download\":{}},\"restart\":\"never\",\"needs\":[\"a\",\"b\"],\"wait_for\":[\"c\"]}",
+    "{\"job_type\":{\"multi_client_download\":{}},\"restart\":\"never\",\"needs\":[\"a\",\"b\"],"
+    "\"wait_for\":[\"c\"]}",
 };
 
 START_TEST(goes_round)
@@ -153,7 +173,8 @@ END_TEST
 
 START_TEST(completing_keeps_what_is_unknown)
 {
-    bvi_json *root = parse("{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"future\":[1,2],\"run_as\":\"u\"}");
+    bvi_json *root = parse("{\"job_type\":{\"run_sh\":\"a\"},\"restart\":\"never\",\"future\":[1,2]"
+                           ",\"run_as\":\"u\"}");
     bvi_json *full = NULL;
     char *text = NULL;
     bv_error *err = NULL;
@@ -214,6 +235,7 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("job/config", bvt_test(a_full_service), bvt_test(defaults), bvt_loop(refuses_and_explains, bad),
-         bvt_loop(goes_round, round_trips), bvt_test(completing_keeps_what_is_unknown),
-         bvt_loop(bodies_are_normalised, bodies), bvt_test(survives_every_failed_allocation))
+BVT_MAIN("job/config", bvt_test(a_full_service), bvt_test(defaults),
+         bvt_loop(refuses_and_explains, bad), bvt_loop(goes_round, round_trips),
+         bvt_test(completing_keeps_what_is_unknown), bvt_loop(bodies_are_normalised, bodies),
+         bvt_test(survives_every_failed_allocation))

@@ -1,4 +1,5 @@
-/* babel_init: the first process of a container, here as an ordinary process, and in a pid namespace where root may. */
+/* babel_init: the first process of a container, here as an ordinary process, and in a pid namespace
+ * where root may. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -33,7 +34,8 @@ static void wait_starts(unsigned n)
     unsigned seen;
 
     do {
-        const char *at = bvt_exists(bvt_path("starts")) ? bvt_read_file(bvt_path("starts"), NULL) : "";
+        const char *at =
+            bvt_exists(bvt_path("starts")) ? bvt_read_file(bvt_path("starts"), NULL) : "";
 
         for (seen = 0; (at = strchr(at, '\n')); at++)
             seen++;
@@ -63,8 +65,10 @@ END_TEST
 
 START_TEST(the_agent_comes_back)
 {
-    const char *argv[] = { INIT_PATH, "--", "/bin/sh", "-c",
-                           bvt_format("echo $$ >> %s; exit 1", bvt_path("starts")), NULL };
+    const char *argv[] = {
+        INIT_PATH, "--", "/bin/sh", "-c", bvt_format("echo $$ >> %s; exit 1", bvt_path("starts")),
+        NULL
+    };
     int64_t began = drive_now_us();
     runner_proc p;
 
@@ -92,8 +96,12 @@ END_TEST
 
 START_TEST(hangup_replaces_the_agent)
 {
-    const char *argv[] = { INIT_PATH, "--", "/bin/sh", "-c",
-                           bvt_format("echo $$ >> %s; exec sleep 300", bvt_path("starts")), NULL };
+    const char *argv[] = { INIT_PATH,
+                           "--",
+                           "/bin/sh",
+                           "-c",
+                           bvt_format("echo $$ >> %s; exec sleep 300", bvt_path("starts")),
+                           NULL };
     runner_proc p;
     pid_t first;
 
@@ -110,8 +118,14 @@ END_TEST
 
 START_TEST(a_stubborn_agent_is_killed_at_the_end)
 {
-    const char *argv[] = { INIT_PATH, "--grace-ms", "200", "--", "/bin/sh", "-c",
-                           bvt_format("trap '' TERM; echo $$ >> %s; while :; do sleep 1; done", bvt_path("starts")),
+    const char *argv[] = { INIT_PATH,
+                           "--grace-ms",
+                           "200",
+                           "--",
+                           "/bin/sh",
+                           "-c",
+                           bvt_format("trap '' TERM; echo $$ >> %s; while :; do sleep 1; done",
+                                      bvt_path("starts")),
                            NULL };
     runner_proc p;
 
@@ -126,12 +140,13 @@ END_TEST
 /* As process 1: orphans are reaped, and the end reaches sessions of their own. */
 START_TEST(as_the_first_process)
 {
-    const char *body = bvt_format("(setsid sh -c 'trap \"echo bye >> %s; exit\" TERM; echo up >> %s; "
-                                  "while :; do sleep 0.05; done' &) ; (sleep 0.01 &) ; sleep 0.1; "
-                                  "grep -c 'State:.Z' /proc/[0-9]*/status | grep -c ':1' >> %s; echo x >> %s; exec sleep 300",
-                                  bvt_path("bye"), bvt_path("up"), bvt_path("zombies"), bvt_path("starts"));
-    const char *argv[] = { "unshare", "--pid", "--fork", "--mount-proc", INIT_PATH, "--grace-ms", "5000", "--",
-                           "/bin/sh", "-c", body, NULL };
+    const char *body = bvt_format(
+        "(setsid sh -c 'trap \"echo bye >> %s; exit\" TERM; echo up >> %s; "
+        "while :; do sleep 0.05; done' &) ; (sleep 0.01 &) ; sleep 0.1; "
+        "grep -c 'State:.Z' /proc/[0-9]*/status | grep -c ':1' >> %s; echo x >> %s; exec sleep 300",
+        bvt_path("bye"), bvt_path("up"), bvt_path("zombies"), bvt_path("starts"));
+    const char *argv[] = { "unshare", "--pid", "--fork",  "--mount-proc", INIT_PATH, "--grace-ms",
+                           "5000",    "--",    "/bin/sh", "-c",           body,      NULL };
     bvi_spawn how = BVI_SPAWN_INIT;
     bvi_proc_id init = { 0 };
     runner_proc p;

@@ -1,7 +1,9 @@
 /*
- * SIGKILL at many moments, to runners and to managers: afterwards no job is lost, none runs twice, nothing is left over.
+ * SIGKILL at many moments, to runners and to managers: afterwards no job is lost, none runs twice,
+ * nothing is left over.
  *
- * The payload holds a lock of its own (flock(1)), so a second copy at the same time is seen however short it was.
+ * The payload holds a lock of its own (flock(1)), so a second copy at the same time is seen however
+ * short it was.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -11,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "job_drive.h"
 #include "job/runner_kill.h"
+#include "job_drive.h"
 
 #define POINTS 24
 
@@ -26,8 +28,8 @@ static void pause_us(int64_t us)
 /* Says "double" when another copy lives, then does what it is told. */
 static const char *guarded(const char *then)
 {
-    return bvt_format("exec 9>%s; flock -n 9 || echo double >> %s; echo $$ >> %s; %s", bvt_path("guard"),
-                      bvt_path("double"), bvt_path("pids"), then);
+    return bvt_format("exec 9>%s; flock -n 9 || echo double >> %s; echo $$ >> %s; %s",
+                      bvt_path("guard"), bvt_path("double"), bvt_path("pids"), then);
 }
 
 /* `dir`: where no runner may be either, not even one that is late. */
@@ -83,8 +85,8 @@ END_TEST
 
 /* ---- managers ---- */
 
-
-/* In a process of its own, until it is killed: creates, starts, stops, skips, replaces, over and over. */
+/* In a process of its own, until it is killed: creates, starts, stops, skips, replaces, over and
+ * over. */
 static void busy_manager(int round) __attribute__((noreturn));
 static void busy_manager(int round)
 {
@@ -105,7 +107,8 @@ static void busy_manager(int round)
         if (i % 3 == 1 && bvi_job_manager_skip(d.manager, "svc", drive_on_done, &call, NULL) == 0)
             drive_wait_call(&d, &call);
         if (i % 7 == 6)
-            drive_create_sh(&d, "svc", guarded("exec sleep 300"), "\"never\"", ",\"needs\":[\"first\"]");
+            drive_create_sh(&d, "svc", guarded("exec sleep 300"), "\"never\"",
+                            ",\"needs\":[\"first\"]");
     }
 }
 
@@ -128,7 +131,8 @@ START_TEST(a_manager_dies_at_any_moment)
     drive_init(&d);
     drive_create_sh(&d, "first", "exit 0", "\"never\"", "");
     drive_create_sh(&d, "svc", guarded("exec sleep 300"),
-                    "{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1}}", ",\"needs\":[\"first\"]");
+                    "{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1}}",
+                    ",\"needs\":[\"first\"]");
     drive_done(&d);
     for (int i = 0; i < POINTS; i++) {
         int64_t until = drive_now_us() + DRIVE_LIMIT_MS * 1000LL;
@@ -143,13 +147,15 @@ START_TEST(a_manager_dies_at_any_moment)
         for (size_t j = 0; j < d.manager->jobs.len; j++) {
             while (!is_settled(&d, d.manager->jobs.items[j]->name) && drive_now_us() < until)
                 bv_ctx_dispatch(d.ctx, 10);
-            ck_assert_msg(is_settled(&d, d.manager->jobs.items[j]->name), "job %s is %s after round %d",
-                          d.manager->jobs.items[j]->name, bvi_jstate_name(d.manager->jobs.items[j]->state), i);
+            ck_assert_msg(is_settled(&d, d.manager->jobs.items[j]->name),
+                          "job %s is %s after round %d", d.manager->jobs.items[j]->name,
+                          bvi_jstate_name(d.manager->jobs.items[j]->state), i);
         }
         ck_assert_uint_eq(d.manager->jobs.len, 2);
         if (*instance)
             ck_assert_str_eq(instance, drive_job(&d, "svc")->instance);
-        if (bvt_exists(drive_path("svc", "runner.conf"))) /* from its first start on the mark stays */
+        if (bvt_exists(
+                drive_path("svc", "runner.conf"))) /* from its first start on the mark stays */
             memcpy(instance, drive_job(&d, "svc")->instance, sizeof(instance));
         drive_done(&d);
     }
@@ -179,7 +185,8 @@ START_TEST(everybody_dies)
         drive_init(&d);
         if (i == 0)
             drive_create_sh(&d, "svc", guarded("exec sleep 300"),
-                            "{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1}}", "");
+                            "{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1}}",
+                            "");
         if (i == 0)
             drive_start(&d, "svc");
         drive_wait_state(&d, "svc", BVI_JS_ACTIVE);
@@ -202,5 +209,5 @@ START_TEST(everybody_dies)
 }
 END_TEST
 
-BVT_MAIN("job/kill9", bvt_times(a_runner_dies_at_any_moment, 2), bvt_test(a_manager_dies_at_any_moment),
-         bvt_test(everybody_dies))
+BVT_MAIN("job/kill9", bvt_times(a_runner_dies_at_any_moment, 2),
+         bvt_test(a_manager_dies_at_any_moment), bvt_test(everybody_dies))

@@ -1,4 +1,5 @@
-/* Payload output: lines of two streams, cutting, rotation, losses; the last lines and following across rotations. */
+/* Payload output: lines of two streams, cutting, rotation, losses; the last lines and following
+ * across rotations. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -166,7 +167,8 @@ START_TEST(a_missing_directory_is_survived)
 
     bvi_job_log_init(&writer, dir, 100000, false);
     bvt_write_file("target", "");
-    ck_assert_int_eq(symlink("target", bvt_path("logs")), 0); /* not followed: a payload could place it */
+    ck_assert_int_eq(symlink("target", bvt_path("logs")),
+                     0); /* not followed: a payload could place it */
     feed(0, "a\n");
     ck_assert_uint_eq(writer.lost_total, 2);
     ck_assert_int_eq(writer.lost_errno, ELOOP);
@@ -242,7 +244,8 @@ START_TEST(nothing_yet_is_empty)
 }
 END_TEST
 
-/* A reader that comes by now and then sees every line once, in order, whatever rotates meanwhile. */
+/* A reader that comes by now and then sees every line once, in order, whatever rotates meanwhile.
+ */
 START_TEST(following_survives_rotation)
 {
     int dir = open_dir();
@@ -263,7 +266,8 @@ START_TEST(following_survives_rotation)
     bvi_job_log_done(&writer);
     do {
         seen = (int)out.len;
-        bvt_assert_ok(bvi_job_log_next(bvt_dir(), &pos, 100, &out, &gap, &err), err); /* in small bites */
+        bvt_assert_ok(bvi_job_log_next(bvt_dir(), &pos, 100, &out, &gap, &err),
+                      err); /* in small bites */
     } while ((int)out.len > seen);
     ck_assert_uint_eq(out.len, 2000 * 9);
     for (int i = 0; i < 2000; i++)
@@ -295,9 +299,10 @@ START_TEST(a_slow_reader_is_told_of_the_gap)
 }
 END_TEST
 
-BVT_MAIN("job/log", bvt_loop(streams_share_a_file_by_lines, mixes), bvt_test(long_lines_are_cut_and_marked),
-         bvt_test(files_rotate_at_their_capacity), bvt_test(a_restarted_writer_goes_on), bvt_test(lines_get_the_time),
-         bvt_test(a_full_disk_loses_output_and_nothing_else), bvt_test(a_missing_directory_is_survived),
-         bvt_loop(the_last_lines_over_all_files, tails), bvt_test(a_line_without_end_counts),
-         bvt_test(nothing_yet_is_empty), bvt_test(following_survives_rotation),
-         bvt_test(a_slow_reader_is_told_of_the_gap))
+BVT_MAIN("job/log", bvt_loop(streams_share_a_file_by_lines, mixes),
+         bvt_test(long_lines_are_cut_and_marked), bvt_test(files_rotate_at_their_capacity),
+         bvt_test(a_restarted_writer_goes_on), bvt_test(lines_get_the_time),
+         bvt_test(a_full_disk_loses_output_and_nothing_else),
+         bvt_test(a_missing_directory_is_survived), bvt_loop(the_last_lines_over_all_files, tails),
+         bvt_test(a_line_without_end_counts), bvt_test(nothing_yet_is_empty),
+         bvt_test(following_survives_rotation), bvt_test(a_slow_reader_is_told_of_the_gap))

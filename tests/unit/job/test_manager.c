@@ -6,9 +6,11 @@
 
 #include "job_drive.h"
 
-#define NEVER  "\"never\""
-#define ALWAYS "{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":10,\"max_retries\":null}}"
-#define TWICE  "{\"on_failure\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1,\"max_retries\":2}}"
+#define NEVER "\"never\""
+#define ALWAYS                                                                                     \
+    "{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":10,\"max_retries\":null}}"
+#define TWICE                                                                                      \
+    "{\"on_failure\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1,\"max_retries\":2}}"
 
 /* Prints its pid into the job's directory; exec keeps it. */
 static const char *sleeper(const char *job)
@@ -22,7 +24,8 @@ static pid_t wait_pid(drive *d, const char *job)
     return drive_read_pid(drive_path(job, "pid"));
 }
 
-static void assert_finished(drive *d, const char *name, bool has_code, int code, const char *message)
+static void assert_finished(drive *d, const char *name, bool has_code, int code,
+                            const char *message)
 {
     bvi_job *job = drive_job(d, name);
 
@@ -30,7 +33,8 @@ static void assert_finished(drive *d, const char *name, bool has_code, int code,
     ck_assert_int_eq(job->status.has_exit_code, has_code);
     if (has_code)
         ck_assert_int_eq(job->status.exit_code, code);
-    ck_assert_msg(strstr(job->status.message, message), "'%s' not in '%s'", message, job->status.message);
+    ck_assert_msg(strstr(job->status.message, message), "'%s' not in '%s'", message,
+                  job->status.message);
 }
 
 START_TEST(a_job_runs_to_its_end)
@@ -63,8 +67,9 @@ static const struct {
     { "exit 0", TWICE, true, 0, "", 0 },
     { "exit 4", TWICE, true, 4, "exited with code 4", 2 },
     { "kill -9 $$", NEVER, false, 0, "killed by SIGKILL", 0 },
-    { "exit 0", "{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1,\"max_retries\":1}}", true, 0,
-      "exited with code 0", 1 },
+    { "exit 0",
+      "{\"always\":{\"backoff_timeout_ms\":60000,\"backoff_base_ms\":1,\"max_retries\":1}}", true,
+      0, "exited with code 0", 1 },
 };
 
 START_TEST(policies_decide)
@@ -94,7 +99,8 @@ START_TEST(stop_reaches_everything)
 
     drive_init(&d);
     drive_create_sh(&d, "a",
-                    bvt_format("echo $$ > %s; setsid sh -c 'echo $$ > %s; trap \"\" TERM; while :; do sleep 300; done' & "
+                    bvt_format("echo $$ > %s; setsid sh -c 'echo $$ > %s; trap \"\" TERM; while :; "
+                               "do sleep 300; done' & "
                                "sleep 301",
                                drive_path("a", "pid"), drive_path("a", "far")),
                     ALWAYS, ",\"shutdown_timeout_secs\":1");
@@ -124,7 +130,8 @@ START_TEST(stops_go_on_side_by_side)
         const char *name = bvt_format("j%d", i);
 
         drive_create_sh(&d, name,
-                        bvt_format("trap '' TERM; echo $$ > %s; while :; do sleep 1; done", drive_path(name, "pid")),
+                        bvt_format("trap '' TERM; echo $$ > %s; while :; do sleep 1; done",
+                                   drive_path(name, "pid")),
                         ALWAYS, ",\"shutdown_timeout_secs\":1");
         drive_start(&d, name);
     }
@@ -165,8 +172,10 @@ START_TEST(needs_and_wait_for)
     drive_wait_state(&d, "a", BVI_JS_FINISHED);
     drive_wait_state(&d, "c", BVI_JS_FINISHED);
     assert_finished(&d, "a", true, 0, "");
-    assert_finished(&d, "b", false, 0, "job 'b' needs 'bad', but it failed with Some(2) - job 'bad' exited");
-    assert_finished(&d, "c", false, 0, "job 'c' needs 'b', but it failed with None - job 'b' needs");
+    assert_finished(&d, "b", false, 0,
+                    "job 'b' needs 'bad', but it failed with Some(2) - job 'bad' exited");
+    assert_finished(&d, "c", false, 0,
+                    "job 'c' needs 'b', but it failed with None - job 'b' needs");
     drive_wait_state(&d, "e", BVI_JS_FINISHED);
     drive_wait_state(&d, "g", BVI_JS_FINISHED);
     assert_finished(&d, "e", false, 0, "job 'e' needs 'idle', but it was stopped");
@@ -205,7 +214,8 @@ END_TEST
 
 START_TEST(circles_are_refused)
 {
-    static const char config[] = "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\",\"needs\":[\"c\"]}";
+    static const char config[] =
+        "{\"job_type\":{\"run_sh\":\"x\"},\"restart\":\"never\",\"needs\":[\"c\"]}";
     drive d;
     bvi_json *root = NULL;
     bv_error *err = NULL;
@@ -214,11 +224,13 @@ START_TEST(circles_are_refused)
     drive_create_sh(&d, "b", "x", NEVER, ",\"needs\":[\"a\"]");
     drive_create_sh(&d, "c", "x", NEVER, ",\"wait_for\":[\"b\"]");
     bvt_assert_ok(bvi_json_parse(config, strlen(config), &root, &err), err);
-    ck_assert_int_eq(bvi_job_manager_create(d.manager, "a", root, drive_on_done, NULL, &err), BV_E_INVALID);
+    ck_assert_int_eq(bvi_job_manager_create(d.manager, "a", root, drive_on_done, NULL, &err),
+                     BV_E_INVALID);
     bvt_assert_error_says(err, BV_E_INVALID, "job 'a' waits for itself through 'b'");
     bv_error_free(err);
     err = NULL;
-    ck_assert_int_eq(bvi_job_manager_create(d.manager, "c", root, drive_on_done, NULL, &err), BV_E_INVALID);
+    ck_assert_int_eq(bvi_job_manager_create(d.manager, "c", root, drive_on_done, NULL, &err),
+                     BV_E_INVALID);
     bvt_assert_error_says(err, BV_E_INVALID, "job 'c' waits for itself");
     bv_error_free(err);
     bvi_json_free(root);
@@ -240,7 +252,8 @@ START_TEST(the_limit_counts_names)
     for (int i = 0; i < 3; i++)
         drive_create_sh(&d, bvt_format("j%d", i), "x", NEVER, "");
     bvt_assert_ok(bvi_json_parse(config, strlen(config), &root, &err), err);
-    ck_assert_int_eq(bvi_job_manager_create(d.manager, "j3", root, drive_on_done, NULL, &err), BV_E_LIMIT);
+    ck_assert_int_eq(bvi_job_manager_create(d.manager, "j3", root, drive_on_done, NULL, &err),
+                     BV_E_LIMIT);
     bvt_assert_error_says(err, BV_E_LIMIT, "Exceeded max number of supported jobs: 3");
     bv_error_free(err);
     err = NULL;
@@ -264,7 +277,8 @@ static const struct {
     { "../x", "{}", BV_E_INVALID, "invalid job name" },
     { "a", "{}", BV_E_FORMAT, "job_type" },
     { "a", "{\"job_type\":{\"run_sh\":\"x\"}}", BV_E_FORMAT, "restart" },
-    { "a", "{\"job_type\":{\"download\":{}},\"restart\":\"never\"}", BV_E_UNSUPPORTED, "archive jobs" },
+    { "a", "{\"job_type\":{\"download\":{}},\"restart\":\"never\"}", BV_E_UNSUPPORTED,
+      "archive jobs" },
 };
 
 START_TEST(bad_jobs_are_refused)
@@ -276,9 +290,11 @@ START_TEST(bad_jobs_are_refused)
     drive_init(&d);
     bvi_job_manager_free(d.manager);
     drive_load(&d, 0, false);
-    bvt_assert_ok(bvi_json_parse(bad_creates[_i].config, strlen(bad_creates[_i].config), &root, &err), err);
-    ck_assert_int_eq(bvi_job_manager_create(d.manager, bad_creates[_i].name, root, drive_on_done, NULL, &err),
-                     bad_creates[_i].code);
+    bvt_assert_ok(
+        bvi_json_parse(bad_creates[_i].config, strlen(bad_creates[_i].config), &root, &err), err);
+    ck_assert_int_eq(
+        bvi_job_manager_create(d.manager, bad_creates[_i].name, root, drive_on_done, NULL, &err),
+        bad_creates[_i].code);
     bvt_assert_error_says(err, bad_creates[_i].code, bad_creates[_i].says);
     bv_error_free(err);
     bvi_json_free(root);
@@ -293,9 +309,12 @@ START_TEST(unknown_jobs_are_not_found)
 
     drive_init(&d);
     ck_assert_int_eq(bvi_job_manager_start(d.manager, "x", NULL), BV_E_NOT_FOUND);
-    ck_assert_int_eq(bvi_job_manager_stop(d.manager, "x", drive_on_done, NULL, NULL), BV_E_NOT_FOUND);
-    ck_assert_int_eq(bvi_job_manager_skip(d.manager, "x", drive_on_done, NULL, NULL), BV_E_NOT_FOUND);
-    ck_assert_int_eq(bvi_job_manager_delete(d.manager, "x", drive_on_done, NULL, NULL), BV_E_NOT_FOUND);
+    ck_assert_int_eq(bvi_job_manager_stop(d.manager, "x", drive_on_done, NULL, NULL),
+                     BV_E_NOT_FOUND);
+    ck_assert_int_eq(bvi_job_manager_skip(d.manager, "x", drive_on_done, NULL, NULL),
+                     BV_E_NOT_FOUND);
+    ck_assert_int_eq(bvi_job_manager_delete(d.manager, "x", drive_on_done, NULL, NULL),
+                     BV_E_NOT_FOUND);
     ck_assert_int_eq(bvi_job_manager_cleanup(d.manager, "x", NULL), BV_E_NOT_FOUND);
     ck_assert_int_eq(bvi_job_manager_info(d.manager, "x", &info, NULL), BV_E_NOT_FOUND);
     drive_done(&d);
@@ -352,7 +371,9 @@ START_TEST(a_job_that_finished_alone_is_finished)
     drive d;
 
     drive_init(&d);
-    drive_create_sh(&d, "a", bvt_format("while [ ! -e %s ]; do sleep 0.05; done; exit 5", bvt_path("go")), NEVER, "");
+    drive_create_sh(&d, "a",
+                    bvt_format("while [ ! -e %s ]; do sleep 0.05; done; exit 5", bvt_path("go")),
+                    NEVER, "");
     drive_start(&d, "a");
     drive_wait_state(&d, "a", BVI_JS_ACTIVE);
     drive_done(&d);
@@ -379,8 +400,8 @@ START_TEST(a_killed_runner_leaves_no_second_copy)
     pid_t pid, runner;
 
     drive_init(&d);
-    drive_create_sh(&d, "a", bvt_format("echo $$ >> %s; exec sleep 300", drive_path("a", "pid")), crashes[_i].restart,
-                    "");
+    drive_create_sh(&d, "a", bvt_format("echo $$ >> %s; exec sleep 300", drive_path("a", "pid")),
+                    crashes[_i].restart, "");
     drive_start(&d, "a");
     pid = wait_pid(&d, "a");
     runner = drive_job(&d, "a")->runner.pid;
@@ -411,7 +432,8 @@ START_TEST(a_missing_runner_program_is_a_result)
     drive_create_sh(&d, "a", "exit 0", ALWAYS, "");
     drive_start(&d, "a");
     drive_wait_state(&d, "a", BVI_JS_FINISHED);
-    assert_finished(&d, "a", false, 0, "failed to start job 'a': cannot start '/nonexistent/runner'");
+    assert_finished(&d, "a", false, 0,
+                    "failed to start job 'a': cannot start '/nonexistent/runner'");
     drive_done(&d);
 }
 END_TEST
@@ -486,9 +508,11 @@ END_TEST
 
 START_TEST(an_upstream_directory_is_understood)
 {
-    static const char config[] = "{\"job_type\":{\"run_sh\":\"exit 0\"},\"restart\":\"never\",\"later\":[1]}";
+    static const char config[] =
+        "{\"job_type\":{\"run_sh\":\"exit 0\"},\"restart\":\"never\",\"later\":[1]}";
     drive d;
-    static const char *const statuses[] = { "\"stopped\"", "{\"finished\":{\"exit_code\":4,\"message\":\"m\"}}",
+    static const char *const statuses[] = { "\"stopped\"",
+                                            "{\"finished\":{\"exit_code\":4,\"message\":\"m\"}}",
                                             "{\"pending\":{\"waiting_for\":[]}}" };
 
     (void)mkdir(bvt_path("jobs"), 0755);
@@ -524,7 +548,9 @@ START_TEST(info_says_it_all)
     bvt_assert_ok(bvi_json_print(info, false, &text, &err), err);
     ck_assert_msg(strstr(text, "\"finished\":{\"exit_code\":1") != NULL, "%s", text);
     ck_assert_msg(strstr(text, "\"secs_since_epoch\":") != NULL, "%s", text);
-    ck_assert_msg(strstr(text, "\"progress\":{\"total\":3,\"current\":1,\"message\":\"chunks\"}") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "\"progress\":{\"total\":3,\"current\":1,\"message\":\"chunks\"}") !=
+                      NULL,
+                  "%s", text);
     ck_assert_msg(strstr(text, "| restarting in") != NULL, "%s", text);
     ck_assert_msg(strstr(text, "\"upgrade_blocking\":true") != NULL, "%s", text);
     ck_assert(bvt_exists(bvt_path("data/.protocol_data.lock")));
@@ -594,11 +620,13 @@ START_TEST(the_table_is_complete)
 END_TEST
 
 BVT_MAIN("job/manager", bvt_test(a_job_runs_to_its_end), bvt_loop(policies_decide, ends),
-         bvt_test(stop_reaches_everything), bvt_test(stops_go_on_side_by_side), bvt_test(needs_and_wait_for),
-         bvt_test(skipping_starts_dependants), bvt_test(circles_are_refused), bvt_test(the_limit_counts_names),
+         bvt_test(stop_reaches_everything), bvt_test(stops_go_on_side_by_side),
+         bvt_test(needs_and_wait_for), bvt_test(skipping_starts_dependants),
+         bvt_test(circles_are_refused), bvt_test(the_limit_counts_names),
          bvt_loop(bad_jobs_are_refused, bad_creates), bvt_test(unknown_jobs_are_not_found),
          bvt_test(a_replaced_job_is_stopped_first), bvt_test(a_new_manager_finds_the_runner),
-         bvt_test(a_job_that_finished_alone_is_finished), bvt_loop(a_killed_runner_leaves_no_second_copy, crashes),
+         bvt_test(a_job_that_finished_alone_is_finished),
+         bvt_loop(a_killed_runner_leaves_no_second_copy, crashes),
          bvt_test(a_missing_runner_program_is_a_result), bvt_loop(a_shutdown_is_not_a_stop, forces),
          bvt_test(damaged_files_harm_nobody_else), bvt_test(an_upstream_directory_is_understood),
          bvt_test(info_says_it_all), bvt_test(archive_jobs_run_the_given_program),

@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "job_drive.h"
 #include "job/job_status.h"
+#include "job_drive.h"
 #include "sys/fs.h"
 
 static const bvi_backoff_config always = { BVI_RESTART_ALWAYS, 60000, 0, false, 0 };
@@ -33,7 +33,8 @@ static void assert_status(const char *job, bool has_code, int code, const char *
     ck_assert_int_eq(status.state, BVI_JOB_FINISHED);
     ck_assert_int_eq(status.has_exit_code, has_code);
     ck_assert_int_eq(status.exit_code, has_code ? code : 0);
-    ck_assert_msg(strcmp(status.message, message) == 0, "message '%s', not '%s'", status.message, message);
+    ck_assert_msg(strcmp(status.message, message) == 0, "message '%s', not '%s'", status.message,
+                  message);
     bvi_job_status_done(&status);
 }
 
@@ -67,21 +68,25 @@ START_TEST(the_environment_is_passed)
 
     *slot = "COLOUR=blue and green";
     setenv("INHERITED", "yes", 1);
-    conf.body = "echo \"$COLOUR $INHERITED $BV_JOB_RUN\"; cat /proc/self/stat; readlink /proc/self/fd/0; ls -l /proc/self/fd | wc -l";
+    conf.body = "echo \"$COLOUR $INHERITED $BV_JOB_RUN\"; cat /proc/self/stat; readlink "
+                "/proc/self/fd/0; ls -l /proc/self/fd | wc -l";
     runner_conf("a", &conf);
     ck_assert_int_eq(run_to_end("a"), 0);
     assert_status("a", true, 0, "");
     log = bvt_read_file(runner_path("a", "logs"), NULL);
-    ck_assert_msg(strstr(log, bvt_format("blue and green yes a:%s:r\n", bvt_dir())) != NULL, "%s", log);
+    ck_assert_msg(strstr(log, bvt_format("blue and green yes a:%s:r\n", bvt_dir())) != NULL, "%s",
+                  log);
     ck_assert_msg(strstr(log, "/dev/null") != NULL, "%s", log);
-    ck_assert_msg(strstr(log, "\n5\n") != NULL, "more than 0, 1, 2 and ls's own: %s", log); /* "total" line + 4 */
+    ck_assert_msg(strstr(log, "\n5\n") != NULL, "more than 0, 1, 2 and ls's own: %s",
+                  log); /* "total" line + 4 */
     bvi_vec_done(&conf.env);
 }
 END_TEST
 
 START_TEST(wrong_calls_are_told)
 {
-    char *const cases[][4] = { { (char *)"runner", NULL }, { (char *)"runner", (char *)"a", (char *)"b", NULL } };
+    char *const cases[][4] = { { (char *)"runner", NULL },
+                               { (char *)"runner", (char *)"a", (char *)"b", NULL } };
 
     for (size_t i = 0; i < 2; i++) {
         int status = 0;
@@ -137,9 +142,10 @@ START_TEST(a_missing_shell_is_final_at_once)
     runner_conf("a", &conf);
     (void)mkdir(bvt_path("proc"), 0755);
     (void)mkdir(bvt_path("dev"), 0755);
-    script = bvt_format("cp %s %s/r && touch %s/dev/null && exec unshare -m sh -c 'mount --bind /proc %s/proc && "
-                        "mount --bind /dev/null %s/dev/null && exec timeout 20 chroot %s /r /a'",
-                        RUNNER_PATH, bvt_dir(), bvt_dir(), bvt_dir(), bvt_dir(), bvt_dir());
+    script = bvt_format(
+        "cp %s %s/r && touch %s/dev/null && exec unshare -m sh -c 'mount --bind /proc %s/proc && "
+        "mount --bind /dev/null %s/dev/null && exec timeout 20 chroot %s /r /a'",
+        RUNNER_PATH, bvt_dir(), bvt_dir(), bvt_dir(), bvt_dir(), bvt_dir());
     status = system(script);
     if (WEXITSTATUS(status) == 32 || WEXITSTATUS(status) == 1)
         bvt_skip("cannot mount here");
@@ -168,13 +174,14 @@ START_TEST(run_as_is_complete)
 
     if (geteuid() != 0 || !nobody)
         bvt_skip("needs root and a user 'nobody'");
-    conf.body = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME; grep -c . /etc/passwd >/dev/null; cat /root/x";
+    conf.body = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME; grep -c . /etc/passwd >/dev/null; "
+                "cat /root/x";
     conf.run_as = "nobody";
     runner_conf("a", &conf);
     ck_assert_int_eq(run_to_end("a"), 0);
     ck_assert(drive_file_has(runner_path("a", "logs"),
-                             bvt_format("%u\n%u\n%u\n%s nobody nobody\n", nobody->pw_uid, nobody->pw_gid,
-                                        nobody->pw_gid, nobody->pw_dir)));
+                             bvt_format("%u\n%u\n%u\n%s nobody nobody\n", nobody->pw_uid,
+                                        nobody->pw_gid, nobody->pw_gid, nobody->pw_dir)));
 }
 END_TEST
 
@@ -182,7 +189,8 @@ START_TEST(the_payload_may_explain_its_failure)
 {
     bvi_runner_conf conf = BVI_RUNNER_CONF_INIT;
 
-    conf.body = bvt_format("printf 'no \"space\"\\nleft\\n' > %s; exit 3", runner_path("a", "message"));
+    conf.body =
+        bvt_format("printf 'no \"space\"\\nleft\\n' > %s; exit 3", runner_path("a", "message"));
     runner_conf("a", &conf);
     bvt_write_file("a/progress.json", "{}"); /* of an earlier run */
     ck_assert_int_eq(run_to_end("a"), 0);
@@ -197,8 +205,9 @@ START_TEST(stopping_writes_no_status)
     runner_proc p;
     pid_t pid;
 
-    conf.body = bvt_format("trap 'echo bye; exit 0' INT; echo $$ > %s; while :; do sleep 0.05; done",
-                           runner_path("a", "pid"));
+    conf.body =
+        bvt_format("trap 'echo bye; exit 0' INT; echo $$ > %s; while :; do sleep 0.05; done",
+                   runner_path("a", "pid"));
     conf.shutdown_signal = SIGINT;
     runner_conf("a", &conf);
     runner_start("a", &p);
@@ -219,7 +228,8 @@ START_TEST(force_does_not_wait)
     int64_t began;
     pid_t pid;
 
-    conf.body = bvt_format("trap '' TERM INT QUIT; echo $$ > %s; while :; do sleep 1; done", runner_path("a", "pid"));
+    conf.body = bvt_format("trap '' TERM INT QUIT; echo $$ > %s; while :; do sleep 1; done",
+                           runner_path("a", "pid"));
     conf.shutdown_timeout_ms = 600000;
     runner_conf("a", &conf);
     runner_start("a", &p);
@@ -239,8 +249,9 @@ START_TEST(the_end_of_a_job_is_the_end_of_its_processes)
 {
     bvi_runner_conf conf = BVI_RUNNER_CONF_INIT;
 
-    conf.body = bvt_format("setsid sh -c 'echo $$ > %s; exec sleep 300' & while [ ! -s %s ]; do sleep 0.02; done",
-                           runner_path("a", "pid"), runner_path("a", "pid"));
+    conf.body = bvt_format(
+        "setsid sh -c 'echo $$ > %s; exec sleep 300' & while [ ! -s %s ]; do sleep 0.02; done",
+        runner_path("a", "pid"), runner_path("a", "pid"));
     runner_conf("a", &conf);
     ck_assert_int_eq(run_to_end("a"), 0);
     assert_status("a", true, 0, "");
@@ -301,7 +312,8 @@ START_TEST(leftovers_are_only_our_own)
 }
 END_TEST
 
-/* Leftovers that took off session and parent are known by their environment, and by their session without it. */
+/* Leftovers that took off session and parent are known by their environment, and by their session
+ * without it. */
 START_TEST(leftovers_cannot_hide)
 {
     bvi_runner_conf conf = BVI_RUNNER_CONF_INIT;
@@ -311,9 +323,11 @@ START_TEST(leftovers_cannot_hide)
     bv_error *err = NULL;
     pid_t marked, bare;
 
-    conf.body = bvt_format("setsid sh -c 'echo $$ > %s; exec sleep 300' & env -i sh -c 'echo $$ > %s; exec sleep 300' & "
-                           "echo $$ > %s; exec sleep 300",
-                           runner_path("a", "marked"), runner_path("a", "bare"), runner_path("a", "pid"));
+    conf.body =
+        bvt_format("setsid sh -c 'echo $$ > %s; exec sleep 300' & env -i sh -c 'echo $$ > %s; exec "
+                   "sleep 300' & "
+                   "echo $$ > %s; exec sleep 300",
+                   runner_path("a", "marked"), runner_path("a", "bare"), runner_path("a", "pid"));
     runner_conf("a", &conf);
     runner_start("a", &p);
     runner_wait_text(runner_path("a", "marked"), "\n");
@@ -389,7 +403,8 @@ static size_t count_lines(const char *path)
 {
     size_t n = 0;
 
-    for (const char *at = bvt_exists(path) ? bvt_read_file(path, NULL) : ""; (at = strchr(at, '\n')); at++)
+    for (const char *at = bvt_exists(path) ? bvt_read_file(path, NULL) : "";
+         (at = strchr(at, '\n')); at++)
         n++;
     return n;
 }
@@ -436,7 +451,8 @@ START_TEST(upstream_one_time_records_are_final)
 
     bvi_fs_mkdir(bvt_path("data/.babel_jobs/a"), 0755, NULL);
     bvt_write_file("data/.babel_jobs/a/status.json",
-                   "{\"finished\":{\"exit_code\":null,\"message\":\"one-time job started, but not finished\"}}");
+                   "{\"finished\":{\"exit_code\":null,\"message\":\"one-time job started, but not "
+                   "finished\"}}");
     conf.one_time = bvt_path("data/.babel_jobs/a");
     conf.body = "echo never";
     run_once(&conf, "a");
@@ -445,7 +461,8 @@ START_TEST(upstream_one_time_records_are_final)
 }
 END_TEST
 
-/* Weakness 19: an orderly stop in the middle is not the end; being killed is, unless the job may be repeated. */
+/* Weakness 19: an orderly stop in the middle is not the end; being killed is, unless the job may be
+ * repeated. */
 static const struct {
     int signum;
     bvi_restart policy;
@@ -549,11 +566,13 @@ END_TEST
 
 BVT_MAIN("job/runner", bvt_test(the_environment_is_passed), bvt_test(wrong_calls_are_told),
          bvt_test(a_bad_configuration_is_a_result), bvt_test(a_missing_program_is_final_at_once),
-         bvt_test(a_missing_shell_is_final_at_once), bvt_test(an_unknown_user_is_final), bvt_test(run_as_is_complete),
-         bvt_test(the_payload_may_explain_its_failure), bvt_test(stopping_writes_no_status),
-         bvt_test(force_does_not_wait), bvt_test(the_end_of_a_job_is_the_end_of_its_processes),
-         bvt_test(there_is_only_one_runner), bvt_test(leftovers_are_only_our_own), bvt_test(leftovers_cannot_hide),
+         bvt_test(a_missing_shell_is_final_at_once), bvt_test(an_unknown_user_is_final),
+         bvt_test(run_as_is_complete), bvt_test(the_payload_may_explain_its_failure),
+         bvt_test(stopping_writes_no_status), bvt_test(force_does_not_wait),
+         bvt_test(the_end_of_a_job_is_the_end_of_its_processes), bvt_test(there_is_only_one_runner),
+         bvt_test(leftovers_are_only_our_own), bvt_test(leftovers_cannot_hide),
          bvt_test(a_flood_is_contained), bvt_test(one_time_jobs_run_once),
-         bvt_test(failed_one_time_jobs_run_again_when_asked), bvt_test(upstream_one_time_records_are_final),
+         bvt_test(failed_one_time_jobs_run_again_when_asked),
+         bvt_test(upstream_one_time_records_are_final),
          bvt_loop(interrupted_one_time_jobs, interruptions), bvt_test(restarts_are_quick),
          bvt_test(an_idle_runner_costs_little))

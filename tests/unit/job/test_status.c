@@ -1,4 +1,5 @@
-/* Job status and progress files: what loads, what is refused, how they read, and what survives writing. */
+/* Job status and progress files: what loads, what is refused, how they read, and what survives
+ * writing. */
 #include "bvt.h"
 #include "job/job_status.h"
 
@@ -12,9 +13,11 @@ static const struct {
     { "{\"pending\":{\"waiting_for\":[\"a\",\"b\"]}}", 0, "Pending (waiting for: [\"a\", \"b\"])" },
     { "{\"pending\":null}", 0, "Pending (waiting for: [])" },
     { "{\"finished\":{\"exit_code\":0,\"message\":\"\"}}", 0, "Finished with exit code 0" },
-    { "{\"finished\":{\"exit_code\":1,\"message\":\"oh\"}}", 0, "Finished with exit code 1 and message `oh`" },
+    { "{\"finished\":{\"exit_code\":1,\"message\":\"oh\"}}", 0,
+      "Finished with exit code 1 and message `oh`" },
     { "{\"finished\":{\"exit_code\":null,\"message\":\"\"}}", 0, "Finished" },
-    { "{\"finished\":{\"exit_code\":null,\"message\":\"oh\"},\"time\":1,\"x\":2}", 0, "Finished with message `oh`" },
+    { "{\"finished\":{\"exit_code\":null,\"message\":\"oh\"},\"time\":1,\"x\":2}", 0,
+      "Finished with message `oh`" },
     { "{\"stopped\":null,\"time\":5}", 0, "Stopped" },
     { "\"pending\"", BV_E_FORMAT, "not a job status" },
     { "\"asleep\"", BV_E_FORMAT, "not a job status" },
@@ -58,8 +61,11 @@ END_TEST
 
 START_TEST(unknown_fields_survive)
 {
-    const char *path = bvt_write_file("status.json", "{\"pending\":{\"waiting_for\":[]},\"by\":\"upstream\"}");
-    bvi_job_status status = { .state = BVI_JOB_FINISHED, .has_exit_code = true, .exit_code = -1, .time_ms = 77 };
+    const char *path =
+        bvt_write_file("status.json", "{\"pending\":{\"waiting_for\":[]},\"by\":\"upstream\"}");
+    bvi_job_status status = {
+        .state = BVI_JOB_FINISHED, .has_exit_code = true, .exit_code = -1, .time_ms = 77
+    };
     bvi_job_status again = BVI_JOB_STATUS_INIT;
     bv_error *err = NULL;
 
@@ -85,7 +91,8 @@ static const struct {
 } progresses[] = {
     { "{\"total\":3,\"current\":1,\"message\":\"chunks\"}", "33.33% (1/3 chunks)" },
     { "{\"total\":0,\"current\":0,\"message\":\"chunks\"}", "0.00% (0/0 chunks)" },
-    { "{\"total\":4294967295,\"current\":4294967295,\"message\":\"\"}", "100.00% (4294967295/4294967295)" },
+    { "{\"total\":4294967295,\"current\":4294967295,\"message\":\"\"}",
+      "100.00% (4294967295/4294967295)" },
     { "{\"total\":4294967296,\"current\":1}", NULL },
     { "{\"total\":1}", NULL },
     { "[]", NULL },

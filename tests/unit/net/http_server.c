@@ -52,10 +52,13 @@ void http_conn_send_text(http_conn *conn, const char *text, bool then_close)
     http_conn_send(conn, text, strlen(text), then_close);
 }
 
-void http_conn_answer(http_conn *conn, int status, const char *extra_head, const void *body, size_t len)
+void http_conn_answer(http_conn *conn, int status, const char *extra_head, const void *body,
+                      size_t len)
 {
-    http_conn_send_text(conn, bvt_format("HTTP/1.1 %d Because\r\nContent-Length: %zu\r\n%s\r\n", status, len,
-                                         extra_head ? extra_head : ""), false);
+    http_conn_send_text(conn,
+                        bvt_format("HTTP/1.1 %d Because\r\nContent-Length: %zu\r\n%s\r\n", status,
+                                   len, extra_head ? extra_head : ""),
+                        false);
     http_conn_send(conn, body, len, false);
 }
 
@@ -109,7 +112,9 @@ static void on_close(bvi_stream *stream, const bv_error *err, void *data)
 static void add_conn(http_server *s, int fd)
 {
     http_conn *conn = calloc(1, sizeof(*conn));
-    bvi_stream_opts opts = { .on_read = on_read, .on_drain = on_drain, .on_close = on_close, .data = conn };
+    bvi_stream_opts opts = {
+        .on_read = on_read, .on_drain = on_drain, .on_close = on_close, .data = conn
+    };
 
     conn->server = s;
     bvi_buf_init(&conn->in, IN_MAX);
@@ -135,7 +140,8 @@ static void on_unix(bvi_listener *listener, int fd, const bvi_peer *peer, void *
     add_conn(data, fd);
 }
 
-void http_server_open(http_server *s, bv_ctx *ctx, const char *path, http_handler_fn handle, void *data)
+void http_server_open(http_server *s, bv_ctx *ctx, const char *path, http_handler_fn handle,
+                      void *data)
 {
     struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     bvi_listener_opts opts = { .path = path, .on_accept = on_unix, .data = s };
@@ -176,5 +182,6 @@ void http_server_close(http_server *s)
 
 const char *http_server_url(const http_server *s, const char *path)
 {
-    return s->listener ? bvt_format("http://localhost%s", path) : bvt_format("http://127.0.0.1:%u%s", s->port, path);
+    return s->listener ? bvt_format("http://localhost%s", path)
+                       : bvt_format("http://127.0.0.1:%u%s", s->port, path);
 }

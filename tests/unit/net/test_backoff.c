@@ -7,12 +7,22 @@ static const struct {
     int64_t at_least_ms;
     int64_t waits[8]; /* -1: gives up */
 } cases[] = {
-    { { .first_ms = 500, .factor_percent = 200, .ceiling_ms = 3000, .give_up = 6 }, 0, { 500, 1000, 2000, 3000, 3000, -1 } },
+    { { .first_ms = 500, .factor_percent = 200, .ceiling_ms = 3000, .give_up = 6 },
+      0,
+      { 500, 1000, 2000, 3000, 3000, -1 } },
     { { .first_ms = 100, .factor_percent = 150 }, 0, { 100, 150, 225, 337, 505, 757, 1135, 1702 } },
-    { { .first_ms = 100, .factor_percent = 0 }, 0, { 100, 100, 100, 100, 100, 100, 100, 100 } }, /* never shrinks */
-    { { .first_ms = 100, .factor_percent = 200, .ceiling_ms = 50 }, 0, { 50, 50, 50, 50, 50, 50, 50, 50 } },
-    { { .first_ms = 100, .factor_percent = 200, .ceiling_ms = 400 }, 250, { 250, 250, 400, 400, 400, 400, 400, 400 } },
-    { { .first_ms = 100, .factor_percent = 200, .ceiling_ms = 400 }, 9000, { 9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000 } },
+    { { .first_ms = 100, .factor_percent = 0 },
+      0,
+      { 100, 100, 100, 100, 100, 100, 100, 100 } }, /* never shrinks */
+    { { .first_ms = 100, .factor_percent = 200, .ceiling_ms = 50 },
+      0,
+      { 50, 50, 50, 50, 50, 50, 50, 50 } },
+    { { .first_ms = 100, .factor_percent = 200, .ceiling_ms = 400 },
+      250,
+      { 250, 250, 400, 400, 400, 400, 400, 400 } },
+    { { .first_ms = 100, .factor_percent = 200, .ceiling_ms = 400 },
+      9000,
+      { 9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000 } },
     { { .first_ms = 1, .factor_percent = 200, .give_up = 1 }, 0, { -1 } },
     { { 0 }, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } },
 };

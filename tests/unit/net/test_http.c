@@ -1,4 +1,5 @@
-/* HTTP requests against a server on the same loop: good answers, bad ones, none, and callers who change their mind. */
+/* HTTP requests against a server on the same loop: good answers, bad ones, none, and callers who
+ * change their mind. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,7 +23,7 @@ typedef struct fetch {
     /* on_data */
     bvi_buf got;
     unsigned pieces;
-    unsigned pause_every;   /* pause before each n-th piece */
+    unsigned pause_every; /* pause before each n-th piece */
     bool paused;
     int data_code;
     int head_code;
@@ -58,25 +59,37 @@ static const struct {
     { "/nothing", "", true },
     { "/short", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", true },
     { "/until-close", "HTTP/1.1 200 OK\r\n\r\nno length", true },
-    { "/chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n"
-                  "X-Sum: 42\r\n\r\n", false },
+    { "/chunked",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n6\r\n "
+      "world\r\n0\r\n"
+      "X-Sum: 42\r\n\r\n",
+      false },
     { "/bad-chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello", true },
-    { "/continue", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false },
+    { "/continue", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+      false },
     { "/loop", "HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n", false },
-    { "/moved", "HTTP/1.1 307 Moved\r\nLocation: /there?token=secret\r\nETag: \"old\"\r\nContent-Length: 4\r\n\r\ngone", false },
-    { "/to-file", "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", false },
+    { "/moved",
+      "HTTP/1.1 307 Moved\r\nLocation: /there?token=secret\r\nETag: \"old\"\r\nContent-Length: "
+      "4\r\n\r\ngone",
+      false },
+    { "/to-file", "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+      false },
     { "/there?token=secret", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthere", false },
     { "/huge-length", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nx", false },
     { "/range-ignored", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", false },
-    { "/range-good", "HTTP/1.1 206 Partial\r\nContent-Range: bytes 5-7/100\r\nContent-Length: 3\r\n\r\nabc", false },
-    { "/range-other", "HTTP/1.1 206 Partial\r\nContent-Range: bytes 50-52/100\r\nContent-Length: 3\r\n\r\nabc", false },
+    { "/range-good",
+      "HTTP/1.1 206 Partial\r\nContent-Range: bytes 5-7/100\r\nContent-Length: 3\r\n\r\nabc",
+      false },
+    { "/range-other",
+      "HTTP/1.1 206 Partial\r\nContent-Range: bytes 50-52/100\r\nContent-Length: 3\r\n\r\nabc",
+      false },
     { "/range-none", "HTTP/1.1 206 Partial\r\nContent-Length: 3\r\n\r\nabc", false },
     { "/range-416", "HTTP/1.1 416 Range\r\nContent-Length: 3\r\n\r\nabc", false },
     { "/stalls", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", false },
 };
 
-static void answer(http_conn *conn, const char *method, const char *path, const char *head, const char *body,
-                   size_t body_len, void *data)
+static void answer(http_conn *conn, const char *method, const char *path, const char *head,
+                   const char *body, size_t body_len, void *data)
 {
     bench *b = data;
     int status;
@@ -228,7 +241,8 @@ static int on_rewind(bvi_http_call *call, void *data)
     return 0;
 }
 
-static void on_done(bvi_http_call *call, const bvi_http_response *response, const bv_error *err, void *data)
+static void on_done(bvi_http_call *call, const bvi_http_response *response, const bv_error *err,
+                    void *data)
 {
     fetch *f = data;
     size_t len = bv_error_format(err, NULL, 0);
@@ -326,7 +340,9 @@ START_TEST(answers)
     ck_assert_str_eq(f.body, simple[_i].body);
     ck_assert_msg(strstr(f.says, simple[_i].says), "%s", f.says);
     ck_assert_uint_eq(f.heads, simple[_i].status && strcmp(simple[_i].path, "/headers") != 0 &&
-                               strcmp(simple[_i].path, "/huge-length") != 0 ? 1 : 0);
+                                       strcmp(simple[_i].path, "/huge-length") != 0
+                                   ? 1
+                                   : 0);
     ck_assert_uint_eq(f.dones, 1);
     fetch_done(&f);
     bench_close(&b);
@@ -338,7 +354,7 @@ static const struct {
     const char *body;
     const char *first_line;
 } methods[] = {
-    { NULL, NULL, "GET /echo?x=1" },        { "GET", NULL, "GET /echo?x=1" },
+    { NULL, NULL, "GET /echo?x=1" },         { "GET", NULL, "GET /echo?x=1" },
     { "POST", "payload", "POST /echo?x=1" }, { "PUT", "", "PUT /echo?x=1" },
     { "DELETE", NULL, "DELETE /echo?x=1" },  { "PATCH", "p", "PATCH /echo?x=1" },
     { "POST", NULL, "POST /echo?x=1" },
@@ -366,7 +382,8 @@ START_TEST(methods_headers_and_bodies)
     ck_assert_ptr_nonnull(strstr(f.body, "User-Agent: libblockvisor/"));
     ck_assert_ptr_null(strstr(f.body, "Expect:"));
     if (methods[_i].body) {
-        ck_assert_ptr_nonnull(strstr(f.body, bvt_format("Content-Length: %zu\r\n", strlen(methods[_i].body))));
+        ck_assert_ptr_nonnull(
+            strstr(f.body, bvt_format("Content-Length: %zu\r\n", strlen(methods[_i].body))));
         ck_assert_str_eq(f.body + f.body_len - strlen(methods[_i].body), methods[_i].body);
     }
     ck_assert_str_eq(f.etag, "\"e1\"");
@@ -563,7 +580,8 @@ START_TEST(the_body_callback_fails)
 }
 END_TEST
 
-/* The kept connection is dead when it is used again: curl sends the body anew, if it can be rewound. */
+/* The kept connection is dead when it is used again: curl sends the body anew, if it can be
+ * rewound. */
 START_TEST(a_kept_connection_turns_out_dead)
 {
     bvi_http_request req;
@@ -621,7 +639,9 @@ START_TEST(byte_ranges)
     run_until(&b, &f.done);
     ck_assert_int_eq(f.code, ranges[_i].code);
     ck_assert_int_eq(f.status, ranges[_i].status);
-    ck_assert_uint_eq(f.got.len, ranges[_i].code == 0 && f.status == 206 ? 3 : 0); /* no wrong byte gets through */
+    ck_assert_uint_eq(f.got.len, ranges[_i].code == 0 && f.status == 206
+                                     ? 3
+                                     : 0); /* no wrong byte gets through */
     fetch_done(&f);
     bench_close(&b);
 }
@@ -641,8 +661,11 @@ START_TEST(range_is_asked_for)
     fetch_start(&b, &f, &req);
     while (!b.held)
         run_some(&b, 1);
-    http_conn_send_text(b.held, "HTTP/1.1 206 P\r\nContent-Range: bytes 1099511627776-1099511627785/*\r\nContent-Length: "
-                                "10\r\n\r\n0123456789", false);
+    http_conn_send_text(
+        b.held,
+        "HTTP/1.1 206 P\r\nContent-Range: bytes 1099511627776-1099511627785/*\r\nContent-Length: "
+        "10\r\n\r\n0123456789",
+        false);
     run_until(&b, &f.done);
     ck_assert_int_eq(f.code, 0);
     ck_assert_str_eq(f.body, "0123456789");
@@ -693,7 +716,8 @@ START_TEST(limits_of_an_answer)
     bench b;
 
     bench_open(&b, NULL, 0);
-    req = request_for(&f, http_server_url(&b.server, "/until-close")); /* no length told: found out on the way */
+    req = request_for(
+        &f, http_server_url(&b.server, "/until-close")); /* no length told: found out on the way */
     req.response_max = 5;
     fetch_start(&b, &f, &req);
     run_until(&b, &f.done);
@@ -824,12 +848,22 @@ START_TEST(requests_that_cannot_be)
 }
 END_TEST
 
-enum { CANCEL_AT_ONCE, CANCEL_HELD, CANCEL_IN_DATA, DROP_AT_ONCE, DROP_HELD, DROP_IN_DATA, DATA_FAILS, HEAD_FAILS,
-       ENDS };
+enum {
+    CANCEL_AT_ONCE,
+    CANCEL_HELD,
+    CANCEL_IN_DATA,
+    DROP_AT_ONCE,
+    DROP_HELD,
+    DROP_IN_DATA,
+    DATA_FAILS,
+    HEAD_FAILS,
+    ENDS
+};
 
 START_TEST(callers_who_change_their_mind)
 {
-    bool in_data = _i == CANCEL_IN_DATA || _i == DROP_IN_DATA || _i == DATA_FAILS || _i == HEAD_FAILS;
+    bool in_data =
+        _i == CANCEL_IN_DATA || _i == DROP_IN_DATA || _i == DATA_FAILS || _i == HEAD_FAILS;
     bool dropped = _i == DROP_AT_ONCE || _i == DROP_HELD || _i == DROP_IN_DATA;
     int expect = _i == DATA_FAILS ? BV_E_CHECKSUM : _i == HEAD_FAILS ? BV_E_BUSY : BV_E_CANCELLED;
     bvi_http_request req;
@@ -932,12 +966,18 @@ static const struct {
     int status;
     int code;
 } checks[] = {
-    { 200, 0 },              { 204, 0 },
-    { 301, BV_E_REMOTE },    { 400, BV_E_INVALID },
-    { 401, BV_E_DENIED },    { 403, BV_E_DENIED },
-    { 404, BV_E_NOT_FOUND }, { 409, BV_E_EXISTS },
-    { 410, BV_E_NOT_FOUND }, { 416, BV_E_INVALID },
-    { 429, BV_E_AGAIN },     { 500, BV_E_REMOTE },
+    { 200, 0 },
+    { 204, 0 },
+    { 301, BV_E_REMOTE },
+    { 400, BV_E_INVALID },
+    { 401, BV_E_DENIED },
+    { 403, BV_E_DENIED },
+    { 404, BV_E_NOT_FOUND },
+    { 409, BV_E_EXISTS },
+    { 410, BV_E_NOT_FOUND },
+    { 416, BV_E_INVALID },
+    { 429, BV_E_AGAIN },
+    { 500, BV_E_REMOTE },
     { 503, BV_E_AGAIN },
 };
 
@@ -950,8 +990,9 @@ START_TEST(statuses_as_errors)
 
     ck_assert_int_eq(bvi_http_check(&response, &err), checks[_i].code);
     if (checks[_i].code)
-        bvt_assert_error_says(err, checks[_i].code, bvt_format("'http://h/p' answered with status %d: 'why not '",
-                                                               checks[_i].status));
+        bvt_assert_error_says(
+            err, checks[_i].code,
+            bvt_format("'http://h/p' answered with status %d: 'why not '", checks[_i].status));
     bv_error_free(err);
 }
 END_TEST
@@ -968,7 +1009,8 @@ START_TEST(retry_after)
     run_until(&b, &f.done);
     ck_assert_int_eq(f.retry_after_ms, 7000);
     fetch_done(&f);
-    req = request_for(&f, http_server_url(&b.server, "/date")); /* a minute after the clock's beginning */
+    req = request_for(
+        &f, http_server_url(&b.server, "/date")); /* a minute after the clock's beginning */
     fetch_start(&b, &f, &req);
     run_until(&b, &f.done);
     ck_assert_int_eq(f.retry_after_ms, 60000);
@@ -1014,7 +1056,8 @@ static int count_trailer(bvi_http_call *call, const bvi_http_response *response,
     return 0;
 }
 
-static void done_with_trailer(bvi_http_call *call, const bvi_http_response *response, const bv_error *err, void *data)
+static void done_with_trailer(bvi_http_call *call, const bvi_http_response *response,
+                              const bv_error *err, void *data)
 {
     ck_assert_str_eq(bvi_http_header(response, "x-sum"), "42");
     ck_assert_ptr_null(bvi_http_header(response, "x-su"));
@@ -1073,13 +1116,16 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("net/http", bvt_loop(answers, simple), bvt_loop(methods_headers_and_bodies, methods), bvt_test(head_has_no_body),
-         bvt_test(over_a_socket_file), bvt_test(connections_are_kept_and_bounded),
-         bvt_test(waiting_for_a_connection_is_not_idle), bvt_times(streams_with_backpressure, 2),
-         bvt_times(uploads_from_a_callback, 2), bvt_test(the_body_callback_fails),
-         bvt_test(a_kept_connection_turns_out_dead), bvt_loop(byte_ranges, ranges), bvt_test(range_is_asked_for),
-         bvt_loop(redirects_up_to_a_limit, redirects), bvt_test(limits_of_an_answer), bvt_test(idle_too_long),
-         bvt_test(deadline), bvt_test(nobody_listens), bvt_test(requests_that_cannot_be),
-         bvt_times(callers_who_change_their_mind, ENDS), bvt_test(one_callback_drops_its_neighbour),
-         bvt_times(client_freed_with_calls_under_way, 3), bvt_loop(statuses_as_errors, checks), bvt_test(retry_after),
-         bvt_loop(secrets_of_urls, urls), bvt_test(headers_and_trailers), bvt_test(survives_every_failed_allocation))
+BVT_MAIN("net/http", bvt_loop(answers, simple), bvt_loop(methods_headers_and_bodies, methods),
+         bvt_test(head_has_no_body), bvt_test(over_a_socket_file),
+         bvt_test(connections_are_kept_and_bounded), bvt_test(waiting_for_a_connection_is_not_idle),
+         bvt_times(streams_with_backpressure, 2), bvt_times(uploads_from_a_callback, 2),
+         bvt_test(the_body_callback_fails), bvt_test(a_kept_connection_turns_out_dead),
+         bvt_loop(byte_ranges, ranges), bvt_test(range_is_asked_for),
+         bvt_loop(redirects_up_to_a_limit, redirects), bvt_test(limits_of_an_answer),
+         bvt_test(idle_too_long), bvt_test(deadline), bvt_test(nobody_listens),
+         bvt_test(requests_that_cannot_be), bvt_times(callers_who_change_their_mind, ENDS),
+         bvt_test(one_callback_drops_its_neighbour),
+         bvt_times(client_freed_with_calls_under_way, 3), bvt_loop(statuses_as_errors, checks),
+         bvt_test(retry_after), bvt_loop(secrets_of_urls, urls), bvt_test(headers_and_trailers),
+         bvt_test(survives_every_failed_allocation))

@@ -1,4 +1,5 @@
-/* Calls between two ends on one loop, and ends that are strange, slow, gone or of another version. */
+/* Calls between two ends on one loop, and ends that are strange, slow, gone or of another version.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,8 +156,10 @@ static void on_left(bvi_rpc_call *call, void *data)
 }
 
 static const bvi_rpc_method methods[] = {
-    { "echo", on_echo },     { "hold", on_hold },           { "fail", on_fail }, { "parts", on_parts },
-    { "stream", on_stream }, { "too_large", on_too_large }, { "left", on_left }, { 0 },
+    { "echo", on_echo },     { "hold", on_hold },
+    { "fail", on_fail },     { "parts", on_parts },
+    { "stream", on_stream }, { "too_large", on_too_large },
+    { "left", on_left },     { 0 },
 };
 
 /* ---- the bench ---- */
@@ -181,9 +184,10 @@ static bool allow(const bvi_peer *peer, void *data)
 
 static bvi_rpc_server_opts server_opts(bench *b)
 {
-    return (bvi_rpc_server_opts){
-        .path = b->path, .self = { "agent", "1.4", some_capabilities }, .methods = methods, .data = b
-    };
+    return (bvi_rpc_server_opts){ .path = b->path,
+                                  .self = { "agent", "1.4", some_capabilities },
+                                  .methods = methods,
+                                  .data = b };
 }
 
 static bvi_rpc_client_opts client_opts(bench *b)
@@ -272,7 +276,8 @@ static void bench_close(bench *b)
 
 /* ---- the client's calls ---- */
 
-static void ask_begin(bench *b, ask *a, const char *method, const void *body, size_t len, int64_t deadline_ms);
+static void ask_begin(bench *b, ask *a, const char *method, const void *body, size_t len,
+                      int64_t deadline_ms);
 
 static void on_reply(bvi_rpc_request *request, const bvi_rpc_reply *reply, void *data)
 {
@@ -310,11 +315,15 @@ static void on_reply(bvi_rpc_request *request, const bvi_rpc_reply *reply, void 
     }
 }
 
-static int ask_try(bench *b, ask *a, const char *method, const void *body, size_t len, int64_t deadline_ms,
-                   bv_error **err)
+static int ask_try(bench *b, ask *a, const char *method, const void *body, size_t len,
+                   int64_t deadline_ms, bv_error **err)
 {
-    bvi_rpc_request_opts opts = { .method = method, .body = body, .len = len, .deadline_ms = deadline_ms,
-                                  .on_reply = on_reply, .data = a };
+    bvi_rpc_request_opts opts = { .method = method,
+                                  .body = body,
+                                  .len = len,
+                                  .deadline_ms = deadline_ms,
+                                  .on_reply = on_reply,
+                                  .data = a };
 
     memset(a, 0, sizeof(*a));
     a->b = b;
@@ -322,7 +331,8 @@ static int ask_try(bench *b, ask *a, const char *method, const void *body, size_
     return bvi_rpc_request_start(b->client, &opts, &a->request, err);
 }
 
-static void ask_begin(bench *b, ask *a, const char *method, const void *body, size_t len, int64_t deadline_ms)
+static void ask_begin(bench *b, ask *a, const char *method, const void *body, size_t len,
+                      int64_t deadline_ms)
 {
     bv_error *err = NULL;
 
@@ -337,14 +347,16 @@ static void ask_done(ask *a)
     memset(a, 0, sizeof(*a));
 }
 
-static void ask_and_check(bench *b, const char *method, const char *body, int code, const char *expect)
+static void ask_and_check(bench *b, const char *method, const char *body, int code,
+                          const char *expect)
 {
     ask a;
 
     ask_begin(b, &a, method, body, strlen(body), 0);
     run_until(b, &a.done);
     ck_assert_msg(a.code == code, "%d: %s", a.code, a.says);
-    ck_assert_msg(strstr(code ? a.says : bvi_buf_str(&a.got), expect), "'%s' '%s'", a.says, bvi_buf_str(&a.got));
+    ck_assert_msg(strstr(code ? a.says : bvi_buf_str(&a.got), expect), "'%s' '%s'", a.says,
+                  bvi_buf_str(&a.got));
     ask_done(&a);
 }
 
@@ -668,7 +680,7 @@ START_TEST(the_server_goes_away)
     settle(&b);
     bvi_rpc_server_free(b.server);
     b.server = NULL;
-    ck_assert_uint_eq(b.cancels, 3); /* from the freeing */
+    ck_assert_uint_eq(b.cancels, 3);             /* from the freeing */
     ask_begin(&b, &next, "echo", "after", 5, 0); /* waits for the next server */
     settle(&b);
     for (int i = 0; i < 3; i++) {
@@ -1053,7 +1065,8 @@ static const struct {
     int code;
     const char *says;
 } servers[] = {
-    { 2, 5, "", 0, BV_E_UNSUPPORTED, "'future' 9.0 speaks protocol versions 2 to 5, this program 1 to 1; update" },
+    { 2, 5, "", 0, BV_E_UNSUPPORTED,
+      "'future' 9.0 speaks protocol versions 2 to 5, this program 1 to 1; update" },
     { 0, 0, "", 0, BV_E_UNSUPPORTED, "update the older one" },
     { 3, 2, "", 0, BV_E_AGAIN, "makes no sense" },
     { 1, 9, "\xff\xff\xff\xff", 4, BV_E_REMOTE, "larger than" },
@@ -1140,8 +1153,12 @@ START_TEST(survives_every_failed_allocation)
             r = bvi_rpc_client_new(ctx, &copts, &b.client, NULL);
         }
         if (r == 0) {
-            bvi_rpc_request_opts opts = { .method = "fail", .body = "x", .len = 1, .deadline_ms = 10000,
-                                          .on_reply = on_reply, .data = &a };
+            bvi_rpc_request_opts opts = { .method = "fail",
+                                          .body = "x",
+                                          .len = 1,
+                                          .deadline_ms = 10000,
+                                          .on_reply = on_reply,
+                                          .data = &a };
 
             a.b = &b;
             bvi_buf_init(&a.got, 1000);
@@ -1151,8 +1168,9 @@ START_TEST(survives_every_failed_allocation)
                 ck_assert_int_ge(bv_ctx_dispatch(ctx, 20), 0);
             }
             if (r == 0)
-                ck_assert_msg(a.code == BV_E_BUSY || a.code == BV_E_IO || a.code == BV_E_NOMEM || a.code == BV_E_AGAIN ||
-                              a.code == BV_E_REMOTE, "%d %s", a.code, a.says);
+                ck_assert_msg(a.code == BV_E_BUSY || a.code == BV_E_IO || a.code == BV_E_NOMEM ||
+                                  a.code == BV_E_AGAIN || a.code == BV_E_REMOTE,
+                              "%d %s", a.code, a.says);
         }
         ck_assert_msg(r == 0 || r == BV_E_NOMEM, "%d", r);
         ask_done(&a);
@@ -1164,12 +1182,14 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("net/rpc", bvt_test(call_and_answer), bvt_test(failures_come_back_as_they_were), bvt_test(answers_in_parts),
-         bvt_test(large_bodies), bvt_test(a_thousand_calls_at_once), bvt_test(limits_on_calls),
-         bvt_times(cancelled_and_dropped, 2), bvt_test(deadlines), bvt_test(waits_for_a_peer_that_is_being_replaced),
-         bvt_test(a_single_attempt), bvt_times(the_server_goes_away, 2), bvt_test(the_client_goes_away),
+BVT_MAIN("net/rpc", bvt_test(call_and_answer), bvt_test(failures_come_back_as_they_were),
+         bvt_test(answers_in_parts), bvt_test(large_bodies), bvt_test(a_thousand_calls_at_once),
+         bvt_test(limits_on_calls), bvt_times(cancelled_and_dropped, 2), bvt_test(deadlines),
+         bvt_test(waits_for_a_peer_that_is_being_replaced), bvt_test(a_single_attempt),
+         bvt_times(the_server_goes_away, 2), bvt_test(the_client_goes_away),
          bvt_test(closed_and_used_again), bvt_test(a_wanted_connection_comes_back),
-         bvt_times(freed_inside_callbacks, 5), bvt_test(strangers_are_turned_away), bvt_test(too_many_connections),
-         bvt_loop(peers_that_make_no_sense, raws), bvt_test(same_number_twice), bvt_test(a_peer_that_does_not_read),
-         bvt_test(silent_peers), bvt_loop(servers_of_another_kind, servers), bvt_test(names_that_are_too_long),
+         bvt_times(freed_inside_callbacks, 5), bvt_test(strangers_are_turned_away),
+         bvt_test(too_many_connections), bvt_loop(peers_that_make_no_sense, raws),
+         bvt_test(same_number_twice), bvt_test(a_peer_that_does_not_read), bvt_test(silent_peers),
+         bvt_loop(servers_of_another_kind, servers), bvt_test(names_that_are_too_long),
          bvt_test(survives_every_failed_allocation))

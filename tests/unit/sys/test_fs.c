@@ -39,7 +39,8 @@ START_TEST(reads_large_and_endless_files)
     size_t len = 0;
 
     memset(big, 'x', sizeof(big));
-    bvt_assert_ok(bvi_fs_read(bvt_write_bytes("big", big, sizeof(big)), 1u << 20, &text, &len, NULL), NULL);
+    bvt_assert_ok(
+        bvi_fs_read(bvt_write_bytes("big", big, sizeof(big)), 1u << 20, &text, &len, NULL), NULL);
     ck_assert_uint_eq(len, sizeof(big));
     bvi_free(text);
     ck_assert_int_eq(bvi_fs_read("/dev/zero", 10000, &text, &len, NULL), BV_E_LIMIT);
@@ -70,7 +71,8 @@ START_TEST(a_failed_replacement_changes_nothing)
 
     ck_assert_int_eq(mkdir(bvt_path("d"), 0755), 0);
     bvt_write_file("d/inside", "");
-    ck_assert_int_lt(bvi_fs_replace(bvt_path("d"), "new", 3, 0644, &err), 0); /* a directory is in the way */
+    ck_assert_int_lt(bvi_fs_replace(bvt_path("d"), "new", 3, 0644, &err),
+                     0); /* a directory is in the way */
     ck_assert(bvi_fs_is_dir(bvt_path("d")));
     bv_error_free(err);
     err = NULL;
@@ -196,7 +198,8 @@ START_TEST(nothing_leads_out)
     ck_assert_int_eq(symlink("in", bvt_path("root/link")), 0);
     ck_assert_int_eq(symlink("in/f", bvt_path("root/flink")), 0);
     dir = open(bvt_path("root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    ck_assert_int_eq(bvi_fs_open_beneath(dir, escapes[_i].path, O_RDONLY, 0, &fd, NULL), escapes[_i].code);
+    ck_assert_int_eq(bvi_fs_open_beneath(dir, escapes[_i].path, O_RDONLY, 0, &fd, NULL),
+                     escapes[_i].code);
     if (escapes[_i].code == 0)
         close(fd);
     close(dir);
@@ -240,6 +243,7 @@ END_TEST
 
 BVT_MAIN("sys/fs", bvt_test(reads_up_to_its_maximum), bvt_test(reads_large_and_endless_files),
          bvt_test(replaces_whole_with_exact_mode), bvt_test(a_failed_replacement_changes_nothing),
-         bvt_test(json_survives_a_round), bvt_test(quarantine_keeps_the_file), bvt_test(small_things),
-         bvt_loop(paths_join, joins), bvt_test(locks_exclude), bvt_loop(nothing_leads_out, escapes),
-         bvt_test(directories_are_made_beneath), bvt_test(survives_every_failed_allocation))
+         bvt_test(json_survives_a_round), bvt_test(quarantine_keeps_the_file),
+         bvt_test(small_things), bvt_loop(paths_join, joins), bvt_test(locks_exclude),
+         bvt_loop(nothing_leads_out, escapes), bvt_test(directories_are_made_beneath),
+         bvt_test(survives_every_failed_allocation))

@@ -95,7 +95,8 @@ START_TEST(overlays)
     bvt_write_file("top,x:y/f", "top");
     bvt_write_file("low/f", "low");
     bvt_write_file("low/g", "low");
-    if (bvi_mount_overlay(lowers, 2, bvt_path("up"), bvt_path("work"), bvt_path("root"), &err) < 0) {
+    if (bvi_mount_overlay(lowers, 2, bvt_path("up"), bvt_path("work"), bvt_path("root"), &err) <
+        0) {
         char text[512];
 
         bv_error_format(err, text, sizeof(text));

@@ -80,9 +80,19 @@ static const struct {
     const char *name;
     int signum;
 } names[] = {
-    { "SIGINT", SIGINT },   { "SIGTERM", SIGTERM }, { "SIGCLD", SIGCHLD },  { "SIGEMT", SIGTRAP },
-    { "SIGINFO", SIGPWR },  { "SIGUNUSED", SIGSYS }, { "SIGIOT", SIGABRT }, { "SIGPOLL", SIGIO },
-    { "SIGWINCH", SIGWINCH }, { "SIGKILL", SIGKILL }, { "sigint", 0 },      { "INT", 0 }, { "", 0 },
+    { "SIGINT", SIGINT },
+    { "SIGTERM", SIGTERM },
+    { "SIGCLD", SIGCHLD },
+    { "SIGEMT", SIGTRAP },
+    { "SIGINFO", SIGPWR },
+    { "SIGUNUSED", SIGSYS },
+    { "SIGIOT", SIGABRT },
+    { "SIGPOLL", SIGIO },
+    { "SIGWINCH", SIGWINCH },
+    { "SIGKILL", SIGKILL },
+    { "sigint", 0 },
+    { "INT", 0 },
+    { "", 0 },
 };
 
 START_TEST(signals_have_names)

@@ -33,7 +33,7 @@ static const char *run(bvi_spawn *how, const char *command)
 START_TEST(only_what_is_wanted_is_open)
 {
     bvi_spawn how = BVI_SPAWN_INIT;
-    int extra = open("/dev/null", O_RDONLY);          /* not even close-on-exec */
+    int extra = open("/dev/null", O_RDONLY); /* not even close-on-exec */
     int kept = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     const char *text;
 
@@ -62,7 +62,8 @@ START_TEST(standard_descriptors_may_be_swapped)
         close(0);
         close(1);
         close(2);
-        if (open(bvt_path("zero"), O_CREAT | O_RDWR, 0644) != 0 || open(bvt_path("one"), O_CREAT | O_RDWR, 0644) != 1)
+        if (open(bvt_path("zero"), O_CREAT | O_RDWR, 0644) != 0 ||
+            open(bvt_path("one"), O_CREAT | O_RDWR, 0644) != 1)
             _exit(1);
         how.argv = argv;
         how.stdout_fd = 0; /* 2 is closed: the report pipe must cope */
@@ -104,11 +105,15 @@ START_TEST(environment_directory_session)
     how.env = env;
     how.dir = bvt_dir();
     how.new_session = true;
-    ck_assert_str_eq(run(&how, "echo $ONLY $HOME; pwd; set -- $(cat /proc/$$/stat); test $1 = $6 && echo leader"),
-                     bvt_format("this\n%s\nleader\n", bvt_dir()));
+    ck_assert_str_eq(
+        run(&how,
+            "echo $ONLY $HOME; pwd; set -- $(cat /proc/$$/stat); test $1 = $6 && echo leader"),
+        bvt_format("this\n%s\nleader\n", bvt_dir()));
     how = (bvi_spawn)BVI_SPAWN_INIT;
     how.new_group = true;
-    ck_assert_str_eq(run(&how, "set -- $(cat /proc/$$/stat); test $1 = $5 && test $1 != $6 && echo group"), "group\n");
+    ck_assert_str_eq(
+        run(&how, "set -- $(cat /proc/$$/stat); test $1 = $5 && test $1 != $6 && echo group"),
+        "group\n");
 }
 END_TEST
 
@@ -171,13 +176,15 @@ START_TEST(the_unified_cgroup_can_be_covered)
     if (geteuid() != 0 || access("/sys/fs/cgroup/unified", F_OK) < 0)
         bvt_skip("needs root and a hybrid cgroup tree");
     how.cover_unified_cgroup = true;
-    ck_assert_str_eq(run(&how, "ls /sys/fs/cgroup/unified | wc -l; grep -c 'cgroup/unified .*- tmpfs' /proc/self/mountinfo"),
+    ck_assert_str_eq(run(&how, "ls /sys/fs/cgroup/unified | wc -l; grep -c 'cgroup/unified .*- "
+                               "tmpfs' /proc/self/mountinfo"),
                      "0\n1\n");
-    ck_assert_int_eq(access("/sys/fs/cgroup/unified/cgroup.controllers", F_OK), 0); /* here it is still there */
+    ck_assert_int_eq(access("/sys/fs/cgroup/unified/cgroup.controllers", F_OK),
+                     0); /* here it is still there */
 }
 END_TEST
 
-BVT_MAIN("sys/spawn", bvt_test(only_what_is_wanted_is_open), bvt_test(standard_descriptors_may_be_swapped),
-         bvt_test(signals_are_as_at_birth), bvt_test(environment_directory_session),
-         bvt_loop(failures_are_known_at_once, failures), bvt_test(the_path_is_searched_when_asked),
-         bvt_test(the_unified_cgroup_can_be_covered))
+BVT_MAIN("sys/spawn", bvt_test(only_what_is_wanted_is_open),
+         bvt_test(standard_descriptors_may_be_swapped), bvt_test(signals_are_as_at_birth),
+         bvt_test(environment_directory_session), bvt_loop(failures_are_known_at_once, failures),
+         bvt_test(the_path_is_searched_when_asked), bvt_test(the_unified_cgroup_can_be_covered))
