@@ -1,7 +1,8 @@
 /*
  * call.c - calling functions: finding what a name means, and getting its arguments into place.
  *
- * A script function's arguments are already on the stack where its first slots will be, so a call copies nothing.
+ * A script function's arguments are already on the stack where its first slots will be, so a call
+ * copies nothing.
  */
 #include <string.h>
 
@@ -10,8 +11,8 @@
 /* ---- looking up ---- */
 
 /* The code's own functions come first, then those of the main script. */
-bool bvi_call_find_script(bvi_script_call *call, bvi_module *from, const bvi_string *name, uint32_t argc,
-                        bvi_script_target *ret)
+bool bvi_call_find_script(bvi_script_call *call, bvi_module *from, const bvi_string *name,
+                          uint32_t argc, bvi_script_target *ret)
 {
     bvi_module *home = bvi_home(from);
 
@@ -24,7 +25,8 @@ bool bvi_call_find_script(bvi_script_call *call, bvi_module *from, const bvi_str
     return ret->proto != NULL;
 }
 
-bool bvi_call_find_at_site(bvi_script_call *call, bvi_frame *frame, bvi_site *site, bvi_script_target *ret)
+bool bvi_call_find_at_site(bvi_script_call *call, bvi_frame *frame, bvi_site *site,
+                           bvi_script_target *ret)
 {
     const bvi_string *name = bvi_unit_str(frame->proto->unit, site->name);
     bvi_module *home = bvi_home(frame->home);
@@ -72,8 +74,8 @@ static int insert_curried(bvi_script_call *call, const bvi_fn *fn, uint32_t argc
     return 0;
 }
 
-static int call_by_name(bvi_script_call *call, bvi_module *home, const bvi_string *name, uint32_t argc, uint32_t ret,
-                        bvi_pos pos)
+static int call_by_name(bvi_script_call *call, bvi_module *home, const bvi_string *name,
+                        uint32_t argc, uint32_t ret, bvi_pos pos)
 {
     uint32_t base = (uint32_t)(call->sp - call->stack) - argc;
     const bvi_native *native;
@@ -82,7 +84,8 @@ static int call_by_name(bvi_script_call *call, bvi_module *home, const bvi_strin
 
     if (bvi_call_find_script(call, home, name, argc, &target))
         return bvi_vm_push_script(call, target.proto, target.home, base, ret, pos);
-    native = bvi_native_match(bvi_native_find(call->engine, name->data, name->len), call->stack + base, argc);
+    native = bvi_native_match(bvi_native_find(call->engine, name->data, name->len),
+                              call->stack + base, argc);
     if (native) {
         bvi_native_call n = { native->def, native->data, base, argc, ret, pos, { BVI_NO_PATH, 0 } };
 
@@ -92,7 +95,8 @@ static int call_by_name(bvi_script_call *call, bvi_module *home, const bvi_strin
     return r;
 }
 
-int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn_value, uint32_t argc, uint32_t ret, bvi_pos pos)
+int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn_value, uint32_t argc, uint32_t ret,
+                      bvi_pos pos)
 {
     const bvi_fn *fn;
     uint32_t base;
@@ -101,7 +105,8 @@ int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn_value, uint32_t
     if (fn_value->type == BVI_T_STRING) {
         bvi_frame *frame = bvi_vm_script_frame(call);
 
-        return call_by_name(call, frame ? frame->home : call->home, bvi_str(fn_value), argc, ret, pos);
+        return call_by_name(call, frame ? frame->home : call->home, bvi_str(fn_value), argc, ret,
+                            pos);
     }
     fn = bvi_fnp(fn_value);
     r = insert_curried(call, fn, argc);
@@ -120,8 +125,8 @@ int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn_value, uint32_t
 }
 
 /* The receiver of the call just made; only script functions have one. */
-void bvi_call_bind_this(bvi_script_call *call, uint32_t frames_before, const bvi_value *self, bool is_const,
-                      bvi_origin origin)
+void bvi_call_bind_this(bvi_script_call *call, uint32_t frames_before, const bvi_value *self,
+                        bool is_const, bvi_origin origin)
 {
     bvi_frame *f = &call->frames[call->frames_len - 1];
 
@@ -142,7 +147,8 @@ static int special_call(bvi_script_call *call, const bvi_site *site, uint32_t ba
     int r;
 
     if (site->argc == 0)
-        return bvi_vm_not_found(call, site->special == BVI_SPECIAL_CALL ? "call" : "curry", NULL, 0);
+        return bvi_vm_not_found(call, site->special == BVI_SPECIAL_CALL ? "call" : "curry", NULL,
+                                0);
     if (call->stack[base].type != BVI_T_FN) {
         r = bvi_script_throw_type(call, &call->stack[base], "Fn");
         if (call->failure)
@@ -176,11 +182,13 @@ int bvi_vm_call(bvi_script_call *call, bvi_site *site, bvi_pos pos)
         return special_call(call, site, base, pos);
     native = bvi_native_match(bvi_call_natives(call, frame, site), call->stack + base, site->argc);
     if (!native)
-        return bvi_vm_not_found(call, bvi_unit_str(frame->proto->unit, site->name)->data, call->stack + base,
-                                site->argc);
-    return bvi_call_native_on_path(call, frame,
-                         &(bvi_native_call){ native->def, native->data, base, site->argc, base, pos, { BVI_NO_PATH, 0 } },
-                         site->path, base);
+        return bvi_vm_not_found(call, bvi_unit_str(frame->proto->unit, site->name)->data,
+                                call->stack + base, site->argc);
+    return bvi_call_native_on_path(
+        call, frame,
+        &(bvi_native_call){
+            native->def, native->data, base, site->argc, base, pos, { BVI_NO_PATH, 0 } },
+        site->path, base);
 }
 
 /* ---- alias::f(args) ---- */
@@ -232,7 +240,8 @@ int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site, bvi_pos pos)
     proto = bvi_unit_find(module->unit, name, (int)site->argc);
     if (proto && !proto->is_private)
         return bvi_vm_push_script(call, proto, module, base, base, pos);
-    full = bvi_asprintf("%s::%s", bvi_unit_str(unit, unit->names[m->first + m->count - 1])->data, name->data);
+    full = bvi_asprintf("%s::%s", bvi_unit_str(unit, unit->names[m->first + m->count - 1])->data,
+                        name->data);
     if (!full)
         return bvi_script_throw_nomem(call);
     return bvi_vm_not_found(call, full, call->stack + base, site->argc);
@@ -249,7 +258,8 @@ bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bv
     return bvi_map_find(&frame->dynamic, name);
 }
 
-int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_pos pos, bvi_value *ret)
+int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_pos pos,
+                    bvi_value *ret)
 {
     bvi_string *text = bvi_unit_str(frame->proto->unit, name);
     bvi_module *home = bvi_home(frame->home);
@@ -266,7 +276,8 @@ int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_
         r = bvi_fn_new(call->engine, text, NULL, home, 0, 0, ret);
         return r < 0 ? bvi_script_throw_code(call, r) : 0;
     }
-    r = bvi_vm_fail_at(call, pos, BVI_FAILURE_VARIABLE_NOT_FOUND, "Variable not found: %s", text->data);
+    r = bvi_vm_fail_at(call, pos, BVI_FAILURE_VARIABLE_NOT_FOUND, "Variable not found: %s",
+                       text->data);
     bvi_vm_field_text(call, "variable", text->data);
     return r;
 }

@@ -1,5 +1,6 @@
 /*
- * callback.c - functions that built-ins call for their items: how many arguments they get, and what their this is.
+ * callback.c - functions that built-ins call for their items: how many arguments they get, and what
+ * their this is.
  */
 #include "script/call.h"
 
@@ -33,7 +34,8 @@ static int wanted_args(bvi_script_call *call, const bvi_value *fn_value, uint32_
 }
 
 /* A built-in given by name takes as few of the arguments as it can. */
-static uint32_t native_args(bvi_script_call *call, const bvi_value *fn, const bvi_value *args, uint32_t count)
+static uint32_t native_args(bvi_script_call *call, const bvi_value *fn, const bvi_value *args,
+                            uint32_t count)
 {
     const bvi_string *name = fn->type == BVI_T_FN ? bvi_fnp(fn)->name : bvi_str(fn);
     const bvi_native *first = bvi_native_find(call->engine, name->data, name->len);
@@ -47,8 +49,8 @@ static uint32_t native_args(bvi_script_call *call, const bvi_value *fn, const bv
     return count;
 }
 
-int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn, const bvi_value *args,
-                    uint32_t count, const bvi_value *self, bool with_this)
+int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn,
+                    const bvi_value *args, uint32_t count, const bvi_value *self, bool with_this)
 {
     int wanted = wanted_args(call, fn, count);
     uint32_t argc = wanted < 0 ? native_args(call, fn, args, count) : (uint32_t)wanted;

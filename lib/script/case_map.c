@@ -1,8 +1,9 @@
 /*
  * case_map.c - upper and lower case of Unicode characters, independent of the process's locale.
  *
- * The tables are derived from the Unicode character database (version 14.0.0): runs of characters whose other case lies
- * at a constant distance, and the few whose other case has several characters (as UTF-8).
+ * The tables are derived from the Unicode character database (version 14.0.0): runs of characters
+ * whose other case lies at a constant distance, and the few whose other case has several characters
+ * (as UTF-8).
  */
 #include <string.h>
 

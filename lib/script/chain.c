@@ -1,9 +1,10 @@
 /*
  * chain.c - variables, calls, and chains of properties, indices and methods, up to assignment.
  *
- * A chain such as m.a[i].b is not emitted while it is read: only its indices go to the stack, the rest is remembered
- * as steps. What follows decides: nothing makes it a load, "=" a store, "(" a method call. One instruction then walks
- * the whole chain, so nothing can run between its steps and changes happen in place.
+ * A chain such as m.a[i].b is not emitted while it is read: only its indices go to the stack, the
+ * rest is remembered as steps. What follows decides: nothing makes it a load, "=" a store, "(" a
+ * method call. One instruction then walks the whole chain, so nothing can run between its steps and
+ * changes happen in place.
  */
 #include <string.h>
 
@@ -25,12 +26,14 @@ static void become_value(bvi_expr *e)
 
 static bool is_simple_variable(const bvi_compiler *c, const bvi_expr *e)
 {
-    return e->is_path && c->steps.len == e->first_step && (e->root == BVI_ROOT_LOCAL || e->root == BVI_ROOT_UP);
+    return e->is_path && c->steps.len == e->first_step &&
+           (e->root == BVI_ROOT_LOCAL || e->root == BVI_ROOT_UP);
 }
 
 /* ---- calls ---- */
 
-/* Arguments behind "(", up to and with ")". path_of_first: the first one when it is a mere variable. */
+/* Arguments behind "(", up to and with ")". path_of_first: the first one when it is a mere
+ * variable. */
 static uint32_t arguments(bvi_compiler *c, uint32_t name, bvi_site *site, bool by_reference)
 {
     const char *function = bvi_unit_str(c->unit, name)->data;
@@ -52,9 +55,11 @@ static uint32_t arguments(bvi_compiler *c, uint32_t name, bvi_site *site, bool b
         if (bvi_c_accept(c, BVI_TOK_COMMA))
             continue;
         if (c->tok.type != BVI_TOK_RPAREN && c->tok.type != BVI_TOK_EOF)
-            bvi_c_error(c, c->tok.pos, "Expecting ',' to separate the arguments to function call '%s'", function);
+            bvi_c_error(c, c->tok.pos,
+                        "Expecting ',' to separate the arguments to function call '%s'", function);
     }
-    bvi_c_expect(c, BVI_TOK_RPAREN, "to close the arguments list of this function call '%s'", function);
+    bvi_c_expect(c, BVI_TOK_RPAREN, "to close the arguments list of this function call '%s'",
+                 function);
     return argc;
 }
 
@@ -99,7 +104,8 @@ static void is_shared_call(bvi_compiler *c, bvi_expr *e)
     bvi_c_next(c);
     bvi_c_parse(c, BVI_PREC_LOWEST, &variable);
     is_shared(c, e, &variable);
-    bvi_c_expect(c, BVI_TOK_RPAREN, "to close the arguments list of this function call 'is_shared'");
+    bvi_c_expect(c, BVI_TOK_RPAREN,
+                 "to close the arguments list of this function call 'is_shared'");
 }
 
 /* is_def_var(name): whether the name is among the variables that can be seen here. */
@@ -109,7 +115,8 @@ static void is_def_var_call(bvi_compiler *c, bvi_expr *e)
     bvi_c_expression(c);
     bvi_c_visible_names(c, e->pos);
     bvi_c_emit(c, BVI_OP_IN, 0, e->pos);
-    bvi_c_expect(c, BVI_TOK_RPAREN, "to close the arguments list of this function call 'is_def_var'");
+    bvi_c_expect(c, BVI_TOK_RPAREN,
+                 "to close the arguments list of this function call 'is_def_var'");
     become_value(e);
 }
 
@@ -122,7 +129,8 @@ static void reserved_word(bvi_compiler *c, bvi_pos pos, uint32_t name)
 static bool is_callable_word(const bvi_compiler *c, uint32_t name)
 {
     static const char *const words[] = {
-        "print", "debug", "type_of", "eval", "Fn", "call", "curry", "is_def_fn", "is_def_var", "is_shared",
+        "print", "debug", "type_of",   "eval",       "Fn",
+        "call",  "curry", "is_def_fn", "is_def_var", "is_shared",
     };
 
     for (size_t i = 0; i < BVI_COUNT(words); i++) {
@@ -166,8 +174,8 @@ static uint32_t add_member(bvi_compiler *c, const bvi_member *m)
 {
     bvi_script *u = c->unit;
 
-    if (bvi_script_grow(c->engine, (void **)(void *)&u->members, &u->members_cap, (size_t)u->members_len + 1,
-                        sizeof(*u->members)) < 0) {
+    if (bvi_script_grow(c->engine, (void **)(void *)&u->members, &u->members_cap,
+                        (size_t)u->members_len + 1, sizeof(*u->members)) < 0) {
         bvi_c_nomem(c);
         return 0;
     }
@@ -175,11 +183,14 @@ static uint32_t add_member(bvi_compiler *c, const bvi_member *m)
     return u->members_len++;
 }
 
-/* alias::name, alias::inner::name, or a call of it; the token is the "::" behind the first alias. */
+/* alias::name, alias::inner::name, or a call of it; the token is the "::" behind the first alias.
+ */
 static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
 {
     bvi_found found = bvi_c_resolve(c, alias, true);
-    bvi_member m = { .first = c->unit->names_len, .root = found.root, .slot = found.slot, .pos = e->pos };
+    bvi_member m = {
+        .first = c->unit->names_len, .root = found.root, .slot = found.slot, .pos = e->pos
+    };
     uint32_t name = alias;
     bvi_pos pos = e->pos;
 
@@ -280,7 +291,8 @@ static void add_step(bvi_compiler *c, bvi_expr *e, bvi_step step)
     e->pure = false;
 }
 
-/* The receiver goes below the arguments: a value that is there already, or room for what the chain leads to. */
+/* The receiver goes below the arguments: a value that is there already, or room for what the chain
+ * leads to. */
 static void method_call(bvi_compiler *c, bvi_expr *e, uint32_t name, bvi_pos pos, bool safe)
 {
     bvi_site site = { .name = name, .safe = safe, .special = special_of(c, name) };
@@ -336,9 +348,15 @@ void bvi_c_property(bvi_compiler *c, bvi_expr *e)
     } else if (c->tok.type == BVI_TOK_LPAREN && text_is(c, name, "is_shared")) {
         e->pos = pos;
         bvi_c_next(c);
-        bvi_c_expect(c, BVI_TOK_RPAREN, "to close the arguments list of this function call 'is_shared'");
-        is_shared(c, e, &(bvi_expr){ .is_path = e->is_path, .root = e->root, .slot = e->slot, .indices = e->indices,
-                                     .first_step = e->first_step, .pos = e->pos });
+        bvi_c_expect(c, BVI_TOK_RPAREN,
+                     "to close the arguments list of this function call 'is_shared'");
+        is_shared(c, e,
+                  &(bvi_expr){ .is_path = e->is_path,
+                               .root = e->root,
+                               .slot = e->slot,
+                               .indices = e->indices,
+                               .first_step = e->first_step,
+                               .pos = e->pos });
     } else if (c->tok.type == BVI_TOK_LPAREN) {
         method_call(c, e, name, pos, safe);
     } else {
@@ -348,7 +366,9 @@ void bvi_c_property(bvi_compiler *c, bvi_expr *e)
 
 void bvi_c_index(bvi_compiler *c, bvi_expr *e)
 {
-    bvi_step step = { .is_index = true, .safe = c->tok.type == BVI_TOK_SAFE_BRACKET, .pos = c->tok.pos };
+    bvi_step step = { .is_index = true,
+                      .safe = c->tok.type == BVI_TOK_SAFE_BRACKET,
+                      .pos = c->tok.pos };
 
     become_path(e);
     bvi_c_next(c);
@@ -363,19 +383,44 @@ void bvi_c_index(bvi_compiler *c, bvi_expr *e)
 bool bvi_c_assignment_op(bvi_token_type type, bvi_opcode *ret)
 {
     switch (type) {
-    case BVI_TOK_SET: *ret = BVI_OP_COUNT; return true;
-    case BVI_TOK_ADD_SET: *ret = BVI_OP_ADD; return true;
-    case BVI_TOK_SUB_SET: *ret = BVI_OP_SUB; return true;
-    case BVI_TOK_MUL_SET: *ret = BVI_OP_MUL; return true;
-    case BVI_TOK_DIV_SET: *ret = BVI_OP_DIV; return true;
-    case BVI_TOK_MOD_SET: *ret = BVI_OP_MOD; return true;
-    case BVI_TOK_POW_SET: *ret = BVI_OP_POW; return true;
-    case BVI_TOK_SHL_SET: *ret = BVI_OP_SHL; return true;
-    case BVI_TOK_SHR_SET: *ret = BVI_OP_SHR; return true;
-    case BVI_TOK_AND_SET: *ret = BVI_OP_AND; return true;
-    case BVI_TOK_OR_SET: *ret = BVI_OP_OR; return true;
-    case BVI_TOK_XOR_SET: *ret = BVI_OP_XOR; return true;
-    default: return false;
+    case BVI_TOK_SET:
+        *ret = BVI_OP_COUNT;
+        return true;
+    case BVI_TOK_ADD_SET:
+        *ret = BVI_OP_ADD;
+        return true;
+    case BVI_TOK_SUB_SET:
+        *ret = BVI_OP_SUB;
+        return true;
+    case BVI_TOK_MUL_SET:
+        *ret = BVI_OP_MUL;
+        return true;
+    case BVI_TOK_DIV_SET:
+        *ret = BVI_OP_DIV;
+        return true;
+    case BVI_TOK_MOD_SET:
+        *ret = BVI_OP_MOD;
+        return true;
+    case BVI_TOK_POW_SET:
+        *ret = BVI_OP_POW;
+        return true;
+    case BVI_TOK_SHL_SET:
+        *ret = BVI_OP_SHL;
+        return true;
+    case BVI_TOK_SHR_SET:
+        *ret = BVI_OP_SHR;
+        return true;
+    case BVI_TOK_AND_SET:
+        *ret = BVI_OP_AND;
+        return true;
+    case BVI_TOK_OR_SET:
+        *ret = BVI_OP_OR;
+        return true;
+    case BVI_TOK_XOR_SET:
+        *ret = BVI_OP_XOR;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -389,7 +434,8 @@ static bool can_assign(bvi_compiler *c, const bvi_expr *e)
         return false;
     }
     if (e->root == BVI_ROOT_LOCAL && e->is_const && c->steps.len == e->first_step) {
-        bvi_c_error(c, e->pos, "Cannot assign to constant %s", bvi_unit_str(c->unit, e->name)->data);
+        bvi_c_error(c, e->pos, "Cannot assign to constant %s",
+                    bvi_unit_str(c->unit, e->name)->data);
         return false;
     }
     return true;

@@ -1,5 +1,6 @@
 /*
- * compile.c - the compiler's frame: tokens, errors, the way in. See compile.h for how the parts work together.
+ * compile.c - the compiler's frame: tokens, errors, the way in. See compile.h for how the parts
+ * work together.
  */
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +52,9 @@ void bvi_c_unexpected(bvi_compiler *c)
     const bvi_token *t = &c->tok;
 
     switch (t->type) {
-    case BVI_TOK_EOF: bvi_c_error(c, t->pos, "Script is incomplete"); break;
+    case BVI_TOK_EOF:
+        bvi_c_error(c, t->pos, "Script is incomplete");
+        break;
     case BVI_TOK_RESERVED_SYMBOL:
         if (t->hint)
             bvi_c_error(c, t->pos, "%s", t->hint);
@@ -62,8 +65,12 @@ void bvi_c_unexpected(bvi_compiler *c)
         bvi_c_error(c, t->pos, "'%.*s' is a reserved keyword", (int)t->len, t->text);
         break;
     case BVI_TOK_STRING:
-    case BVI_TOK_INTERP: bvi_c_error(c, t->pos, "Unexpected string"); break;
-    default: bvi_c_error(c, t->pos, "Unexpected '%s'", bvi_token_text(t->type)); break;
+    case BVI_TOK_INTERP:
+        bvi_c_error(c, t->pos, "Unexpected string");
+        break;
+    default:
+        bvi_c_error(c, t->pos, "Unexpected '%s'", bvi_token_text(t->type));
+        break;
     }
 }
 
@@ -231,17 +238,32 @@ static bvi_value literal(bvi_compiler *c)
     bvi_value v = BVI_VALUE_UNIT;
 
     switch (c->tok.type) {
-    case BVI_TOK_INT: v = bvi_value_int(c->tok.number); break;
-    case BVI_TOK_FLOAT: v = bvi_value_float(c->tok.real); break;
-    case BVI_TOK_CHAR: v = bvi_value_char((uint32_t)c->tok.number); break;
+    case BVI_TOK_INT:
+        v = bvi_value_int(c->tok.number);
+        break;
+    case BVI_TOK_FLOAT:
+        v = bvi_value_float(c->tok.real);
+        break;
+    case BVI_TOK_CHAR:
+        v = bvi_value_char((uint32_t)c->tok.number);
+        break;
     case BVI_TOK_TRUE:
-    case BVI_TOK_FALSE: v = bvi_value_bool(c->tok.type == BVI_TOK_TRUE); break;
-    case BVI_TOK_STRING: v = literal_string(c); break;
-    case BVI_TOK_MINUS: return literal_negative(c);
-    case BVI_TOK_LPAREN: return literal_unit(c);
-    case BVI_TOK_LBRACKET: return literal_array(c);
-    case BVI_TOK_MAP_OPEN: return literal_map(c);
-    default: return literal_error(c);
+    case BVI_TOK_FALSE:
+        v = bvi_value_bool(c->tok.type == BVI_TOK_TRUE);
+        break;
+    case BVI_TOK_STRING:
+        v = literal_string(c);
+        break;
+    case BVI_TOK_MINUS:
+        return literal_negative(c);
+    case BVI_TOK_LPAREN:
+        return literal_unit(c);
+    case BVI_TOK_LBRACKET:
+        return literal_array(c);
+    case BVI_TOK_MAP_OPEN:
+        return literal_map(c);
+    default:
+        return literal_error(c);
     }
     bvi_c_next(c);
     return v;
@@ -292,7 +314,8 @@ static int finish(bvi_compiler *c, bvi_script **ret)
     return 0;
 }
 
-static int check_source(bvi_script_engine *engine, const char *source, size_t len, bvi_compile_error *error)
+static int check_source(bvi_script_engine *engine, const char *source, size_t len,
+                        bvi_compile_error *error)
 {
     *error = (bvi_compile_error){ .text = "" };
     if (len > engine->options.limits.source_bytes)
@@ -316,8 +339,8 @@ static void skip_shebang(const char **source, size_t *len)
     *source = end;
 }
 
-int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const char *name, bvi_script **ret,
-                bvi_compile_error *error)
+int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const char *name,
+                bvi_script **ret, bvi_compile_error *error)
 {
     bvi_compiler c = { .engine = engine, .error = error, .steps = BVI_VEC_INIT(STEPS_MAX) };
     int r = check_source(engine, source, len, error);
@@ -333,11 +356,16 @@ int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const
     return finish(&c, ret);
 }
 
-int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len, const bvi_script *outer,
-                     uint32_t scope, bvi_script **ret, bvi_compile_error *error)
+int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len,
+                     const bvi_script *outer, uint32_t scope, bvi_script **ret,
+                     bvi_compile_error *error)
 {
     bvi_compiler c = {
-        .engine = engine, .error = error, .steps = BVI_VEC_INIT(STEPS_MAX), .outer = outer, .outer_scope = scope,
+        .engine = engine,
+        .error = error,
+        .steps = BVI_VEC_INIT(STEPS_MAX),
+        .outer = outer,
+        .outer_scope = scope,
     };
     int r = check_source(engine, source, len, error);
 
@@ -357,10 +385,12 @@ int bvi_script_compile(bvi_script_engine *engine, const char *source, size_t len
     int r = bvi_compile(engine, source, len, name, ret_script, &error);
 
     if (r == BV_E_NOMEM)
-        return engine->over_ceiling ? bvi_fail(err, r, "script memory ceiling of %llu bytes reached",
-                                               (unsigned long long)engine->options.limits.memory_bytes)
-                                    : bvi_fail_nomem(err);
+        return engine->over_ceiling
+                   ? bvi_fail(err, r, "script memory ceiling of %llu bytes reached",
+                              (unsigned long long)engine->options.limits.memory_bytes)
+                   : bvi_fail_nomem(err);
     if (r < 0 && error.pos.line > 0)
-        return bvi_fail(err, r, "%s (line %u, position %u)", error.text, error.pos.line, error.pos.col);
+        return bvi_fail(err, r, "%s (line %u, position %u)", error.text, error.pos.line,
+                        error.pos.col);
     return r < 0 ? bvi_fail(err, r, "%s", error.text) : 0;
 }

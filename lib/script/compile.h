@@ -1,10 +1,11 @@
 /*
- * compile.h - the compiler's inside, shared by compile.c (driver), emit.c (code), scope.c (variables), expr.c, chain.c,
- * stmt.c, loop.c and switch.c (grammar).
+ * compile.h - the compiler's inside, shared by compile.c (driver), emit.c (code), scope.c
+ * (variables), expr.c, chain.c, stmt.c, loop.c and switch.c (grammar).
  *
- * One pass, no tree: each grammar function reads tokens and emits code. The compiler knows the stack height at every
- * instruction from the effects in opcode.h, so a variable is simply the stack slot where its value was left.
- * The first error wins: it is remembered, the token becomes EOF, and every loop of the grammar ends at EOF.
+ * One pass, no tree: each grammar function reads tokens and emits code. The compiler knows the
+ * stack height at every instruction from the effects in opcode.h, so a variable is simply the stack
+ * slot where its value was left. The first error wins: it is remembered, the token becomes EOF, and
+ * every loop of the grammar ends at EOF.
  */
 #ifndef BVI_SCRIPT_COMPILE_H
 #define BVI_SCRIPT_COMPILE_H
@@ -14,9 +15,9 @@
 #include "script/lex.h"
 #include "script/unit.h"
 
-#define BVI_LOCALS_MAX 65535u
+#define BVI_LOCALS_MAX  65535u
 #define BVI_PATCHES_MAX 65535u
-#define BVI_ARGS_MAX 250u
+#define BVI_ARGS_MAX    250u
 
 typedef struct bvi_local {
     uint32_t name;
@@ -30,7 +31,7 @@ typedef BVI_VEC(uint32_t) bvi_patches; /* jumps that wait for their target */
 
 typedef struct bvi_loop {
     struct bvi_loop *parent;
-    uint32_t height;       /* where the loop's value will be */
+    uint32_t height; /* where the loop's value will be */
     uint32_t body_height;
     bvi_patches breaks;
     bvi_patches continues;
@@ -41,12 +42,12 @@ typedef struct bvi_func {
     struct bvi_func *parent;    /* whose variables can be captured; closures only */
     bvi_proto *proto;
     BVI_VEC(bvi_local) locals;
-    uint32_t depth;             /* of blocks */
-    uint32_t height;            /* of the stack */
-    uint32_t last_op;           /* word of the last instruction */
-    uint32_t barrier;           /* words before it may not be taken back: something jumps behind them */
+    uint32_t depth;   /* of blocks */
+    uint32_t height;  /* of the stack */
+    uint32_t last_op; /* word of the last instruction */
+    uint32_t barrier; /* words before it may not be taken back: something jumps behind them */
     bvi_loop *loop;
-    uint32_t catch_slot;        /* the failure that a bare throw repeats; UINT32_MAX outside catch */
+    uint32_t catch_slot; /* the failure that a bare throw repeats; UINT32_MAX outside catch */
 } bvi_func;
 
 typedef enum bvi_literal {
@@ -61,33 +62,34 @@ typedef enum bvi_literal {
     BVI_LIT_FN,
 } bvi_literal;
 
-/* What an expression left: a value on the stack, or a chain that can still become a load, a store or a call. */
+/* What an expression left: a value on the stack, or a chain that can still become a load, a store
+ * or a call. */
 typedef struct bvi_expr {
     bool is_path;
     bvi_root root;
     uint32_t slot;
-    uint32_t name;        /* of the variable; 0 when none */
+    uint32_t name; /* of the variable; 0 when none */
     bool is_const;
-    uint32_t first_step;  /* in compiler->steps */
+    uint32_t first_step; /* in compiler->steps */
     uint32_t indices;
     bvi_literal literal;
-    bool pure;            /* the optimizer of the reference would drop it as a statement */
+    bool pure; /* the optimizer of the reference would drop it as a statement */
     bvi_pos pos;
-    bvi_pos name_pos;     /* behind the aliases; otherwise as pos */
+    bvi_pos name_pos; /* behind the aliases; otherwise as pos */
 } bvi_expr;
 
 typedef struct bvi_compiler {
     bvi_script_engine *engine;
     bvi_lexer lex;
-    bvi_token tok;        /* the one to look at */
+    bvi_token tok; /* the one to look at */
     bvi_script *unit;
     bvi_func *func;
     bvi_compile_error *error;
     bool failed;
     bool no_memory;
-    unsigned depth;       /* of nesting in the source */
+    unsigned depth; /* of nesting in the source */
     BVI_VEC(bvi_step) steps;
-    uint32_t *interned;   /* open hash of string constants, +1 */
+    uint32_t *interned; /* open hash of string constants, +1 */
     uint32_t interned_cap;
     uint32_t interned_len;
     uint32_t anonymous;
@@ -96,7 +98,7 @@ typedef struct bvi_compiler {
     uint32_t outer_scope;
 } bvi_compiler;
 
-/* --- compile.c --- */
+/* ---- compile.c ---- */
 void bvi_c_error(bvi_compiler *c, bvi_pos pos, const char *fmt, ...) BV_PRINTF(3, 4);
 void bvi_c_nomem(bvi_compiler *c);
 void bvi_c_next(bvi_compiler *c);
@@ -110,13 +112,14 @@ void bvi_c_leave(bvi_compiler *c);
 /* The token as a variable's or function's name, interned; UINT32_MAX after an error. */
 uint32_t bvi_c_variable_name(bvi_compiler *c);
 
-/* --- emit.c --- */
+/* ---- emit.c ---- */
 uint32_t bvi_c_intern(bvi_compiler *c, const char *text, size_t len);
 uint32_t bvi_c_constant(bvi_compiler *c, bvi_value v); /* takes v */
 void bvi_c_emit(bvi_compiler *c, bvi_opcode op, uint32_t a, bvi_pos pos);
 void bvi_c_emit2(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bvi_pos pos);
 void bvi_c_pop(bvi_compiler *c); /* takes back a value without effects instead of dropping it */
-uint32_t bvi_c_jump(bvi_compiler *c, bvi_opcode op, bvi_pos pos); /* forward; returns what to patch */
+uint32_t bvi_c_jump(bvi_compiler *c, bvi_opcode op,
+                    bvi_pos pos);                 /* forward; returns what to patch */
 void bvi_c_patch(bvi_compiler *c, uint32_t jump); /* to here */
 void bvi_c_patch_later(bvi_compiler *c, bvi_patches *list, uint32_t jump);
 void bvi_c_patch_all(bvi_compiler *c, bvi_patches *list);
@@ -131,7 +134,7 @@ void bvi_c_add_handler(bvi_compiler *c, bvi_handler h);
 uint32_t bvi_c_add_switch(bvi_compiler *c);
 void bvi_c_add_case(bvi_compiler *c, uint32_t table, bvi_case entry); /* takes its value */
 
-/* --- scope.c --- */
+/* ---- scope.c ---- */
 typedef struct bvi_found {
     bvi_root root; /* LOCAL, UP, or NAME when there is none */
     uint32_t slot;
@@ -142,31 +145,33 @@ void bvi_c_declare(bvi_compiler *c, uint32_t name, bool is_const); /* names the 
 void bvi_c_declare_import(bvi_compiler *c, uint32_t name);
 bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import);
 void bvi_c_begin_block(bvi_compiler *c);
-void bvi_c_end_block(bvi_compiler *c); /* the block's value is on top */
-uint32_t bvi_c_snapshot_scope(bvi_compiler *c); /* what eval() here can see */
+void bvi_c_end_block(bvi_compiler *c);                  /* the block's value is on top */
+uint32_t bvi_c_snapshot_scope(bvi_compiler *c);         /* what eval() here can see */
 void bvi_c_visible_names(bvi_compiler *c, bvi_pos pos); /* pushes an array of them */
 
-/* --- expr.c, chain.c --- */
+/* ---- expr.c, chain.c ---- */
 /* Lowest precedence of a whole expression. */
 #define BVI_PREC_LOWEST 1
 
 void bvi_c_parse(bvi_compiler *c, int precedence, bvi_expr *e); /* may leave a chain */
-void bvi_c_load(bvi_compiler *c, bvi_expr *e);                 /* turns it into a value on the stack */
-bvi_expr bvi_c_expression(bvi_compiler *c);                    /* both */
-void bvi_c_condition(bvi_compiler *c);                         /* an expression that is not a literal of another type */
+void bvi_c_load(bvi_compiler *c, bvi_expr *e); /* turns it into a value on the stack */
+bvi_expr bvi_c_expression(bvi_compiler *c);    /* both */
+void bvi_c_condition(bvi_compiler *c); /* an expression that is not a literal of another type */
 void bvi_c_want_bool(bvi_compiler *c, const bvi_expr *e);
-void bvi_c_variable(bvi_compiler *c, bvi_expr *e);             /* prefix rule of names */
+void bvi_c_variable(bvi_compiler *c, bvi_expr *e); /* prefix rule of names */
 void bvi_c_this(bvi_compiler *c, bvi_expr *e);
 void bvi_c_reserved_call(bvi_compiler *c, bvi_expr *e);
 void bvi_c_property(bvi_compiler *c, bvi_expr *e);
 void bvi_c_index(bvi_compiler *c, bvi_expr *e);
-/* The operator of an assignment token, or BVI_OP_COUNT for a plain one; false: the token is none. */
+/* The operator of an assignment token, or BVI_OP_COUNT for a plain one; false: the token is none.
+ */
 bool bvi_c_assignment_op(bvi_token_type type, bvi_opcode *ret);
 void bvi_c_assign(bvi_compiler *c, bvi_expr *e);
 bvi_value bvi_c_literal_value(bvi_compiler *c); /* of a switch case; sets an error otherwise */
-uint32_t bvi_c_params(bvi_compiler *c, bvi_token_type end, const char *function); /* until end, which is consumed */
+uint32_t bvi_c_params(bvi_compiler *c, bvi_token_type end,
+                      const char *function); /* until end, which is consumed */
 
-/* --- stmt.c --- */
+/* ---- stmt.c ---- */
 typedef struct bvi_stmt {
     bool has_value; /* on the stack */
     bool closed;    /* ended with }: no semicolon needed */
@@ -180,7 +185,8 @@ void bvi_c_optional_value(bvi_compiler *c); /* behind return, break, throw: an e
 void bvi_c_plain_block(bvi_compiler *c);
 bvi_stmt bvi_c_break_statement(bvi_compiler *c);
 bvi_stmt bvi_c_continue_statement(bvi_compiler *c);
-/* { ... }: leaves its value. Returns whether all statements were pure; *ret_last_pure: the last one was. */
+/* { ... }: leaves its value. Returns whether all statements were pure; *ret_last_pure: the last one
+ * was. */
 bool bvi_c_block(bvi_compiler *c, bool *ret_last_pure, bool *ret_empty);
 void bvi_c_if(bvi_compiler *c, bvi_expr *e);
 void bvi_c_switch(bvi_compiler *c, bvi_expr *e);

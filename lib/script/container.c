@@ -1,5 +1,6 @@
 /*
- * container.c - arrays, blobs and maps: copied when written while shared, bounded by the engine's limits.
+ * container.c - arrays, blobs and maps: copied when written while shared, bounded by the engine's
+ * limits.
  */
 #include <string.h>
 
@@ -69,7 +70,8 @@ int bvi_array_reserve(bvi_value *array, size_t more)
     r = check_items(engine, a->len + more, "Size of array");
     if (r < 0)
         return r;
-    return bvi_script_grow(engine, (void **)(void *)&a->items, &a->cap, a->len + more, sizeof(bvi_value));
+    return bvi_script_grow(engine, (void **)(void *)&a->items, &a->cap, a->len + more,
+                           sizeof(bvi_value));
 }
 
 int bvi_array_insert(bvi_value *array, size_t at, bvi_value item)
@@ -82,6 +84,7 @@ int bvi_array_insert(bvi_value *array, size_t at, bvi_value item)
         return r;
     }
     memmove(&a->items[at + 1], &a->items[at], (a->len - at) * sizeof(bvi_value));
+    a->head.obj.engine->work += (a->len - at) * sizeof(bvi_value);
     item.tag = 0;
     a->items[at] = item;
     a->len++;
@@ -111,6 +114,7 @@ int bvi_array_remove(bvi_value *array, size_t at, size_t count)
     if (a->len - at - count > 0)
         memmove(&a->items[at], &a->items[at + count], (a->len - at - count) * sizeof(bvi_value));
     a->len -= (uint32_t)count;
+    a->head.obj.engine->work += (a->len - at) * sizeof(bvi_value);
     return 0;
 }
 
@@ -199,6 +203,7 @@ int bvi_blob_insert(bvi_value *blob, size_t at, const void *bytes, size_t len)
     b = bvi_blb(blob);
     memmove(b->data + at + len, b->data + at, old - at);
     memcpy(b->data + at, bytes, len);
+    b->obj.engine->work += old - at;
     return 0;
 }
 
@@ -212,6 +217,7 @@ int bvi_blob_remove(bvi_value *blob, size_t at, size_t len)
     b = bvi_blb(blob);
     memmove(b->data + at, b->data + at + len, b->len - at - len);
     b->len -= (uint32_t)len;
+    b->obj.engine->work += b->len - at;
     return 0;
 }
 
@@ -306,12 +312,14 @@ static int insert_key(bvi_map *m, size_t at, bvi_string *key)
     int r = check_items(engine, (size_t)m->len + 1, "Size of object map");
 
     if (r == 0)
-        r = bvi_script_grow(engine, (void **)(void *)&m->entries, &m->cap, (size_t)m->len + 1, sizeof(bvi_map_entry));
+        r = bvi_script_grow(engine, (void **)(void *)&m->entries, &m->cap, (size_t)m->len + 1,
+                            sizeof(bvi_map_entry));
     if (r < 0)
         return r;
     memmove(&m->entries[at + 1], &m->entries[at], (m->len - at) * sizeof(bvi_map_entry));
     bvi_obj_ref(key);
     m->entries[at] = (bvi_map_entry){ .key = key };
+    engine->work += (m->len - at) * sizeof(bvi_map_entry);
     m->len++;
     return 0;
 }
@@ -390,6 +398,7 @@ int bvi_map_take(bvi_value *map, const bvi_string *key, bvi_value *ret)
     bvi_obj_unref(m->entries[at].key);
     memmove(&m->entries[at], &m->entries[at + 1], (m->len - at - 1) * sizeof(bvi_map_entry));
     m->len--;
+    m->head.obj.engine->work += (m->len - at) * sizeof(bvi_map_entry);
     return 0;
 }
 

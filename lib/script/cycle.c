@@ -1,11 +1,12 @@
 /*
  * cycle.c - ends cycles of objects, which reference counts alone never free.
  *
- * Closures share variables with their surroundings, so a closure stored in a variable it uses keeps itself alive. We
- * subtract from each object's count the references that come from other listed objects; what is left are references
- * from outside (stacks, the host, scripts). Objects reachable from such ones live, the rest is emptied and so freed.
- * Runs when a call ends, at the memory ceiling, and under the stress switch at every allocation, where it also checks
- * that no object is referenced more often than it counts.
+ * Closures share variables with their surroundings, so a closure stored in a variable it uses keeps
+ * itself alive. We subtract from each object's count the references that come from other listed
+ * objects; what is left are references from outside (stacks, the host, scripts). Objects reachable
+ * from such ones live, the rest is emptied and so freed. Runs when a call ends, at the memory
+ * ceiling, and under the stress switch at every allocation, where it also checks that no object is
+ * referenced more often than it counts.
  */
 #include <assert.h>
 
@@ -48,7 +49,8 @@ static void mark_live(bvi_script_engine *engine)
     }
 }
 
-/* Emptying one object may free others of the list, so every doomed one is held until all are empty. */
+/* Emptying one object may free others of the list, so every doomed one is held until all are empty.
+ */
 static void free_unmarked(bvi_script_engine *engine)
 {
     bvi_traced *doomed = NULL;
@@ -75,6 +77,7 @@ void bvi_script_collect(bvi_script_engine *engine)
     if (engine->collecting || engine->draining)
         return;
     engine->collecting = true;
+    engine->since_collect = 0;
     for (bvi_traced *o = engine->objects; o; o = o->next) {
         o->marked = false;
         o->outside = o->obj.refs;

@@ -1,5 +1,6 @@
 /*
- * emit.c - writing code: instructions with their stack effect and position, constants, jumps, tables.
+ * emit.c - writing code: instructions with their stack effect and position, constants, jumps,
+ * tables.
  */
 #include <string.h>
 
@@ -21,8 +22,9 @@ static bool grow(bvi_compiler *c, void *items, uint32_t *cap, size_t need, size_
     return false;
 }
 
-#define GROW(c, owner, list) \
-    grow((c), (void *)&(owner)->list, &(owner)->list##_cap, (size_t)(owner)->list##_len + 1, sizeof(*(owner)->list))
+#define GROW(c, owner, list)                                                                       \
+    grow((c), (void *)&(owner)->list, &(owner)->list##_cap, (size_t)(owner)->list##_len + 1,       \
+         sizeof(*(owner)->list))
 
 /* ---- constants ---- */
 
@@ -167,18 +169,25 @@ static int stack_effect(const bvi_script *u, bvi_opcode op, uint32_t a, uint32_t
         return op_info[op].effect;
     switch (op) {
     case BVI_OP_POPN:
-    case BVI_OP_SLIDE: return -(int)a;
-    case BVI_OP_GET_PATH: return 1 + path_effect(u, a);
+    case BVI_OP_SLIDE:
+        return -(int)a;
+    case BVI_OP_GET_PATH:
+        return 1 + path_effect(u, a);
     case BVI_OP_SET_PATH:
-    case BVI_OP_OP_PATH: return path_effect(u, a) - 1;
+    case BVI_OP_OP_PATH:
+        return path_effect(u, a) - 1;
     case BVI_OP_ARRAY:
-    case BVI_OP_INTERP: return 1 - (int)a;
-    case BVI_OP_MAP: return 1 - (int)word;
-    default: return call_effect(u, op, a);
+    case BVI_OP_INTERP:
+        return 1 - (int)a;
+    case BVI_OP_MAP:
+        return 1 - (int)word;
+    default:
+        return call_effect(u, op, a);
     }
 }
 
-static void emit(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bool has_word, bvi_pos pos)
+static void emit(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bool has_word,
+                 bvi_pos pos)
 {
     bvi_func *f = c->func;
 
@@ -210,7 +219,8 @@ void bvi_c_emit2(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bvi_
 static bool has_no_effect(bvi_opcode op)
 {
     return op == BVI_OP_UNIT || op == BVI_OP_TRUE || op == BVI_OP_FALSE || op == BVI_OP_INT ||
-           op == BVI_OP_CONST || op == BVI_OP_GET_LOCAL || op == BVI_OP_GET_UP || op == BVI_OP_GET_NAME;
+           op == BVI_OP_CONST || op == BVI_OP_GET_LOCAL || op == BVI_OP_GET_UP ||
+           op == BVI_OP_GET_NAME;
 }
 
 void bvi_c_pop(bvi_compiler *c)

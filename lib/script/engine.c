@@ -6,22 +6,29 @@
 #include "script/engine.h"
 #include "script/unit.h"
 
-#define DEFAULT_MEMORY_BYTES (64u * 1024u * 1024u)
-#define DEFAULT_OPERATIONS 100000000u
+#define DEFAULT_MEMORY_BYTES     (64u * 1024u * 1024u)
+#define DEFAULT_OPERATIONS       100000000u
 #define DEFAULT_SLICE_OPERATIONS 10000u
-#define DEFAULT_CALL_DEPTH 64u
+#define DEFAULT_CALL_DEPTH       64u
 #define DEFAULT_EXPRESSION_DEPTH 192u
-#define DEFAULT_STRING_BYTES (16u * 1024u * 1024u)
-#define DEFAULT_ITEMS 1000000u
-#define DEFAULT_SOURCE_BYTES (1024u * 1024u)
-#define DEFAULT_MODULES 256u
+#define DEFAULT_STRING_BYTES     (16u * 1024u * 1024u)
+#define DEFAULT_ITEMS            1000000u
+#define DEFAULT_SOURCE_BYTES     (1024u * 1024u)
+#define DEFAULT_MODULES          256u
 
 /* ---- memory ---- */
 
 static bool fits(bvi_script_engine *engine, size_t old_bytes, size_t new_bytes)
 {
-    return new_bytes <= old_bytes ||
-           engine->memory_used + (new_bytes - old_bytes) <= engine->options.limits.memory_bytes + engine->grace_bytes;
+    return new_bytes <= old_bytes || engine->memory_used + (new_bytes - old_bytes) <=
+                                         engine->options.limits.memory_bytes + engine->grace_bytes;
+}
+
+/* A script that lives just below the ceiling must not make us walk all its objects for every few
+ * bytes. */
+static uint64_t collect_again_after(const bvi_script_engine *engine)
+{
+    return engine->options.limits.memory_bytes / 16;
 }
 
 void *bvi_script_realloc(bvi_script_engine *engine, void *ptr, size_t old_bytes, size_t new_bytes)
@@ -30,7 +37,7 @@ void *bvi_script_realloc(bvi_script_engine *engine, void *ptr, size_t old_bytes,
 
     if (engine->options.debug_flags & BVI_SCRIPT_DEBUG_STRESS)
         bvi_script_collect(engine);
-    if (!fits(engine, old_bytes, new_bytes))
+    if (!fits(engine, old_bytes, new_bytes) && engine->since_collect >= collect_again_after(engine))
         bvi_script_collect(engine); /* cycles may hold what we need */
     if (!fits(engine, old_bytes, new_bytes)) {
         engine->over_ceiling = true;
@@ -43,6 +50,8 @@ void *bvi_script_realloc(bvi_script_engine *engine, void *ptr, size_t old_bytes,
     }
     engine->memory_used += new_bytes;
     engine->memory_used -= old_bytes;
+    engine->since_collect += new_bytes;
+    engine->work += new_bytes;
     return grown;
 }
 
@@ -63,7 +72,8 @@ void bvi_script_release(bvi_script_engine *engine, void *ptr, size_t bytes)
     bvi_free(ptr);
 }
 
-int bvi_script_grow(bvi_script_engine *engine, void **items, uint32_t *cap, size_t need, size_t item_bytes)
+int bvi_script_grow(bvi_script_engine *engine, void **items, uint32_t *cap, size_t need,
+                    size_t item_bytes)
 {
     size_t wanted = *cap ? (size_t)*cap * 2 : 8;
     void *grown;
@@ -132,23 +142,40 @@ const bvi_native *bvi_native_next(const bvi_native *native)
 static bool param_matches(char param, uint8_t type)
 {
     switch (param) {
-    case 'v': return true;
-    case 'u': return type == BVI_T_UNIT;
-    case 't': return type == BVI_T_BOOL;
-    case 'i': return type == BVI_T_INT;
-    case 'f': return type == BVI_T_FLOAT;
-    case 'n': return type == BVI_T_INT || type == BVI_T_FLOAT;
-    case 'c': return type == BVI_T_CHAR;
-    case 's': return type == BVI_T_STRING;
-    case 'a': return type == BVI_T_ARRAY;
-    case 'b': return type == BVI_T_BLOB;
-    case 'm': return type == BVI_T_MAP;
-    case 'r': return type == BVI_T_RANGE;
-    case 'p': return type == BVI_T_FN || type == BVI_T_STRING;
-    case 'k': return type == BVI_T_FN;
-    case 'h': return type == BVI_T_HOST;
-    case 'e': return type == BVI_T_TIMESTAMP;
-    default: return false;
+    case 'v':
+        return true;
+    case 'u':
+        return type == BVI_T_UNIT;
+    case 't':
+        return type == BVI_T_BOOL;
+    case 'i':
+        return type == BVI_T_INT;
+    case 'f':
+        return type == BVI_T_FLOAT;
+    case 'n':
+        return type == BVI_T_INT || type == BVI_T_FLOAT;
+    case 'c':
+        return type == BVI_T_CHAR;
+    case 's':
+        return type == BVI_T_STRING;
+    case 'a':
+        return type == BVI_T_ARRAY;
+    case 'b':
+        return type == BVI_T_BLOB;
+    case 'm':
+        return type == BVI_T_MAP;
+    case 'r':
+        return type == BVI_T_RANGE;
+    case 'p':
+        return type == BVI_T_FN || type == BVI_T_STRING;
+    case 'k':
+        return type == BVI_T_FN;
+    case 'h':
+        return type == BVI_T_HOST;
+    case 'e':
+        return type == BVI_T_TIMESTAMP;
+    default:
+        return false;
     }
 }
 
@@ -171,7 +198,8 @@ const bvi_native *bvi_native_match(const bvi_native *first, const bvi_value *arg
     return NULL;
 }
 
-static void add_native(bvi_script_engine *engine, bvi_native *n, const bvi_script_function *def, void *data)
+static void add_native(bvi_script_engine *engine, bvi_native *n, const bvi_script_function *def,
+                       void *data)
 {
     bvi_native **bucket;
 
@@ -184,7 +212,8 @@ static void add_native(bvi_script_engine *engine, bvi_native *n, const bvi_scrip
     *bucket = n;
 }
 
-int bvi_script_register(bvi_script_engine *engine, const bvi_script_function *table, void *data, bv_error **err)
+int bvi_script_register(bvi_script_engine *engine, const bvi_script_function *table, void *data,
+                        bv_error **err)
 {
     bvi_native_table *t;
     size_t count = 0;
@@ -238,9 +267,9 @@ static void fill_limits(bvi_script_limits *l)
         .source_bytes = DEFAULT_SOURCE_BYTES,
         .modules = DEFAULT_MODULES,
     };
-#define FILL(field)         \
-    if (l->field == 0)      \
-        l->field = defaults.field
+#define FILL(field)                                                                                \
+    if (l->field == 0)                                                                             \
+    l->field = defaults.field
     FILL(memory_bytes);
     FILL(operations);
     FILL(slice_operations);
@@ -253,7 +282,8 @@ static void fill_limits(bvi_script_limits *l)
 #undef FILL
 }
 
-int bvi_script_engine_new(const bvi_script_options *options, bvi_script_engine **ret_engine, bv_error **err)
+int bvi_script_engine_new(const bvi_script_options *options, bvi_script_engine **ret_engine,
+                          bv_error **err)
 {
     BVI_AUTO(bvi_script_engine_freep) bvi_script_engine *engine = bvi_new0(bvi_script_engine);
     int r;

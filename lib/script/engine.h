@@ -1,6 +1,6 @@
 /*
- * engine.h - the engine's inside: its counting allocator, the list of objects that can form cycles, and the table of
- * registered functions. For the files of lib/script only.
+ * engine.h - the engine's inside: its counting allocator, the list of objects that can form cycles,
+ * and the table of registered functions. For the files of lib/script only.
  */
 #ifndef BVI_SCRIPT_ENGINE_H
 #define BVI_SCRIPT_ENGINE_H
@@ -14,7 +14,7 @@ typedef struct bvi_native {
     void *data;
     uint32_t hash;
     uint32_t argc;
-    struct bvi_native *next;      /* same bucket */
+    struct bvi_native *next; /* same bucket */
 } bvi_native;
 
 /* The functions of one registration. */
@@ -26,8 +26,9 @@ typedef struct bvi_native_table {
 
 /* Further flags of bvi_script_function, for built-ins. */
 enum {
-    BVI_SCRIPT_BY_REF = 1u << 8,    /* wants args[0] in place, also from constants (x.tag()) */
-    BVI_SCRIPT_CALLBACK = 1u << 9,  /* changes args[0] with script callbacks in between: a copy that is put back */
+    BVI_SCRIPT_BY_REF = 1u << 8, /* wants args[0] in place, also from constants (x.tag()) */
+    BVI_SCRIPT_CALLBACK =
+        1u << 9, /* changes args[0] with script callbacks in between: a copy that is put back */
 };
 
 /* Buckets of the function table; a power of two. */
@@ -36,28 +37,31 @@ enum {
 struct bvi_script_engine {
     bvi_script_options options; /* limits filled in */
     uint64_t memory_used;
-    bool over_ceiling;          /* the last failed allocation hit our ceiling, not the system's */
-    uint32_t grace_bytes;       /* beyond the ceiling, while the failure that reports it is made */
+    bool over_ceiling;    /* the last failed allocation hit our ceiling, not the system's */
+    uint32_t grace_bytes; /* beyond the ceiling, while the failure that reports it is made */
+    uint64_t since_collect;     /* bytes asked for since cycles were last looked for */
+    uint64_t work;              /* bytes touched since the machine last counted them as operations */
     bool collecting;
-    const char *too_large;      /* what the last BV_E_LIMIT was about: "Length of string" */
-    bvi_traced *objects;        /* every traced object */
-    bvi_traced *dying;          /* released, contents not dropped yet */
+    const char *too_large; /* what the last BV_E_LIMIT was about: "Length of string" */
+    bvi_traced *objects;   /* every traced object */
+    bvi_traced *dying;     /* released, contents not dropped yet */
     bool draining;
-    size_t cells;               /* live shared variables; without one there are no cycles */
+    size_t cells; /* live shared variables; without one there are no cycles */
     bvi_native *natives[BVI_NATIVE_BUCKETS];
     bvi_native_table *tables;
     void *method_data;
     bvi_value modules;          /* MAP: name -> MODULE */
     uint64_t next_id;           /* of anonymous functions */
-    unsigned operations_nested; /* depth of recursion in eq and format, bounded */
 };
 
-/* old_bytes must be what was asked for before; new_bytes 0 frees. NULL: no memory, ptr is unchanged. */
+/* old_bytes must be what was asked for before; new_bytes 0 frees. NULL: no memory, ptr is
+ * unchanged. */
 void *bvi_script_realloc(bvi_script_engine *engine, void *ptr, size_t old_bytes, size_t new_bytes);
 void *bvi_script_zalloc(bvi_script_engine *engine, size_t bytes);
 void bvi_script_release(bvi_script_engine *engine, void *ptr, size_t bytes);
 /* Room for need items; BV_E_NOMEM. */
-int bvi_script_grow(bvi_script_engine *engine, void **items, uint32_t *cap, size_t need, size_t item_bytes);
+int bvi_script_grow(bvi_script_engine *engine, void **items, uint32_t *cap, size_t need,
+                    size_t item_bytes);
 /* BV_E_LIMIT with the reason noted. */
 int bvi_script_too_large(bvi_script_engine *engine, const char *what);
 

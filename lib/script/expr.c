@@ -1,12 +1,13 @@
 /*
- * expr.c - expressions: literals, operators, closures. One table says for every token how it starts an expression,
- * how it continues one, and how tightly it binds (a Pratt parser).
+ * expr.c - expressions: literals, operators, closures. One table says for every token how it starts
+ * an expression, how it continues one, and how tightly it binds (a Pratt parser).
  */
 #include <stdio.h>
 
 #include "script/compile.h"
 
-/* Binary operators have the language's own numbers; unary ones and chains bind tighter than any of them. */
+/* Binary operators have the language's own numbers; unary ones and chains bind tighter than any of
+ * them. */
 #define PREC_UNARY 220
 #define PREC_CHAIN 230
 
@@ -37,20 +38,34 @@ void bvi_c_load(bvi_compiler *c, bvi_expr *e)
     if (c->failed || !e->is_path)
         return;
     e->is_path = false;
-    if (steps > 0 || e->root == BVI_ROOT_GLOBAL || e->root == BVI_ROOT_NAME || e->root == BVI_ROOT_MEMBER)
+    if (steps > 0 || e->root == BVI_ROOT_GLOBAL || e->root == BVI_ROOT_NAME ||
+        e->root == BVI_ROOT_MEMBER)
         e->literal = BVI_LIT_NONE;
     if (steps > 0) {
         bvi_c_emit(c, BVI_OP_GET_PATH, bvi_c_add_path(c, e), e->pos);
         return;
     }
     switch (e->root) {
-    case BVI_ROOT_LOCAL: bvi_c_emit(c, BVI_OP_GET_LOCAL, e->slot, e->pos); break;
-    case BVI_ROOT_UP: bvi_c_emit(c, BVI_OP_GET_UP, e->slot, e->pos); break;
-    case BVI_ROOT_THIS: bvi_c_emit(c, BVI_OP_GET_THIS, 0, e->pos); break;
-    case BVI_ROOT_GLOBAL: bvi_c_emit(c, BVI_OP_GET_GLOBAL, e->slot, e->pos); break;
-    case BVI_ROOT_NAME: bvi_c_emit(c, BVI_OP_GET_NAME, e->slot, e->pos); break;
-    case BVI_ROOT_MEMBER: bvi_c_emit(c, BVI_OP_GET_MEMBER, e->slot, e->pos); break;
-    case BVI_ROOT_STACK: break;
+    case BVI_ROOT_LOCAL:
+        bvi_c_emit(c, BVI_OP_GET_LOCAL, e->slot, e->pos);
+        break;
+    case BVI_ROOT_UP:
+        bvi_c_emit(c, BVI_OP_GET_UP, e->slot, e->pos);
+        break;
+    case BVI_ROOT_THIS:
+        bvi_c_emit(c, BVI_OP_GET_THIS, 0, e->pos);
+        break;
+    case BVI_ROOT_GLOBAL:
+        bvi_c_emit(c, BVI_OP_GET_GLOBAL, e->slot, e->pos);
+        break;
+    case BVI_ROOT_NAME:
+        bvi_c_emit(c, BVI_OP_GET_NAME, e->slot, e->pos);
+        break;
+    case BVI_ROOT_MEMBER:
+        bvi_c_emit(c, BVI_OP_GET_MEMBER, e->slot, e->pos);
+        break;
+    case BVI_ROOT_STACK:
+        break;
     }
 }
 
@@ -169,7 +184,8 @@ static void add_key(bvi_compiler *c, key_list *keys, uint32_t key, bvi_pos pos)
 
     for (size_t i = 0; !c->failed && i < keys->len; i++) {
         if (keys->items[i] == key)
-            bvi_c_error(c, pos, "Duplicated property for object map literal: %s", bvi_unit_str(c->unit, key)->data);
+            bvi_c_error(c, pos, "Duplicated property for object map literal: %s",
+                        bvi_unit_str(c->unit, key)->data);
     }
     if (c->failed)
         return;
@@ -181,7 +197,8 @@ static void add_key(bvi_compiler *c, key_list *keys, uint32_t key, bvi_pos pos)
     *slot = key;
 }
 
-/* Keys are gathered while values may bring maps of their own, so they go to the unit's list only at the end. */
+/* Keys are gathered while values may bring maps of their own, so they go to the unit's list only at
+ * the end. */
 static void map(bvi_compiler *c, bvi_expr *e)
 {
     key_list keys = BVI_VEC_INIT(BVI_OPERAND_MAX);
@@ -197,7 +214,8 @@ static void map(bvi_compiler *c, bvi_expr *e)
         if (bvi_c_accept(c, BVI_TOK_COMMA))
             continue;
         if (c->tok.type != BVI_TOK_RBRACE && c->tok.type != BVI_TOK_EOF)
-            bvi_c_error(c, c->tok.pos, "Expecting ',' to separate the items of this object map literal");
+            bvi_c_error(c, c->tok.pos,
+                        "Expecting ',' to separate the items of this object map literal");
     }
     bvi_c_expect(c, BVI_TOK_RBRACE, "to end this object map literal");
     first = c->unit->names_len;
@@ -234,19 +252,20 @@ uint32_t bvi_c_params(bvi_compiler *c, bvi_token_type end, const char *function)
         uint32_t name;
 
         if (function && c->tok.type == BVI_TOK_EOF) {
-            bvi_c_error(c, pos, "Expecting ')' to close the parameters list of function '%s'", function);
+            bvi_c_error(c, pos, "Expecting ')' to close the parameters list of function '%s'",
+                        function);
             break;
         }
         name = bvi_c_variable_name(c);
         for (uint32_t i = 0; !c->failed && i < p->params_len; i++) {
             if (p->params[i] == name)
-                bvi_c_error(c, pos, "Duplicated parameter %s for function %s", bvi_unit_str(c->unit, name)->data,
-                            function ? function : "anonymous");
+                bvi_c_error(c, pos, "Duplicated parameter %s for function %s",
+                            bvi_unit_str(c->unit, name)->data, function ? function : "anonymous");
         }
         if (c->failed)
             break;
-        if (bvi_script_grow(c->engine, (void **)(void *)&p->params, &p->params_cap, (size_t)p->params_len + 1,
-                            sizeof(*p->params)) < 0) {
+        if (bvi_script_grow(c->engine, (void **)(void *)&p->params, &p->params_cap,
+                            (size_t)p->params_len + 1, sizeof(*p->params)) < 0) {
             bvi_c_nomem(c);
             break;
         }
@@ -256,9 +275,11 @@ uint32_t bvi_c_params(bvi_compiler *c, bvi_token_type end, const char *function)
         if (bvi_c_accept(c, BVI_TOK_COMMA) || c->tok.type == end)
             continue;
         if (function)
-            bvi_c_error(c, c->tok.pos, "Expecting ',' to separate the parameters of function '%s'", function);
+            bvi_c_error(c, c->tok.pos, "Expecting ',' to separate the parameters of function '%s'",
+                        function);
         else
-            bvi_c_error(c, c->tok.pos, "Expecting ',' to separate the parameters of anonymous function");
+            bvi_c_error(c, c->tok.pos,
+                        "Expecting ',' to separate the parameters of anonymous function");
     }
     if (!c->failed)
         bvi_c_next(c);
@@ -307,8 +328,13 @@ static void unary(bvi_compiler *c, bvi_expr *e)
     bvi_c_next(c);
     bvi_c_parse(c, PREC_UNARY, &operand);
     bvi_c_load(c, &operand);
-    bvi_c_emit(c, type == BVI_TOK_NOT ? BVI_OP_NOT : type == BVI_TOK_MINUS ? BVI_OP_NEG : BVI_OP_PLUS, 0, pos);
-    set_value(e, type == BVI_TOK_NOT ? BVI_LIT_BOOL : BVI_LIT_NONE, type == BVI_TOK_NOT && operand.pure);
+    bvi_c_emit(c,
+               type == BVI_TOK_NOT     ? BVI_OP_NOT
+               : type == BVI_TOK_MINUS ? BVI_OP_NEG
+                                       : BVI_OP_PLUS,
+               0, pos);
+    set_value(e, type == BVI_TOK_NOT ? BVI_LIT_BOOL : BVI_LIT_NONE,
+              type == BVI_TOK_NOT && operand.pure);
     if (type != BVI_TOK_NOT || operand.literal != BVI_LIT_BOOL)
         e->literal = BVI_LIT_NONE;
 }
@@ -334,8 +360,9 @@ static void binary(bvi_compiler *c, bvi_expr *e)
 static const char *literal_name(bvi_literal literal)
 {
     static const char *const names[] = {
-        [BVI_LIT_NUMBER] = "a number", [BVI_LIT_STRING] = "a string",    [BVI_LIT_CHAR] = "a character",
-        [BVI_LIT_ARRAY] = "an array",  [BVI_LIT_MAP] = "an object map", [BVI_LIT_UNIT] = "()",
+        [BVI_LIT_NUMBER] = "a number",   [BVI_LIT_STRING] = "a string",
+        [BVI_LIT_CHAR] = "a character",  [BVI_LIT_ARRAY] = "an array",
+        [BVI_LIT_MAP] = "an object map", [BVI_LIT_UNIT] = "()",
         [BVI_LIT_FN] = "a function",
     };
 
@@ -497,7 +524,8 @@ void bvi_c_parse(bvi_compiler *c, int precedence, bvi_expr *e)
         bvi_c_unexpected(c);
     } else {
         r->prefix(c, e);
-        while (!c->failed && rules[c->tok.type].infix && rules[c->tok.type].precedence >= precedence)
+        while (!c->failed && rules[c->tok.type].infix &&
+               rules[c->tok.type].precedence >= precedence)
             rules[c->tok.type].infix(c, e);
     }
     if (c->tok.type == BVI_TOK_RESERVED_SYMBOL && c->tok.is_operator)

@@ -1,5 +1,6 @@
 /*
- * failure.c - what goes wrong in a script: making failures, letting them gather their way up, showing them to catch.
+ * failure.c - what goes wrong in a script: making failures, letting them gather their way up,
+ * showing them to catch.
  */
 #include <stdio.h>
 #include <string.h>
@@ -54,7 +55,8 @@ static bvi_failure *new_failure(bvi_script_call *call, bvi_failure_kind kind)
     return f;
 }
 
-static int fail_v(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, const char *fmt, va_list args)
+static int fail_v(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, const char *fmt,
+                  va_list args)
 {
     bvi_failure *f = new_failure(call, kind);
 
@@ -62,7 +64,8 @@ static int fail_v(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, con
         return BV_E_NOMEM;
     f->pos = pos;
     if (bvi_buf_vprintf(&f->text, fmt, args) < 0)
-        (void)bvi_buf_append_str(&f->text, "(no memory for the message)"); /* the kind still tells */
+        (void)bvi_buf_append_str(&f->text,
+                                 "(no memory for the message)"); /* the kind still tells */
     return call->code;
 }
 
@@ -134,12 +137,14 @@ int bvi_vm_not_found(bvi_script_call *call, const char *name, const bvi_value *a
         r = bvi_buf_printf(&text, "%s%s", i > 0 ? ", " : "", parameter_type(&args[i]));
     if (r == 0)
         r = bvi_buf_append_char(&text, ')');
-    r = bvi_vm_fail(call, BVI_FAILURE_FUNCTION_NOT_FOUND, "Function not found: %s", bvi_buf_str(&text));
+    r = bvi_vm_fail(call, BVI_FAILURE_FUNCTION_NOT_FOUND, "Function not found: %s",
+                    bvi_buf_str(&text));
     bvi_vm_field_text(call, "function", bvi_buf_str(&text));
     return r;
 }
 
-int bvi_vm_bounds(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, int64_t index, size_t len)
+int bvi_vm_bounds(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, int64_t index,
+                  size_t len)
 {
     bool is_string = kind == BVI_FAILURE_STRING_BOUNDS;
     const char *what = is_string ? "String" : "Array";
@@ -148,13 +153,15 @@ int bvi_vm_bounds(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, int
     int r;
 
     if (kind == BVI_FAILURE_BIT_BOUNDS)
-        r = bvi_vm_fail_at(call, pos, kind, "Bit-field index %lld out of bounds: only 64 bits in bit-field",
+        r = bvi_vm_fail_at(call, pos, kind,
+                           "Bit-field index %lld out of bounds: only 64 bits in bit-field",
                            (long long)index);
     else if (len == 0)
-        r = bvi_vm_fail_at(call, pos, kind, "%s index %lld out of bounds: %s is empty", what, (long long)index, in);
+        r = bvi_vm_fail_at(call, pos, kind, "%s index %lld out of bounds: %s is empty", what,
+                           (long long)index, in);
     else
-        r = bvi_vm_fail_at(call, pos, kind, "%s index %lld out of bounds: only %zu %s%s in %s", what,
-                           (long long)index, len, items, len == 1 ? "" : "s", in);
+        r = bvi_vm_fail_at(call, pos, kind, "%s index %lld out of bounds: only %zu %s%s in %s",
+                           what, (long long)index, len, items, len == 1 ? "" : "s", in);
     bvi_vm_field(call, "index", bvi_value_int(index));
     bvi_vm_field(call, "length", bvi_value_int((int64_t)len));
     return r;
@@ -201,7 +208,8 @@ static void append_pos(bvi_buf *out, bvi_pos pos)
         (void)bvi_buf_printf(out, " (line %u, position %u)", pos.line, pos.col); /* cut when full */
 }
 
-void bvi_failure_leave(bvi_failure *f, const char *what, const char *name, const char *source, bvi_pos pos)
+void bvi_failure_leave(bvi_failure *f, const char *what, const char *name, const char *source,
+                       bvi_pos pos)
 {
     append_pos(&f->text, f->pos);
     (void)bvi_buf_printf(&f->text, "\nin %s", what);
@@ -252,7 +260,8 @@ static int put_text(bvi_value *map, const char *key, const char *text, size_t le
 
 static int describe(bvi_script_engine *engine, const bvi_failure *f, bvi_value *ret)
 {
-    const char *kind = f->wrapped && f->kind != BVI_FAILURE_IN_MODULE ? "ErrorInFunctionCall" : kinds[f->kind].name;
+    const char *kind = f->wrapped && f->kind != BVI_FAILURE_IN_MODULE ? "ErrorInFunctionCall"
+                                                                      : kinds[f->kind].name;
     int r = bvi_value_map(engine, ret);
 
     if (r == 0 && f->fields.type == BVI_T_MAP && !f->wrapped)
@@ -355,8 +364,8 @@ int bvi_script_throw_error(bvi_script_call *call, const bv_error *error)
     return throw_text(call, text, strlen(text));
 }
 
-static int throw_mismatch(bvi_script_call *call, bvi_failure_kind kind, const char *what, const char *actual,
-                          const char *wanted)
+static int throw_mismatch(bvi_script_call *call, bvi_failure_kind kind, const char *what,
+                          const char *actual, const char *wanted)
 {
     int r = bvi_vm_fail(call, kind, "%s incorrect: %s (expecting %s)", what, actual, wanted);
 
@@ -372,5 +381,6 @@ int bvi_script_throw_type(bvi_script_call *call, const bvi_value *actual, const 
 
 int bvi_script_throw_output(bvi_script_call *call, const bvi_value *actual, const char *wanted)
 {
-    return throw_mismatch(call, BVI_FAILURE_OUTPUT_TYPE, "Output type", bvi_type_name(actual), wanted);
+    return throw_mismatch(call, BVI_FAILURE_OUTPUT_TYPE, "Output type", bvi_type_name(actual),
+                          wanted);
 }

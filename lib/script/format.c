@@ -1,5 +1,6 @@
 /*
- * format.c - the text forms of values, and numbers to and from text without help from the process's locale.
+ * format.c - the text forms of values, and numbers to and from text without help from the process's
+ * locale.
  */
 #include <locale.h>
 #include <math.h>
@@ -11,7 +12,7 @@
 #include "script/engine.h"
 
 /* The longest text of a double in positional form: 309 digits, a sign, a point. */
-#define FLOAT_TEXT_MAX 400u
+#define FLOAT_TEXT_MAX  400u
 #define NUMBER_TEXT_MAX 512u
 
 /* ---- numbers ---- */
@@ -94,7 +95,8 @@ static void write_positional(char *out, const char *digits, int n, int exponent)
     *p = '\0';
 }
 
-/* Text form: exponents outside 10^-13 .. 10^13, both as single precision; debug form: outside 1e-4 .. 1e16. */
+/* Text form: exponents outside 10^-13 .. 10^13, both as single precision; debug form: outside 1e-4
+ * .. 1e16. */
 static bool wants_exponent(double f, bool debug)
 {
     double a = fabs(f);
@@ -152,11 +154,16 @@ static int append_char(bvi_buf *out, uint32_t c)
 static int append_escaped(bvi_buf *out, uint32_t c, char quote)
 {
     switch (c) {
-    case '\n': return bvi_buf_append_str(out, "\\n");
-    case '\r': return bvi_buf_append_str(out, "\\r");
-    case '\t': return bvi_buf_append_str(out, "\\t");
-    case '\\': return bvi_buf_append_str(out, "\\\\");
-    default: break;
+    case '\n':
+        return bvi_buf_append_str(out, "\\n");
+    case '\r':
+        return bvi_buf_append_str(out, "\\r");
+    case '\t':
+        return bvi_buf_append_str(out, "\\t");
+    case '\\':
+        return bvi_buf_append_str(out, "\\\\");
+    default:
+        break;
     }
     if (c == (uint32_t)quote)
         return bvi_buf_printf(out, "\\%c", quote);
@@ -270,22 +277,35 @@ static int format_at(bvi_buf *out, const bvi_value *v, bvi_form form, unsigned d
     if (depth > BVI_VALUE_DEPTH_MAX)
         return BV_E_LIMIT;
     switch (v->type) {
-    case BVI_T_UNIT: return bvi_buf_append_str(out, bare ? "" : "()");
-    case BVI_T_BOOL: return bvi_buf_append_str(out, v->as.b ? "true" : "false");
-    case BVI_T_INT: return bvi_buf_printf(out, "%lld", (long long)v->as.i);
-    case BVI_T_FLOAT: return bvi_format_float(out, v->as.f, !bare);
-    case BVI_T_CHAR: return format_char(out, v->as.c, form == BVI_FORM_DUMP);
-    case BVI_T_TIMESTAMP: return bvi_buf_append_str(out, "<timestamp>");
+    case BVI_T_UNIT:
+        return bvi_buf_append_str(out, bare ? "" : "()");
+    case BVI_T_BOOL:
+        return bvi_buf_append_str(out, v->as.b ? "true" : "false");
+    case BVI_T_INT:
+        return bvi_buf_printf(out, "%lld", (long long)v->as.i);
+    case BVI_T_FLOAT:
+        return bvi_format_float(out, v->as.f, !bare);
+    case BVI_T_CHAR:
+        return format_char(out, v->as.c, form == BVI_FORM_DUMP);
+    case BVI_T_TIMESTAMP:
+        return bvi_buf_append_str(out, "<timestamp>");
     case BVI_T_STRING:
         return bare ? bvi_buf_append(out, bvi_str(v)->data, bvi_str(v)->len)
                     : bvi_format_quoted(out, bvi_str(v)->data, bvi_str(v)->len);
-    case BVI_T_ARRAY: return format_array(out, bvi_arr(v), form, depth);
-    case BVI_T_MAP: return format_map(out, bvi_mp(v), form, depth);
-    case BVI_T_BLOB: return format_blob(out, bvi_blb(v));
-    case BVI_T_RANGE: return format_range(out, bvi_rng(v));
-    case BVI_T_FN: return format_fn(out, bvi_fnp(v), form);
-    case BVI_T_CELL: return format_at(out, &((bvi_cell *)v->as.obj)->value, form, depth);
-    default: return bvi_buf_append_str(out, bvi_type_name(v));
+    case BVI_T_ARRAY:
+        return format_array(out, bvi_arr(v), form, depth);
+    case BVI_T_MAP:
+        return format_map(out, bvi_mp(v), form, depth);
+    case BVI_T_BLOB:
+        return format_blob(out, bvi_blb(v));
+    case BVI_T_RANGE:
+        return format_range(out, bvi_rng(v));
+    case BVI_T_FN:
+        return format_fn(out, bvi_fnp(v), form);
+    case BVI_T_CELL:
+        return format_at(out, &((bvi_cell *)v->as.obj)->value, form, depth);
+    default:
+        return bvi_buf_append_str(out, bvi_type_name(v));
     }
 }
 
@@ -398,17 +418,26 @@ static int json_at(bvi_buf *out, const bvi_value *v, unsigned depth)
     if (depth > BVI_VALUE_DEPTH_MAX)
         return BV_E_LIMIT;
     switch (v->type) {
-    case BVI_T_UNIT: return bvi_buf_append_str(out, "null");
+    case BVI_T_UNIT:
+        return bvi_buf_append_str(out, "null");
     case BVI_T_BOOL:
-    case BVI_T_INT: return bvi_format(out, v, BVI_FORM_TEXT);
+    case BVI_T_INT:
+        return bvi_format(out, v, BVI_FORM_TEXT);
     case BVI_T_FLOAT:
-        return isfinite(v->as.f) ? bvi_format_float(out, v->as.f, true) : bvi_buf_append_str(out, "null");
-    case BVI_T_CHAR: return json_char(out, v->as.c);
-    case BVI_T_STRING: return json_string(out, bvi_str(v)->data, bvi_str(v)->len);
-    case BVI_T_ARRAY: return json_array(out, bvi_arr(v), depth);
-    case BVI_T_MAP: return json_map(out, bvi_mp(v), depth);
-    case BVI_T_BLOB: return json_blob(out, bvi_blb(v));
-    default: return json_other(out, v);
+        return isfinite(v->as.f) ? bvi_format_float(out, v->as.f, true)
+                                 : bvi_buf_append_str(out, "null");
+    case BVI_T_CHAR:
+        return json_char(out, v->as.c);
+    case BVI_T_STRING:
+        return json_string(out, bvi_str(v)->data, bvi_str(v)->len);
+    case BVI_T_ARRAY:
+        return json_array(out, bvi_arr(v), depth);
+    case BVI_T_MAP:
+        return json_map(out, bvi_mp(v), depth);
+    case BVI_T_BLOB:
+        return json_blob(out, bvi_blb(v));
+    default:
+        return json_other(out, v);
     }
 }
 

@@ -1,5 +1,6 @@
 /*
- * frame.c - the value stack and the frame stack: pushing, leaving, and putting a method's receiver back.
+ * frame.c - the value stack and the frame stack: pushing, leaving, and putting a method's receiver
+ * back.
  */
 #include "script/vm.h"
 
@@ -15,7 +16,8 @@ int bvi_vm_reserve(bvi_script_call *call, size_t slots)
         return 0;
     if (used + slots > BVI_STACK_MAX)
         return bvi_vm_fail(call, BVI_FAILURE_STACK_OVERFLOW, "Stack overflow");
-    r = bvi_script_grow(call->engine, (void **)(void *)&items, &call->stack_cap, used + slots, sizeof(*items));
+    r = bvi_script_grow(call->engine, (void **)(void *)&items, &call->stack_cap, used + slots,
+                        sizeof(*items));
     if (r < 0)
         return bvi_script_throw_code(call, r);
     call->stack = items;
@@ -66,8 +68,8 @@ static bvi_frame *new_frame(bvi_script_call *call)
 }
 
 /* Arguments lie from base on. The frame counts only when everything worked. */
-int bvi_vm_push_script(bvi_script_call *call, const bvi_proto *proto, bvi_module *home, uint32_t base, uint32_t ret,
-                       bvi_pos pos)
+int bvi_vm_push_script(bvi_script_call *call, const bvi_proto *proto, bvi_module *home,
+                       uint32_t base, uint32_t ret, bvi_pos pos)
 {
     bvi_frame *f;
     int r;
@@ -91,8 +93,8 @@ int bvi_vm_push_script(bvi_script_call *call, const bvi_proto *proto, bvi_module
     return 0;
 }
 
-int bvi_vm_push_native(bvi_script_call *call, bvi_step_fn step, const char *name, uint32_t base, uint32_t argc,
-                       uint32_t ret, bvi_pos pos)
+int bvi_vm_push_native(bvi_script_call *call, bvi_step_fn step, const char *name, uint32_t base,
+                       uint32_t argc, uint32_t ret, bvi_pos pos)
 {
     bvi_frame *f = new_frame(call);
 

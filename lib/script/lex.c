@@ -1,5 +1,6 @@
 /*
- * lex.c - the lexer: numbers, names, symbols and the two kinds of strings. Symbols and keywords are found by tables.
+ * lex.c - the lexer: numbers, names, symbols and the two kinds of strings. Symbols and keywords are
+ * found by tables.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,7 +27,9 @@ const char *bvi_token_text(bvi_token_type type)
 
 void bvi_lex_init(bvi_lexer *lex, const char *source, size_t len)
 {
-    *lex = (bvi_lexer){ .at = source, .end = source + len, .pos = { 1, 1 }, .text = BVI_BUF_INIT(LITERAL_MAX) };
+    *lex = (bvi_lexer){
+        .at = source, .end = source + len, .pos = { 1, 1 }, .text = BVI_BUF_INIT(LITERAL_MAX)
+    };
 }
 
 void bvi_lex_done(bvi_lexer *lex)
@@ -84,8 +87,8 @@ static bool is_name(int c)
 
 static bool is_unicode_space(int32_t c)
 {
-    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202f || c == 0x205f || c == 0x3000;
+    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 static int fail_at(bvi_lexer *lex, bvi_token *ret, bvi_pos pos, const char *fmt, ...)
@@ -140,7 +143,8 @@ static bool skip_blank(bvi_lexer *lex)
         skip_block_comment(lex);
         return true;
     }
-    if (c >= 0x80 && is_unicode_space(bvi_utf8_decode(lex->at, (size_t)(lex->end - lex->at), &used))) {
+    if (c >= 0x80 &&
+        is_unicode_space(bvi_utf8_decode(lex->at, (size_t)(lex->end - lex->at), &used))) {
         advance(lex);
         return true;
     }
@@ -173,10 +177,17 @@ static bool is_radix_digit(int c, int radix)
 static int radix_of(int c)
 {
     switch (c) {
-    case 'x': case 'X': return 16;
-    case 'o': case 'O': return 8;
-    case 'b': case 'B': return 2;
-    default: return 0;
+    case 'x':
+    case 'X':
+        return 16;
+    case 'o':
+    case 'O':
+        return 8;
+    case 'b':
+    case 'B':
+        return 2;
+    default:
+        return 0;
     }
 }
 
@@ -297,11 +308,12 @@ static int append_scalar(bvi_buf *out, uint32_t c)
     return bvi_buf_append(out, utf8, n);
 }
 
-/* JSON writes characters beyond 16 bits as two escapes. The first half waits in the text, in the three-byte form that
- * no valid text contains, for the second. */
+/* JSON writes characters beyond 16 bits as two escapes. The first half waits in the text, in the
+ * three-byte form that no valid text contains, for the second. */
 static int append_lone_surrogate(bvi_lexer *lex, uint32_t c)
 {
-    const char bytes[3] = { (char)(0xe0u | c >> 12), (char)(0x80u | (c >> 6 & 0x3fu)), (char)(0x80u | (c & 0x3fu)) };
+    const char bytes[3] = { (char)(0xe0u | c >> 12), (char)(0x80u | (c >> 6 & 0x3fu)),
+                            (char)(0x80u | (c & 0x3fu)) };
 
     return bvi_buf_append(&lex->text, bytes, sizeof(bytes));
 }
@@ -318,7 +330,8 @@ static bool join_surrogates(bvi_lexer *lex, uint32_t low)
     high = (uint32_t)(last[0] & 0x0fu) << 12 | (uint32_t)(last[1] & 0x3fu) << 6 | (last[2] & 0x3fu);
     if (last[0] != 0xed || high < 0xd800 || high > 0xdbff)
         return false;
-    (void)bvi_utf8_encode(0x10000u + ((high - 0xd800u) << 10) + (low - 0xdc00u), utf8); /* always four bytes */
+    (void)bvi_utf8_encode(0x10000u + ((high - 0xd800u) << 10) + (low - 0xdc00u),
+                          utf8); /* always four bytes */
     lex->text.len -= 3;
     return bvi_buf_append(&lex->text, utf8, 4) == 0;
 }
@@ -366,10 +379,17 @@ static int lex_escape(bvi_lexer *lex, bvi_token *ret, char quote)
     int c = peek(lex);
 
     switch (c) {
-    case 't': c = '\t'; break;
-    case 'n': c = '\n'; break;
-    case 'r': c = '\r'; break;
-    case '\\': break;
+    case 't':
+        c = '\t';
+        break;
+    case 'n':
+        c = '\n';
+        break;
+    case 'r':
+        c = '\r';
+        break;
+    case '\\':
+        break;
     case '/':
     case 'b':
     case 'f':
@@ -377,10 +397,14 @@ static int lex_escape(bvi_lexer *lex, bvi_token *ret, char quote)
             return invalid_escape(lex, ret);
         c = c == 'b' ? '\b' : c == 'f' ? '\f' : '/';
         break;
-    case 'x': return lex_hex_escape(lex, ret, 2);
-    case 'u': return lex_hex_escape(lex, ret, 4);
-    case 'U': return lex_hex_escape(lex, ret, 8);
-    case -1: return fail_at(lex, ret, ret->pos, "Open string is not terminated");
+    case 'x':
+        return lex_hex_escape(lex, ret, 2);
+    case 'u':
+        return lex_hex_escape(lex, ret, 4);
+    case 'U':
+        return lex_hex_escape(lex, ret, 8);
+    case -1:
+        return fail_at(lex, ret, ret->pos, "Open string is not terminated");
     default:
         if (c == quote)
             break;
@@ -390,7 +414,8 @@ static int lex_escape(bvi_lexer *lex, bvi_token *ret, char quote)
     return bvi_buf_append_char(&lex->text, (char)c);
 }
 
-/* Backslash at the end of a line: blanks of the next line go, but only up to the column of the opening quote. */
+/* Backslash at the end of a line: blanks of the next line go, but only up to the column of the
+ * opening quote. */
 static void continue_line(bvi_lexer *lex, uint32_t quote_col)
 {
     if (peek(lex) == '\r')
@@ -547,10 +572,12 @@ static bool matches(const char *text, size_t len, const char *word)
 static bool is_reserved_word(const char *text, size_t len)
 {
     static const char *const words[] = {
-        "use",   "case",   "async",   "public", "package", "super", "var",  "protected", "spawn", "shared", "is",
-        "sync",  "static", "default", "thread", "yield",   "new",   "match", "await",    "null",  "with",   "void",
-        "nil",   "module", "go",      "goto",   "print",   "debug", "type_of", "eval",   "Fn",    "call",   "curry",
-        "is_def_fn", "is_def_var", "is_shared",
+        "use",    "case",      "async",  "public",    "package",    "super",
+        "var",    "protected", "spawn",  "shared",    "is",         "sync",
+        "static", "default",   "thread", "yield",     "new",        "match",
+        "await",  "null",      "with",   "void",      "nil",        "module",
+        "go",     "goto",      "print",  "debug",     "type_of",    "eval",
+        "Fn",     "call",      "curry",  "is_def_fn", "is_def_var", "is_shared",
     };
 
     for (size_t i = 0; i < BVI_COUNT(words); i++) {
@@ -598,7 +625,9 @@ static const struct {
     { "!==", "'!==' is not a valid operator. This is not JavaScript! Should it be '!='?", true },
     { "->", "'->' is not a valid symbol. This is not C or C++!", true },
     { "<-", "'<-' is not a valid symbol. This is not Go! Should it be '<='?", true },
-    { ":=", "':=' is not a valid assignment operator. This is not Go or Pascal! Should it be simply '='?", true },
+    { ":=",
+      "':=' is not a valid assignment operator. This is not Go or Pascal! Should it be simply '='?",
+      true },
     { "::<", "'::<>' is not a valid symbol. This is not Rust! Should it be '::'?", true },
     { "(*", "'(*' is not a valid comment format. This is not Pascal! Should it be '/*'?", true },
     { "*)", "'*)' is not a valid comment format. This is not Pascal! Should it be '*/'?", true },

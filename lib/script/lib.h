@@ -1,13 +1,13 @@
 /*
- * lib.h - for the files with built-in functions, lib_*.c. Each holds small functions and one table of name, parameters
- * and function; see bvi_script_function for the letters.
+ * lib.h - for the files with built-in functions, lib_*.c. Each holds small functions and one table
+ * of name, parameters and function; see bvi_script_function for the letters.
  */
 #ifndef BVI_SCRIPT_LIB_H
 #define BVI_SCRIPT_LIB_H
 
 #include "script/vm.h"
 
-#define BVI_LIB(name) \
+#define BVI_LIB(name)                                                                              \
     static int name(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 
 /* The end of a built-in that used something answering NOMEM or LIMIT. */
@@ -16,8 +16,10 @@ static inline int bvi_lib_end(bvi_script_call *call, int r)
     return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
-/* The part of len items that (start) or (start, count) mean: negative starts count from the end, all is clamped. */
-static inline void bvi_lib_part(int64_t start, int64_t count, size_t len, size_t *ret_start, size_t *ret_count)
+/* The part of len items that (start) or (start, count) mean: negative starts count from the end,
+ * all is clamped. */
+static inline void bvi_lib_part(int64_t start, int64_t count, size_t len, size_t *ret_start,
+                                size_t *ret_count)
 {
     int64_t n = (int64_t)len;
 

@@ -103,6 +103,7 @@ BVI_LIB(reverse)
     int r = bvi_array_own(&args[0]);
     bvi_array *a = bvi_arr(&args[0]);
 
+    bvi_vm_work(call, &args[0]);
     for (uint32_t i = 0; r == 0 && i < a->len / 2; i++) {
         bvi_value v = a->items[i];
 
@@ -266,7 +267,10 @@ BVI_LIB(index_of)
     *ret = bvi_value_int(-1);
     for (; at < a->len; at++) {
         bool same = false;
-        int r = bvi_op_equal(call, &a->items[at], &args[1], &same);
+        int r;
+
+        call->engine->work += sizeof(bvi_value);
+        r = bvi_op_equal(call, &a->items[at], &args[1], &same);
 
         if (r < 0)
             return r;
@@ -278,7 +282,8 @@ BVI_LIB(index_of)
     return 0;
 }
 
-/* ---- sort without a comparer: one kind of item; a merge sort, so it is stable and never quadratic ---- */
+/* ---- sort without a comparer: one kind of item; a merge sort, so it is stable and never quadratic
+ * ---- */
 
 static bool sortable(const bvi_array *a)
 {
@@ -287,8 +292,8 @@ static bool sortable(const bvi_array *a)
 
         if (t != a->items[0].type)
             return false;
-        if (t != BVI_T_INT && t != BVI_T_FLOAT && t != BVI_T_STRING && t != BVI_T_CHAR && t != BVI_T_BOOL &&
-            t != BVI_T_TIMESTAMP && t != BVI_T_UNIT)
+        if (t != BVI_T_INT && t != BVI_T_FLOAT && t != BVI_T_STRING && t != BVI_T_CHAR &&
+            t != BVI_T_BOOL && t != BVI_T_TIMESTAMP && t != BVI_T_UNIT)
             return false;
     }
     return true;
@@ -297,12 +302,18 @@ static bool sortable(const bvi_array *a)
 static bool comes_after(const bvi_value *a, const bvi_value *b)
 {
     switch (a->type) {
-    case BVI_T_FLOAT: return a->as.f > b->as.f;
-    case BVI_T_STRING: return bvi_string_compare(bvi_str(a), bvi_str(b)) > 0;
-    case BVI_T_CHAR: return a->as.c > b->as.c;
-    case BVI_T_BOOL: return a->as.b && !b->as.b;
-    case BVI_T_UNIT: return false;
-    default: return a->as.i > b->as.i;
+    case BVI_T_FLOAT:
+        return a->as.f > b->as.f;
+    case BVI_T_STRING:
+        return bvi_string_compare(bvi_str(a), bvi_str(b)) > 0;
+    case BVI_T_CHAR:
+        return a->as.c > b->as.c;
+    case BVI_T_BOOL:
+        return a->as.b && !b->as.b;
+    case BVI_T_UNIT:
+        return false;
+    default:
+        return a->as.i > b->as.i;
     }
 }
 
@@ -326,8 +337,9 @@ BVI_LIB(sort)
     int r;
 
     if (!sortable(a))
-        return bvi_vm_fail(call, BVI_FAILURE_FUNCTION_NOT_FOUND,
-                           "Function not found: sort() cannot be called with elements of different types");
+        return bvi_vm_fail(
+            call, BVI_FAILURE_FUNCTION_NOT_FOUND,
+            "Function not found: sort() cannot be called with elements of different types");
     r = bvi_array_own(&args[0]);
     a = bvi_arr(&args[0]);
     if (r < 0 || a->len < 2)
@@ -337,6 +349,7 @@ BVI_LIB(sort)
     if (!scratch)
         return bvi_script_throw_nomem(call);
     for (size_t width = 1; width < a->len; width *= 2) {
+        call->engine->work += bytes;
         for (size_t at = 0; at < a->len; at += 2 * width) {
             size_t mid = at + width < a->len ? at + width : a->len;
             size_t end = at + 2 * width < a->len ? at + 2 * width : a->len;
@@ -350,7 +363,7 @@ BVI_LIB(sort)
 }
 
 #define PROPERTY BVI_SCRIPT_PROPERTY
-#define MUTATES BVI_SCRIPT_MUTATES
+#define MUTATES  BVI_SCRIPT_MUTATES
 
 const bvi_script_function bvi_lib_array[] = {
     { "len", "a", len, PROPERTY },

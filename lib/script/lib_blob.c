@@ -21,7 +21,8 @@ BVI_LIB(make)
 
 BVI_LIB(from_string)
 {
-    return bvi_lib_end(call, bvi_value_blob(call->engine, bvi_str(&args[0])->data, bvi_str(&args[0])->len, ret));
+    return bvi_lib_end(
+        call, bvi_value_blob(call->engine, bvi_str(&args[0])->data, bvi_str(&args[0])->len, ret));
 }
 
 BVI_LIB(len)
@@ -137,6 +138,7 @@ BVI_LIB(reverse)
     int r = bvi_blob_own(&args[0]);
     bvi_blob *b = bvi_blb(&args[0]);
 
+    bvi_vm_work(call, &args[0]);
     for (uint32_t i = 0; r == 0 && i < b->len / 2; i++) {
         uint8_t byte = b->data[i];
 
@@ -186,7 +188,8 @@ BVI_LIB(splice)
     return bvi_lib_end(call, r);
 }
 
-static int copy_part(bvi_script_engine *engine, const bvi_value *blob, size_t at, size_t count, bvi_value *ret)
+static int copy_part(bvi_script_engine *engine, const bvi_value *blob, size_t at, size_t count,
+                     bvi_value *ret)
 {
     return bvi_value_blob(engine, count > 0 ? bvi_blb(blob)->data + at : NULL, count, ret);
 }
@@ -368,7 +371,7 @@ BVI_LIB(to_array)
 }
 
 #define PROPERTY BVI_SCRIPT_PROPERTY
-#define MUTATES BVI_SCRIPT_MUTATES
+#define MUTATES  BVI_SCRIPT_MUTATES
 
 const bvi_script_function bvi_lib_blob[] = {
     { "blob", "", make, 0 },

@@ -1,9 +1,10 @@
 /*
  * lib_callback.c - built-ins of arrays and maps that call a function for their items.
  *
- * Each has a step function that runs again after every callback, with the callback's result in frame->result; its place
- * in the work is in frame->reg. The container is args[0] (a copy: whatever the callbacks do to the variable it came
- * from is overwritten when a changing built-in ends). A step does nothing with its frame after bvi_vm_callback().
+ * Each has a step function that runs again after every callback, with the callback's result in
+ * frame->result; its place in the work is in frame->reg. The container is args[0] (a copy: whatever
+ * the callbacks do to the variable it came from is overwritten when a changing built-in ends). A
+ * step does nothing with its frame after bvi_vm_callback().
  */
 #include <string.h>
 
@@ -40,11 +41,19 @@ static int take_result(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
     int r;
 
     switch ((walk_kind)f->reg[REG_KIND]) {
-    case WALK_MAP: return bvi_array_push(&f->acc[0], bvi_move(&f->result));
-    case WALK_FILTER: return yes ? bvi_array_push(&f->acc[0], bvi_dup(item)) : 0;
-    case WALK_SOME: *ret = bvi_value_bool(true); return yes;
-    case WALK_ALL: *ret = bvi_value_bool(false); return !yes;
-    case WALK_INDEX_OF: *ret = bvi_value_int(f->reg[REG_AT]); return yes;
+    case WALK_MAP:
+        return bvi_array_push(&f->acc[0], bvi_move(&f->result));
+    case WALK_FILTER:
+        return yes ? bvi_array_push(&f->acc[0], bvi_dup(item)) : 0;
+    case WALK_SOME:
+        *ret = bvi_value_bool(true);
+        return yes;
+    case WALK_ALL:
+        *ret = bvi_value_bool(false);
+        return !yes;
+    case WALK_INDEX_OF:
+        *ret = bvi_value_int(f->reg[REG_AT]);
+        return yes;
     case WALK_FIND:
         if (yes)
             *ret = bvi_dup(item);
@@ -54,8 +63,10 @@ static int take_result(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
             return 0;
         *ret = bvi_move(&f->result);
         return 1;
-    case WALK_DRAIN: return bvi_array_push(&f->acc[yes ? 0 : 1], bvi_dup(item));
-    case WALK_RETAIN: return bvi_array_push(&f->acc[yes ? 1 : 0], bvi_dup(item));
+    case WALK_DRAIN:
+        return bvi_array_push(&f->acc[yes ? 0 : 1], bvi_dup(item));
+    case WALK_RETAIN:
+        return bvi_array_push(&f->acc[yes ? 1 : 0], bvi_dup(item));
     default:
         r = bvi_array_own(array);
         if (r == 0 && f->child.type != BVI_T_UNIT)
@@ -64,21 +75,31 @@ static int take_result(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
     }
 }
 
-/* The result when no item ended the walk. Of drain and retain: acc[0] left the array, acc[1] stays. */
+/* The result when no item ended the walk. Of drain and retain: acc[0] left the array, acc[1] stays.
+ */
 static void end_walk(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
 {
     switch ((walk_kind)f->reg[REG_KIND]) {
     case WALK_MAP:
-    case WALK_FILTER: *ret = bvi_move(&f->acc[0]); break;
-    case WALK_SOME: *ret = bvi_value_bool(false); break;
-    case WALK_ALL: *ret = bvi_value_bool(true); break;
-    case WALK_INDEX_OF: *ret = bvi_value_int(-1); break;
+    case WALK_FILTER:
+        *ret = bvi_move(&f->acc[0]);
+        break;
+    case WALK_SOME:
+        *ret = bvi_value_bool(false);
+        break;
+    case WALK_ALL:
+        *ret = bvi_value_bool(true);
+        break;
+    case WALK_INDEX_OF:
+        *ret = bvi_value_int(-1);
+        break;
     case WALK_DRAIN:
     case WALK_RETAIN:
         *ret = bvi_move(&f->acc[0]);
         bvi_replace(bvi_vm_arg(call, f, 0), bvi_move(&f->acc[1]));
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -140,10 +161,10 @@ static int begin_walk_at(bvi_script_call *call, bvi_value *args, size_t argc, wa
     return bvi_vm_begin(call, step_walk);
 }
 
-#define WALK(name, kind)                                   \
-    BVI_LIB(name)                                          \
-    {                                                      \
-        return begin_walk_at(call, args, argc, kind);      \
+#define WALK(name, kind)                                                                           \
+    BVI_LIB(name)                                                                                  \
+    {                                                                                              \
+        return begin_walk_at(call, args, argc, kind);                                              \
     }
 
 WALK(map, WALK_MAP)
@@ -347,7 +368,8 @@ static int keep_smaller(bvi_script_call *call, bvi_frame *f)
     return bvi_array_push(&f->acc[0], bvi_dup(&a->items[(*from)++]));
 }
 
-/* The comparer is asked whether the right item goes before the left one, so equal items keep their order. */
+/* The comparer is asked whether the right item goes before the left one, so equal items keep their
+ * order. */
 static int step_sort(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
 {
     const bvi_array *a = bvi_arr(bvi_vm_arg(call, f, 0));

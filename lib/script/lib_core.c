@@ -1,5 +1,6 @@
 /*
- * lib_core.c - built-ins of every kind of value: output, types, function pointers, time, minimum and maximum.
+ * lib_core.c - built-ins of every kind of value: output, types, function pointers, time, minimum
+ * and maximum.
  */
 #include <string.h>
 #include <time.h>
@@ -15,7 +16,8 @@ void bvi_lib_part_args(const bvi_value *args, size_t argc, size_t i, size_t len,
     int64_t start, count;
 
     if (args[i].type != BVI_T_RANGE) {
-        bvi_lib_part(args[i].as.i, argc > i + 1 ? args[i + 1].as.i : INT64_MAX, len, ret_start, ret_count);
+        bvi_lib_part(args[i].as.i, argc > i + 1 ? args[i + 1].as.i : INT64_MAX, len, ret_start,
+                     ret_count);
         return;
     }
     bvi_clamp_range(bvi_rng(&args[i]), len, &start, &count);
@@ -85,7 +87,8 @@ static bool is_function_name(const bvi_string *s)
     for (uint32_t i = 0; i < s->len; i++) {
         char c = s->data[i];
 
-        if (!(c == '_' || c == '$' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
+        if (!(c == '_' || c == '$' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+              (c >= 'A' && c <= 'Z')))
             return false;
     }
     return true;
@@ -104,8 +107,8 @@ BVI_LIB(make_fn)
     int r;
 
     if (!is_function_name(name) && !is_operator_name(name)) {
-        r = bvi_vm_fail_at(call, (bvi_pos){ call->pos.line, call->pos.col + 3 }, BVI_FAILURE_FUNCTION_NOT_FOUND,
-                           "Function not found: %s", name->data);
+        r = bvi_vm_fail_at(call, (bvi_pos){ call->pos.line, call->pos.col + 3 },
+                           BVI_FAILURE_FUNCTION_NOT_FOUND, "Function not found: %s", name->data);
         bvi_vm_field_text(call, "function", name->data);
         return r;
     }
@@ -206,9 +209,10 @@ BVI_LIB(set_tag)
     int64_t tag = args[1].as.i;
 
     if (tag < INT32_MIN || tag > INT32_MAX)
-        return bvi_vm_fail(call, BVI_FAILURE_ARITHMETIC,
-                           "%lld is too large to fit into a tag (must be between -2147483648 and 2147483647)",
-                           (long long)tag);
+        return bvi_vm_fail(
+            call, BVI_FAILURE_ARITHMETIC,
+            "%lld is too large to fit into a tag (must be between -2147483648 and 2147483647)",
+            (long long)tag);
     args[0].tag = (int32_t)tag;
     return 0;
 }
@@ -241,7 +245,8 @@ BVI_LIB(elapsed)
     return r;
 }
 
-/* Waiting is the embedder's business: one that can wait registers its own sleep(), which hides this one. */
+/* Waiting is the embedder's business: one that can wait registers its own sleep(), which hides this
+ * one. */
 BVI_LIB(no_sleep)
 {
     double seconds = args[0].type == BVI_T_INT ? (double)args[0].as.i : args[0].as.f;
@@ -283,11 +288,11 @@ BVI_LIB(min)
 
 /* ---- operators as functions, for Fn("+") ---- */
 
-#define BINARY(name, op)                                        \
-    BVI_LIB(name)                                               \
-    {                                                           \
-        *ret = bvi_dup(&args[0]);                               \
-        return bvi_op_binary(call, op, ret, &args[1], false);   \
+#define BINARY(name, op)                                                                           \
+    BVI_LIB(name)                                                                                  \
+    {                                                                                              \
+        *ret = bvi_dup(&args[0]);                                                                  \
+        return bvi_op_binary(call, op, ret, &args[1], false);                                      \
     }
 
 BINARY(op_add, BVI_OP_ADD)
@@ -308,11 +313,11 @@ BINARY(op_le, BVI_OP_LE)
 BINARY(op_gt, BVI_OP_GT)
 BINARY(op_ge, BVI_OP_GE)
 
-#define UNARY(name, op)                                \
-    BVI_LIB(name)                                      \
-    {                                                  \
-        *ret = bvi_dup(&args[0]);                      \
-        return bvi_op_unary(call, op, ret);            \
+#define UNARY(name, op)                                                                            \
+    BVI_LIB(name)                                                                                  \
+    {                                                                                              \
+        *ret = bvi_dup(&args[0]);                                                                  \
+        return bvi_op_unary(call, op, ret);                                                        \
     }
 
 UNARY(op_neg, BVI_OP_NEG)
@@ -320,7 +325,7 @@ UNARY(op_plus, BVI_OP_PLUS)
 UNARY(op_not, BVI_OP_NOT)
 
 #define PROPERTY BVI_SCRIPT_PROPERTY
-#define MUTATES BVI_SCRIPT_MUTATES
+#define MUTATES  BVI_SCRIPT_MUTATES
 
 const bvi_script_function bvi_lib_core[] = {
     { "print", "", print, 0 },

@@ -1,9 +1,11 @@
 /*
- * lib_json.c - JSON and values: to_json(), parse_json(), and documents of base/json.h for embedders.
+ * lib_json.c - JSON and values: to_json(), parse_json(), and documents of base/json.h for
+ * embedders.
  *
- * parse_json() reads text straight into values, so that a large answer is counted against the engine's ceiling and its
- * depth is bounded. It takes proper JSON, and of the language's own notation what costs nothing: trailing commas,
- * comments, hexadecimal numbers, character literals. Positions and texts are those of a syntax error in a script.
+ * parse_json() reads text straight into values, so that a large answer is counted against the
+ * engine's ceiling and its depth is bounded. It takes proper JSON, and of the language's own
+ * notation what costs nothing: trailing commas, comments, hexadecimal numbers, character literals.
+ * Positions and texts are those of a syntax error in a script.
  */
 #include <stdio.h>
 #include <string.h>
@@ -77,8 +79,10 @@ static int separator(parser *p, bvi_token_type end, const char *what)
     if (p->tok.type == end)
         return 0;
     if (p->tok.type == BVI_TOK_EOF)
-        return syntax_error(p, p->tok.pos, "Expecting '%s' to end this %s literal", bvi_token_text(end), what);
-    return syntax_error(p, p->tok.pos, "Expecting ',' to separate the items of this %s literal", what);
+        return syntax_error(p, p->tok.pos, "Expecting '%s' to end this %s literal",
+                            bvi_token_text(end), what);
+    return syntax_error(p, p->tok.pos, "Expecting ',' to separate the items of this %s literal",
+                        what);
 }
 
 static int array(parser *p, bvi_value *ret)
@@ -113,7 +117,8 @@ static int member_value(parser *p, bvi_value *map, bvi_value *key)
     int r;
 
     if (p->tok.type != BVI_TOK_COLON)
-        return syntax_error(p, p->tok.pos, "Expecting ':' to follow the property '%s' in this object map literal",
+        return syntax_error(p, p->tok.pos,
+                            "Expecting ':' to follow the property '%s' in this object map literal",
                             bvi_str(key)->data);
     r = next(p);
     if (r == 0)
@@ -145,7 +150,8 @@ static int member(parser *p, bvi_value *map)
     if (r < 0)
         return bvi_script_throw_code(p->call, r);
     if (bvi_map_find(map, bvi_str(&key)))
-        r = syntax_error(p, pos, "Duplicated property for object map literal: %s", bvi_str(&key)->data);
+        r = syntax_error(p, pos, "Duplicated property for object map literal: %s",
+                         bvi_str(&key)->data);
     if (r == 0)
         r = next(p);
     if (r == 0)
@@ -176,11 +182,19 @@ static int scalar(parser *p, bvi_value *ret)
     int r = 0;
 
     switch (p->tok.type) {
-    case BVI_TOK_INT: *ret = bvi_value_int(p->tok.number); break;
-    case BVI_TOK_FLOAT: *ret = bvi_value_float(p->tok.real); break;
-    case BVI_TOK_CHAR: *ret = bvi_value_char((uint32_t)p->tok.number); break;
+    case BVI_TOK_INT:
+        *ret = bvi_value_int(p->tok.number);
+        break;
+    case BVI_TOK_FLOAT:
+        *ret = bvi_value_float(p->tok.real);
+        break;
+    case BVI_TOK_CHAR:
+        *ret = bvi_value_char((uint32_t)p->tok.number);
+        break;
     case BVI_TOK_TRUE:
-    case BVI_TOK_FALSE: *ret = bvi_value_bool(p->tok.type == BVI_TOK_TRUE); break;
+    case BVI_TOK_FALSE:
+        *ret = bvi_value_bool(p->tok.type == BVI_TOK_TRUE);
+        break;
     case BVI_TOK_STRING:
         r = bvi_value_string(p->call->engine, p->tok.text, p->tok.len, ret);
         if (r < 0)
@@ -230,6 +244,7 @@ int bvi_script_parse_json(bvi_script_call *call, const char *text, size_t len, b
     bvi_value v = BVI_VALUE_UNIT;
     int r;
 
+    call->engine->work += len;
     if (!bvi_utf8_valid(text, len))
         return bvi_vm_fail(call, BVI_FAILURE_PARSING, "Syntax error: text is not valid UTF-8");
     bvi_lex_init(&p.lex, text, len);
@@ -277,12 +292,14 @@ int bvi_value_to_json(const bvi_value *value_in, bvi_json **ret_json, bv_error *
     int r;
 
     if (foreign)
-        return bvi_fail(err, BV_E_INVALID, "a value of type '%s' has no JSON form", bvi_type_name(foreign));
+        return bvi_fail(err, BV_E_INVALID, "a value of type '%s' has no JSON form",
+                        bvi_type_name(foreign));
     r = bvi_format_json(&text, value_in);
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);
     if (r < 0)
-        return bvi_fail(err, BV_E_LIMIT, "the value is nested deeper than %u levels", BVI_VALUE_DEPTH_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "the value is nested deeper than %u levels",
+                        BVI_VALUE_DEPTH_MAX);
     return bvi_json_parse(bvi_buf_str(&text), text.len, ret_json, err);
 }
 
@@ -349,12 +366,19 @@ static int number_from_json(const bvi_json *json, bvi_value *ret)
 static int from_json(bvi_script_engine *engine, const bvi_json *json, bvi_value *ret)
 {
     switch (bvi_json_type_of(json)) {
-    case BVI_JSON_NULL: return 0;
-    case BVI_JSON_BOOL: *ret = bvi_value_bool(bvi_json_is_true(json)); return 0;
-    case BVI_JSON_NUMBER: return number_from_json(json, ret);
-    case BVI_JSON_STRING: return bvi_value_cstring(engine, bvi_json_string(json), ret);
-    case BVI_JSON_ARRAY: return array_from_json(engine, json, ret);
-    case BVI_JSON_OBJECT: return object_from_json(engine, json, ret);
+    case BVI_JSON_NULL:
+        return 0;
+    case BVI_JSON_BOOL:
+        *ret = bvi_value_bool(bvi_json_is_true(json));
+        return 0;
+    case BVI_JSON_NUMBER:
+        return number_from_json(json, ret);
+    case BVI_JSON_STRING:
+        return bvi_value_cstring(engine, bvi_json_string(json), ret);
+    case BVI_JSON_ARRAY:
+        return array_from_json(engine, json, ret);
+    case BVI_JSON_OBJECT:
+        return object_from_json(engine, json, ret);
     }
     return BV_E_INTERNAL;
 }

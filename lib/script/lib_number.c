@@ -128,7 +128,8 @@ BVI_LIB(to_binary)
 static bool is_space(int32_t c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
 }
 
 /* The text without white space around it, as a C string; false: too long to be a number. */
@@ -186,8 +187,10 @@ static const char *parse_radix(const char *text, int radix, int64_t *ret)
     for (; *p; p++) {
         int d = negative ? -digit_of(*p) : digit_of(*p);
 
-        if (__builtin_mul_overflow(value, (int64_t)radix, &value) || __builtin_add_overflow(value, d, &value))
-            return negative ? "number too small to fit in target type" : "number too large to fit in target type";
+        if (__builtin_mul_overflow(value, (int64_t)radix, &value) ||
+            __builtin_add_overflow(value, d, &value))
+            return negative ? "number too small to fit in target type"
+                            : "number too large to fit in target type";
     }
     *ret = value;
     return NULL;
@@ -203,7 +206,8 @@ BVI_LIB(parse_int)
     if (radix < 2 || radix > 36)
         return bvi_vm_arithmetic(call, false, "Invalid radix: '%lld'", (long long)radix);
     if (!trimmed(bvi_str(&args[0]), text))
-        return bvi_vm_arithmetic(call, false, "Error parsing integer number: invalid digit found in string");
+        return bvi_vm_arithmetic(call, false,
+                                 "Error parsing integer number: invalid digit found in string");
     wrong = parse_radix(text, (int)radix, &value);
     if (wrong)
         return bvi_vm_arithmetic(call, false, "Error parsing integer number '%s': %s", text, wrong);
@@ -227,26 +231,28 @@ BVI_LIB(parse_float)
     double f;
 
     if (!trimmed(bvi_str(&args[0]), text))
-        return bvi_vm_arithmetic(call, false, "Error parsing floating-point number: invalid float literal");
-    if (text[0] == '\0')
         return bvi_vm_arithmetic(call, false,
-                                 "Error parsing floating-point number '': cannot parse float from empty string");
+                                 "Error parsing floating-point number: invalid float literal");
+    if (text[0] == '\0')
+        return bvi_vm_arithmetic(
+            call, false,
+            "Error parsing floating-point number '': cannot parse float from empty string");
     if (!looks_like_float(text) || !bvi_parse_double(text, &f))
-        return bvi_vm_arithmetic(call, false, "Error parsing floating-point number '%s': invalid float literal",
-                                 text);
+        return bvi_vm_arithmetic(
+            call, false, "Error parsing floating-point number '%s': invalid float literal", text);
     *ret = bvi_value_float(f);
     return 0;
 }
 
 /* ---- mathematics ---- */
 
-#define MATH(name, expression)                         \
-    BVI_LIB(name)                                      \
-    {                                                  \
-        double x = args[0].as.f;                       \
-                                                       \
-        *ret = bvi_value_float(expression);            \
-        return 0;                                      \
+#define MATH(name, expression)                                                                     \
+    BVI_LIB(name)                                                                                  \
+    {                                                                                              \
+        double x = args[0].as.f;                                                                   \
+                                                                                                   \
+        *ret = bvi_value_float(expression);                                                        \
+        return 0;                                                                                  \
     }
 
 MATH(f_sin, sin(x))
@@ -268,19 +274,19 @@ MATH(f_log10, log10(x))
 MATH(f_log, log(x) / log(args[1].as.f))
 MATH(f_atan2, atan2(x, args[1].as.f))
 MATH(f_hypot, hypot(x, args[1].as.f))
-MATH(f_radians, x * (M_PI / 180.0))
-MATH(f_degrees, x * (180.0 / M_PI))
+MATH(f_radians, x *(M_PI / 180.0))
+MATH(f_degrees, x *(180.0 / M_PI))
 MATH(f_floor, floor(x))
 MATH(f_ceiling, ceil(x))
 MATH(f_round, round(x))
 MATH(f_int, trunc(x))
 MATH(f_fraction, x - trunc(x))
 
-#define TEST(name, expression)                         \
-    BVI_LIB(name)                                      \
-    {                                                  \
-        *ret = bvi_value_bool(expression);             \
-        return 0;                                      \
+#define TEST(name, expression)                                                                     \
+    BVI_LIB(name)                                                                                  \
+    {                                                                                              \
+        *ret = bvi_value_bool(expression);                                                         \
+        return 0;                                                                                  \
     }
 
 TEST(f_is_nan, isnan(args[0].as.f))
@@ -324,7 +330,8 @@ BVI_LIB(set_bit)
     int r = bit_of(call, args[1].as.i, &at);
 
     if (r == 0)
-        args[0].as.i = (int64_t)(((uint64_t)args[0].as.i & ~((uint64_t)1 << at)) | (uint64_t)args[2].as.b << at);
+        args[0].as.i = (int64_t)(((uint64_t)args[0].as.i & ~((uint64_t)1 << at)) |
+                                 (uint64_t)args[2].as.b << at);
     return r;
 }
 
@@ -360,7 +367,7 @@ BVI_LIB(set_bits)
 }
 
 #define PROPERTY BVI_SCRIPT_PROPERTY
-#define MUTATES BVI_SCRIPT_MUTATES
+#define MUTATES  BVI_SCRIPT_MUTATES
 
 const bvi_script_function bvi_lib_number[] = {
     { "abs", "i", int_abs, 0 },

@@ -1,6 +1,6 @@
 /*
- * lib_string.c - built-ins of strings and characters. Positions count characters; those that change a string in place
- * return unit.
+ * lib_string.c - built-ins of strings and characters. Positions count characters; those that change
+ * a string in place return unit.
  */
 #include <string.h>
 
@@ -47,7 +47,7 @@ static int replace_with(bvi_script_call *call, bvi_value *s, const bvi_buf *text
     return bvi_lib_end(call, r);
 }
 
-#define TEXT_BUF(name) \
+#define TEXT_BUF(name)                                                                             \
     BVI_AUTO(bvi_buf_done) bvi_buf name = BVI_BUF_INIT(call->engine->options.limits.string_bytes)
 
 /* bvi_buf says LIMIT without saying of what. */
@@ -126,8 +126,10 @@ BVI_LIB(index_of)
     get_piece(&args[1], &p);
     bvi_lib_part(argc > 2 ? args[2].as.i : 0, INT64_MAX, s->chars, &at, &count);
     from = bvi_string_offset(s, at);
+    bvi_vm_work(call, &args[0]);
     hit = find(s->data + from, s->len - from, &p);
-    *ret = bvi_value_int(hit ? (int64_t)(at + bvi_utf8_chars(s->data + from, (size_t)(hit - s->data) - from)) : -1);
+    *ret = bvi_value_int(
+        hit ? (int64_t)(at + bvi_utf8_chars(s->data + from, (size_t)(hit - s->data) - from)) : -1);
     return 0;
 }
 
@@ -196,7 +198,8 @@ BVI_LIB(pop_many)
 static bool is_space(int32_t c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
 }
 
 BVI_LIB(trim)
@@ -206,6 +209,7 @@ BVI_LIB(trim)
     size_t after = 0;
     size_t n = 0;
 
+    bvi_vm_work(call, &args[0]);
     for (size_t i = 0; i < s->len; n++) {
         size_t used;
         int32_t c = bvi_utf8_decode(s->data + i, s->len - i, &used);
@@ -458,17 +462,6 @@ BVI_LIB(split)
     return bvi_lib_end(call, r);
 }
 
-static const char *find_last(const char *text, size_t len, const piece *p)
-{
-    if (p->len == 0 || p->len > len)
-        return NULL;
-    for (size_t i = len - p->len + 1; i > 0; i--) {
-        if (memcmp(text + i - 1, p->text, p->len) == 0)
-            return text + i - 1;
-    }
-    return NULL;
-}
-
 static int reverse(bvi_value *list)
 {
     bvi_array *a = bvi_arr(list);
@@ -482,11 +475,46 @@ static int reverse(bvi_value *list)
     return 0;
 }
 
+static int append_reversed(bvi_buf *out, const char *text, size_t len)
+{
+    int r = bvi_buf_reserve(out, len);
+
+    for (size_t i = len; r == 0 && i > 0; i--)
+        r = bvi_buf_append_char(out, text[i - 1]);
+    return r;
+}
+
+/* Searching backwards is searching forwards in both texts reversed, which takes linear time. */
+static int split_backwards(bvi_script_call *call, const bvi_string *s, const piece *p, int64_t most,
+                           bvi_value *ret)
+{
+    TEXT_BUF(text);
+    TEXT_BUF(what);
+    size_t from = 0;
+    size_t end = s->len;
+    int r = append_reversed(&text, s->data, s->len);
+
+    if (r == 0)
+        r = append_reversed(&what, p->text, p->len);
+    for (int64_t parts = 1; r == 0 && parts < most; parts++) {
+        piece back = { bvi_buf_str(&what), what.len, { 0 } };
+        const char *hit = find(bvi_buf_str(&text) + from, text.len - from, &back);
+        size_t at;
+
+        if (!hit)
+            break;
+        at = s->len - (size_t)(hit - bvi_buf_str(&text)) - p->len;
+        r = push_text(ret, s->data + at + p->len, end - at - p->len);
+        end = at;
+        from = s->len - end;
+    }
+    return r < 0 ? r : push_text(ret, s->data, end);
+}
+
 BVI_LIB(split_rev)
 {
     const bvi_string *s = bvi_str(&args[0]);
     int64_t most = most_parts(args, argc);
-    size_t end = s->len;
     piece p;
     int r = bvi_value_array(call->engine, ret);
 
@@ -495,17 +523,9 @@ BVI_LIB(split_rev)
         r = split_chars(s, most, ret);
         return r < 0 ? bvi_lib_end(call, r) : reverse(ret);
     }
-    for (int64_t parts = 1; r == 0 && parts < most; parts++) {
-        const char *hit = find_last(s->data, end, &p);
-
-        if (!hit)
-            break;
-        r = push_text(ret, hit + p.len, end - (size_t)(hit - s->data) - p.len);
-        end = (size_t)(hit - s->data);
-    }
     if (r == 0)
-        r = push_text(ret, s->data, end);
-    return bvi_lib_end(call, r);
+        r = split_backwards(call, s, &p, most, ret);
+    return buf_end(call, r);
 }
 
 BVI_LIB(to_chars)
@@ -524,7 +544,7 @@ BVI_LIB(to_chars)
 }
 
 #define PROPERTY BVI_SCRIPT_PROPERTY
-#define MUTATES BVI_SCRIPT_MUTATES
+#define MUTATES  BVI_SCRIPT_MUTATES
 
 const bvi_script_function bvi_lib_string[] = {
     { "len", "s", len, PROPERTY },

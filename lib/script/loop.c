@@ -1,8 +1,9 @@
 /*
  * loop.c - while, loop, do and for; break and continue.
  *
- * A loop is an expression: its value is what break gives, or (). The height of the stack before it is remembered, so
- * that break and continue can drop whatever variables and half-computed operands lie above.
+ * A loop is an expression: its value is what break gives, or (). The height of the stack before it
+ * is remembered, so that break and continue can drop whatever variables and half-computed operands
+ * lie above.
  */
 #include "script/compile.h"
 
@@ -114,7 +115,8 @@ static for_names loop_variables(bvi_compiler *c)
     pos = c->tok.pos;
     names.count = bvi_c_variable_name(c);
     if (!c->failed && names.count == names.item)
-        bvi_c_error(c, pos, "Duplicated variable name: %s", bvi_unit_str(c->unit, names.item)->data);
+        bvi_c_error(c, pos, "Duplicated variable name: %s",
+                    bvi_unit_str(c->unit, names.item)->data);
     bvi_c_expect(c, BVI_TOK_RPAREN, "to close the iteration variables");
     return names;
 }

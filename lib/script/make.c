@@ -1,6 +1,6 @@
 /*
- * make.c - the longer instructions of the machine: making arrays, maps, text and closures, choosing a case, stepping
- * through what a loop runs over.
+ * make.c - the longer instructions of the machine: making arrays, maps, text and closures, choosing
+ * a case, stepping through what a loop runs over.
  */
 #include "base/utf8.h"
 #include "script/vm.h"
@@ -87,11 +87,13 @@ int bvi_vm_make_closure(bvi_script_call *call, bvi_frame *f, const bvi_proto *pr
 {
     bvi_value v = BVI_VALUE_UNIT;
     uint32_t count = proto->captures_len;
-    int r = bvi_fn_new(call->engine, bvi_unit_str(proto->unit, proto->name), proto, f->home, count, count, &v);
+    int r = bvi_fn_new(call->engine, bvi_unit_str(proto->unit, proto->name), proto, f->home, count,
+                       count, &v);
 
     for (uint32_t i = 0; r == 0 && i < count; i++) {
         const bvi_capture *c = &proto->captures[i];
-        bvi_value *from = c->from_local ? &call->stack[f->base + c->slot] : &bvi_fnp(&f->fn)->values[c->slot];
+        bvi_value *from =
+            c->from_local ? &call->stack[f->base + c->slot] : &bvi_fnp(&f->fn)->values[c->slot];
 
         r = capture(call, from, c->copied, &bvi_fnp(&v)->values[i]);
     }
@@ -125,7 +127,8 @@ static bool case_matches(bvi_script_call *call, const bvi_case *c, const bvi_val
     return equal;
 }
 
-uint32_t bvi_vm_switch_target(bvi_script_call *call, const bvi_switch *s, uint32_t first, const bvi_value *v)
+uint32_t bvi_vm_switch_target(bvi_script_call *call, const bvi_switch *s, uint32_t first,
+                              const bvi_value *v)
 {
     for (uint32_t i = first; i < s->len; i++) {
         if (case_matches(call, &s->cases[i], v))
@@ -147,14 +150,17 @@ static int iterable_error(bvi_script_call *call, bvi_value *v, bool empty_body)
 int bvi_vm_make_iterator(bvi_script_call *call, bvi_value *v, bool empty_body)
 {
     static const bvi_iter_kind kinds[] = {
-        [BVI_T_STRING] = BVI_ITER_STRING, [BVI_T_ARRAY] = BVI_ITER_ARRAY, [BVI_T_BLOB] = BVI_ITER_BLOB,
+        [BVI_T_STRING] = BVI_ITER_STRING,
+        [BVI_T_ARRAY] = BVI_ITER_ARRAY,
+        [BVI_T_BLOB] = BVI_ITER_BLOB,
     };
     bvi_iter *it;
     int r;
 
     if (v->type == BVI_T_ITER)
         return 0;
-    if (v->type != BVI_T_RANGE && v->type != BVI_T_STRING && v->type != BVI_T_ARRAY && v->type != BVI_T_BLOB)
+    if (v->type != BVI_T_RANGE && v->type != BVI_T_STRING && v->type != BVI_T_ARRAY &&
+        v->type != BVI_T_BLOB)
         return iterable_error(call, v, empty_body);
     r = bvi_iter_new(call->engine, v->type == BVI_T_RANGE ? BVI_ITER_INT : kinds[v->type], &it);
     if (r < 0)
@@ -179,7 +185,8 @@ static bool next_int(bvi_iter *it, bvi_value *ret)
 {
     int64_t next;
 
-    if (it->done || (it->step > 0 ? it->at > it->end : it->at < it->end) || (!it->inclusive && it->at == it->end))
+    if (it->done || (it->step > 0 ? it->at > it->end : it->at < it->end) ||
+        (!it->inclusive && it->at == it->end))
         return false;
     *ret = bvi_value_int(it->at);
     if (it->at == it->end || __builtin_add_overflow(it->at, it->step, &next))
@@ -221,10 +228,17 @@ static bool next_item(bvi_iter *it, bvi_value *ret)
     if (it->at >= it->end)
         return false;
     switch (it->kind) {
-    case BVI_ITER_STRING: return next_char(it, ret);
-    case BVI_ITER_ARRAY: *ret = bvi_dup(&bvi_arr(&it->source)->items[it->at]); break;
-    case BVI_ITER_BLOB: *ret = bvi_value_int(bvi_blb(&it->source)->data[it->at]); break;
-    default: *ret = bvi_value_bool(((uint64_t)it->source.as.i >> it->at) & 1u); break;
+    case BVI_ITER_STRING:
+        return next_char(it, ret);
+    case BVI_ITER_ARRAY:
+        *ret = bvi_dup(&bvi_arr(&it->source)->items[it->at]);
+        break;
+    case BVI_ITER_BLOB:
+        *ret = bvi_value_int(bvi_blb(&it->source)->data[it->at]);
+        break;
+    default:
+        *ret = bvi_value_bool(((uint64_t)it->source.as.i >> it->at) & 1u);
+        break;
     }
     it->at++;
     return true;

@@ -1,5 +1,6 @@
 /*
- * method.c - x.f(args): a function in a map, a script function with x as this, or a built-in of x's type, in that order.
+ * method.c - x.f(args): a function in a map, a script function with x as this, or a built-in of x's
+ * type, in that order.
  */
 #include <string.h>
 
@@ -23,11 +24,13 @@ static bool is_temporary(const method_call *m)
 
 static bvi_origin origin_of(const method_call *m)
 {
-    return is_temporary(m) ? (bvi_origin){ BVI_NO_PATH, 0 } : (bvi_origin){ m->site->path, m->indices };
+    return is_temporary(m) ? (bvi_origin){ BVI_NO_PATH, 0 }
+                           : (bvi_origin){ m->site->path, m->indices };
 }
 
 /* Calls fn with this being the receiver; the first skip arguments are not passed. */
-static int call_with_this(bvi_script_call *call, const method_call *m, const bvi_value *fn_value, uint32_t skip)
+static int call_with_this(bvi_script_call *call, const method_call *m, const bvi_value *fn_value,
+                          uint32_t skip)
 {
     bvi_value fn = bvi_dup(fn_value);
     bvi_value self = bvi_dup(&call->stack[m->self]);
@@ -70,7 +73,8 @@ static int special_method(bvi_script_call *call, const method_call *m)
     return 0;
 }
 
-static int script_method(bvi_script_call *call, const method_call *m, const bvi_script_target *target)
+static int script_method(bvi_script_call *call, const method_call *m,
+                         const bvi_script_target *target)
 {
     bvi_origin origin = origin_of(m);
     bool is_const = bvi_path_is_const(m->frame, m->path);
@@ -96,8 +100,11 @@ static const bvi_script_function *host_method(bvi_script_call *call, const metho
 
 static int native_method(bvi_script_call *call, const method_call *m)
 {
-    bvi_native_call n = { .base = m->self, .argc = m->site->argc + 1, .ret = m->ret, .pos = m->pos,
-                      .origin = { BVI_NO_PATH, 0 } };
+    bvi_native_call n = { .base = m->self,
+                          .argc = m->site->argc + 1,
+                          .ret = m->ret,
+                          .pos = m->pos,
+                          .origin = { BVI_NO_PATH, 0 } };
     const bvi_native *native;
 
     if (call->stack[m->self].type == BVI_T_HOST) {
@@ -106,7 +113,8 @@ static int native_method(bvi_script_call *call, const method_call *m)
         if (n.def)
             return bvi_call_native_on_path(call, m->frame, &n, m->site->path, m->indices);
     }
-    native = bvi_native_match(bvi_call_natives(call, m->frame, m->site), call->stack + m->self, n.argc);
+    native =
+        bvi_native_match(bvi_call_natives(call, m->frame, m->site), call->stack + m->self, n.argc);
     if (!native)
         return bvi_vm_not_found(call, m->name->data, call->stack + m->self, n.argc);
     n.def = native->def;
@@ -162,7 +170,8 @@ int bvi_vm_method(bvi_script_call *call, bvi_site *site, bvi_pos pos)
         if (r < 0)
             return r;
     }
-    if (call->stack[self].type == BVI_T_UNIT && (site->safe || has_safe_step(frame->proto->unit, path))) {
+    if (call->stack[self].type == BVI_T_UNIT &&
+        (site->safe || has_safe_step(frame->proto->unit, path))) {
         bvi_vm_cut(call, m.ret);
         bvi_vm_push(call, BVI_VALUE_UNIT);
         return 0;

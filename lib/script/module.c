@@ -1,8 +1,9 @@
 /*
  * module.c - import and eval(): code that enters a running call.
  *
- * A module's top level runs once per engine; the finished module is kept by the name it was asked for, without the
- * extension. While it runs it is known to the importing call only, so that two calls do not wait for each other.
+ * A module's top level runs once per engine; the finished module is kept by the name it was asked
+ * for, without the extension. While it runs it is known to the importing call only, so that two
+ * calls do not wait for each other.
  */
 #include <string.h>
 
@@ -40,8 +41,8 @@ static bool is_loading(const bvi_script_call *call, const bvi_string *key)
     return false;
 }
 
-static int compile_module(bvi_script_call *call, bvi_pos pos, const bvi_string *name, const bvi_string *key,
-                          bvi_script **ret)
+static int compile_module(bvi_script_call *call, bvi_pos pos, const bvi_string *name,
+                          const bvi_string *key, bvi_script **ret)
 {
     bvi_script_engine *engine = call->engine;
     bvi_auto_error bv_error *error = NULL;
@@ -162,8 +163,8 @@ static int eval_failure(bvi_script_call *call, const bvi_compile_error *where, b
 }
 
 /* The code becomes a closure over the variables it names. */
-static int eval_closure(bvi_script_call *call, bvi_script *unit, const bvi_script *outer, uint32_t scope,
-                        bvi_frame *f, bvi_value *ret)
+static int eval_closure(bvi_script_call *call, bvi_script *unit, const bvi_script *outer,
+                        uint32_t scope, bvi_frame *f, bvi_value *ret)
 {
     const bvi_proto *proto = unit->protos[0];
     bvi_module *module = NULL;
@@ -172,11 +173,12 @@ static int eval_closure(bvi_script_call *call, bvi_script *unit, const bvi_scrip
 
     if (r < 0)
         return bvi_script_throw_code(call, r);
-    r = bvi_fn_new(call->engine, bvi_unit_str(unit, proto->name), proto, module, proto->captures_len,
-                   proto->captures_len, &fn);
+    r = bvi_fn_new(call->engine, bvi_unit_str(unit, proto->name), proto, module,
+                   proto->captures_len, proto->captures_len, &fn);
     bvi_obj_unref(module);
     for (uint32_t i = 0; r == 0 && i < proto->captures_len; i++) {
-        const bvi_visible *v = &outer->visible[outer->scopes[scope].first + proto->captures[i].slot];
+        const bvi_visible *v =
+            &outer->visible[outer->scopes[scope].first + proto->captures[i].slot];
         bvi_value *from = &call->stack[f->base + v->slot];
 
         if (from->type != BVI_T_CELL)
@@ -225,8 +227,8 @@ int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos)
 
     if (source->type != BVI_T_STRING)
         return bvi_script_throw_type(call, source, "string");
-    r = bvi_compile_eval(call->engine, bvi_str(source)->data, bvi_str(source)->len, f->proto->unit, scope, &unit,
-                         &where);
+    r = bvi_compile_eval(call->engine, bvi_str(source)->data, bvi_str(source)->len, f->proto->unit,
+                         scope, &unit, &where);
     if (r == BV_E_NOMEM)
         return bvi_script_throw_nomem(call);
     if (r < 0)

@@ -1,6 +1,6 @@
 /*
- * native.c - running built-ins and host functions: at once, with their receiver in place, or over several steps when
- * they wait for the host or call back into the script.
+ * native.c - running built-ins and host functions: at once, with their receiver in place, or over
+ * several steps when they wait for the host or call back into the script.
  */
 #include <string.h>
 
@@ -30,7 +30,8 @@ int bvi_vm_step_pending(bvi_script_call *call, bvi_frame *frame, bvi_value *ret)
     return 0;
 }
 
-/* First runs the function the host asked for, then the host's own second half, as often as it wants. */
+/* First runs the function the host asked for, then the host's own second half, as often as it
+ * wants. */
 static int step_then(bvi_script_call *call, bvi_frame *frame, bvi_value *ret)
 {
     uint32_t argc;
@@ -39,7 +40,8 @@ static int step_then(bvi_script_call *call, bvi_frame *frame, bvi_value *ret)
     int r;
 
     if (call->asked_fn.type == BVI_T_UNIT) {
-        r = frame->then(call, bvi_vm_arg(call, frame, 0), frame->argc, &frame->result, ret, frame->data);
+        r = frame->then(call, bvi_vm_arg(call, frame, 0), frame->argc, &frame->result, ret,
+                        frame->data);
         if (r == BVI_SCRIPT_PENDING)
             frame->step = bvi_vm_step_pending;
         if (r != BVI_SCRIPT_INVOKE)
@@ -61,8 +63,8 @@ static int step_then(bvi_script_call *call, bvi_frame *frame, bvi_value *ret)
     return r < 0 ? r : BVI_SCRIPT_INVOKE;
 }
 
-int bvi_script_invoke(bvi_script_call *call, const bvi_value *fn, const bvi_value *args, size_t argc,
-                      bvi_script_then_fn then)
+int bvi_script_invoke(bvi_script_call *call, const bvi_value *fn, const bvi_value *args,
+                      size_t argc, bvi_script_then_fn then)
 {
     bvi_value list = BVI_VALUE_UNIT;
     int r = bvi_value_array(call->engine, &list);
@@ -123,10 +125,10 @@ int bvi_call_native(bvi_script_call *call, const bvi_native_call *n)
 
 /* ---- built-ins that change their receiver ---- */
 
-/* A built-in that changes its receiver: the receiver leaves its place for the time of the call, so that nobody else
- * holds it and it is changed without a copy. */
-static int run_in_place(bvi_script_call *call, bvi_frame *frame, const bvi_native_call *n, const bvi_path *path,
-                        bvi_value *indices)
+/* A built-in that changes its receiver: the receiver leaves its place for the time of the call, so
+ * that nobody else holds it and it is changed without a copy. */
+static int run_in_place(bvi_script_call *call, bvi_frame *frame, const bvi_native_call *n,
+                        const bvi_path *path, bvi_value *indices)
 {
     bvi_value temp = BVI_VALUE_UNIT;
     bvi_value ret = BVI_VALUE_UNIT;
@@ -151,7 +153,8 @@ static int run_in_place(bvi_script_call *call, bvi_frame *frame, const bvi_nativ
     bvi_drop(&temp);
     if (r != 0) {
         bvi_drop(&ret);
-        return r < 0 ? r : bvi_script_throw(call, "function '%s' cannot suspend here", n->def->name);
+        return r < 0 ? r
+                     : bvi_script_throw(call, "function '%s' cannot suspend here", n->def->name);
     }
     bvi_vm_cut(call, n->ret);
     bvi_vm_push(call, ret);
@@ -160,15 +163,16 @@ static int run_in_place(bvi_script_call *call, bvi_frame *frame, const bvi_nativ
 
 static int refuse_constant(bvi_script_call *call, const char *name)
 {
-    int r = bvi_vm_fail(call, BVI_FAILURE_NON_PURE, "Non-pure method '%s' cannot be called on constant", name);
+    int r = bvi_vm_fail(call, BVI_FAILURE_NON_PURE,
+                        "Non-pure method '%s' cannot be called on constant", name);
 
     bvi_vm_field_text(call, "function", name);
     return r;
 }
 
 /* A built-in whose first argument came from a path. */
-int bvi_call_native_on_path(bvi_script_call *call, bvi_frame *frame, bvi_native_call *n, uint32_t path_index,
-                         uint32_t indices)
+int bvi_call_native_on_path(bvi_script_call *call, bvi_frame *frame, bvi_native_call *n,
+                            uint32_t path_index, uint32_t indices)
 {
     unsigned flags = n->def->flags;
     const bvi_path *path;

@@ -1,6 +1,6 @@
 /*
- * ops.c - the operators, as the language defines them for every pair of types. The machine has done the quick cases
- * itself before it comes here.
+ * ops.c - the operators, as the language defines them for every pair of types. The machine has done
+ * the quick cases itself before it comes here.
  */
 #include <math.h>
 #include <string.h>
@@ -12,28 +12,49 @@ static const char *op_text(bvi_opcode op)
 {
     switch (op) {
     case BVI_OP_ADD:
-    case BVI_OP_PLUS: return "+";
+    case BVI_OP_PLUS:
+        return "+";
     case BVI_OP_SUB:
-    case BVI_OP_NEG: return "-";
-    case BVI_OP_MUL: return "*";
-    case BVI_OP_DIV: return "/";
-    case BVI_OP_MOD: return "%";
-    case BVI_OP_POW: return "**";
-    case BVI_OP_SHL: return "<<";
-    case BVI_OP_SHR: return ">>";
-    case BVI_OP_AND: return "&";
-    case BVI_OP_OR: return "|";
-    case BVI_OP_XOR: return "^";
-    case BVI_OP_EQ: return "==";
-    case BVI_OP_NE: return "!=";
-    case BVI_OP_LT: return "<";
-    case BVI_OP_LE: return "<=";
-    case BVI_OP_GT: return ">";
-    case BVI_OP_GE: return ">=";
-    case BVI_OP_RANGE: return "..";
-    case BVI_OP_RANGE_INCL: return "..=";
-    case BVI_OP_NOT: return "!";
-    default: return "?";
+    case BVI_OP_NEG:
+        return "-";
+    case BVI_OP_MUL:
+        return "*";
+    case BVI_OP_DIV:
+        return "/";
+    case BVI_OP_MOD:
+        return "%";
+    case BVI_OP_POW:
+        return "**";
+    case BVI_OP_SHL:
+        return "<<";
+    case BVI_OP_SHR:
+        return ">>";
+    case BVI_OP_AND:
+        return "&";
+    case BVI_OP_OR:
+        return "|";
+    case BVI_OP_XOR:
+        return "^";
+    case BVI_OP_EQ:
+        return "==";
+    case BVI_OP_NE:
+        return "!=";
+    case BVI_OP_LT:
+        return "<";
+    case BVI_OP_LE:
+        return "<=";
+    case BVI_OP_GT:
+        return ">";
+    case BVI_OP_GE:
+        return ">=";
+    case BVI_OP_RANGE:
+        return "..";
+    case BVI_OP_RANGE_INCL:
+        return "..=";
+    case BVI_OP_NOT:
+        return "!";
+    default:
+        return "?";
     }
 }
 
@@ -58,8 +79,8 @@ static int power(bvi_script_call *call, int64_t base, int64_t exponent, int64_t 
     int64_t b = base;
 
     if (exponent < 0)
-        return bvi_vm_arithmetic(call, false, "Integer raised to a negative power: %lld ** %lld", (long long)base,
-                                 (long long)exponent);
+        return bvi_vm_arithmetic(call, false, "Integer raised to a negative power: %lld ** %lld",
+                                 (long long)base, (long long)exponent);
     while (n > 0) {
         if ((n & 1) && __builtin_mul_overflow(result, b, &result))
             break;
@@ -85,28 +106,31 @@ static int64_t shift(int64_t v, int64_t by, bool left)
     return left ? (int64_t)((uint64_t)v << by) : v >> by;
 }
 
-static int divide(bvi_script_call *call, bvi_opcode op, int64_t a, int64_t b, bool assign, int64_t *ret)
+static int divide(bvi_script_call *call, bvi_opcode op, int64_t a, int64_t b, bool assign,
+                  int64_t *ret)
 {
     bool overflow = a == INT64_MIN && b == -1;
 
     if (op == BVI_OP_MOD) {
         if (b == 0 || overflow)
-            return bvi_vm_arithmetic(call, !assign, "Modulo division by zero or overflow: %lld %% %lld",
+            return bvi_vm_arithmetic(call, !assign,
+                                     "Modulo division by zero or overflow: %lld %% %lld",
                                      (long long)a, (long long)b);
         *ret = a % b;
         return 0;
     }
     if (b == 0 || overflow)
-        return bvi_vm_arithmetic(call, !assign, "Division %s: %lld / %lld", b == 0 ? "by zero" : "overflow",
-                                 (long long)a, (long long)b);
+        return bvi_vm_arithmetic(call, !assign, "Division %s: %lld / %lld",
+                                 b == 0 ? "by zero" : "overflow", (long long)a, (long long)b);
     *ret = a / b;
     return 0;
 }
 
-static int overflow(bvi_script_call *call, const char *what, bvi_opcode op, int64_t a, int64_t b, bool assign)
+static int overflow(bvi_script_call *call, const char *what, bvi_opcode op, int64_t a, int64_t b,
+                    bool assign)
 {
-    return bvi_vm_arithmetic(call, !assign, "%s overflow: %lld %s %lld", what, (long long)a, op_text(op),
-                             (long long)b);
+    return bvi_vm_arithmetic(call, !assign, "%s overflow: %lld %s %lld", what, (long long)a,
+                             op_text(op), (long long)b);
 }
 
 static int int_op(bvi_script_call *call, bvi_opcode op, bvi_value *left, int64_t b, bool assign)
@@ -129,13 +153,27 @@ static int int_op(bvi_script_call *call, bvi_opcode op, bvi_value *left, int64_t
             r = overflow(call, "Multiplication", op, a, b, assign);
         break;
     case BVI_OP_DIV:
-    case BVI_OP_MOD: r = divide(call, op, a, b, assign, &out); break;
-    case BVI_OP_POW: r = power(call, a, b, &out); break;
-    case BVI_OP_SHL: out = shift(a, b, true); break;
-    case BVI_OP_SHR: out = shift(a, b, false); break;
-    case BVI_OP_AND: out = a & b; break;
-    case BVI_OP_OR: out = a | b; break;
-    default: out = a ^ b; break;
+    case BVI_OP_MOD:
+        r = divide(call, op, a, b, assign, &out);
+        break;
+    case BVI_OP_POW:
+        r = power(call, a, b, &out);
+        break;
+    case BVI_OP_SHL:
+        out = shift(a, b, true);
+        break;
+    case BVI_OP_SHR:
+        out = shift(a, b, false);
+        break;
+    case BVI_OP_AND:
+        out = a & b;
+        break;
+    case BVI_OP_OR:
+        out = a | b;
+        break;
+    default:
+        out = a ^ b;
+        break;
     }
     if (r == 0)
         *left = bvi_value_int(out);
@@ -159,13 +197,26 @@ static bool float_op(bvi_opcode op, bvi_value *left, double b)
     double a = as_double(left);
 
     switch (op) {
-    case BVI_OP_ADD: a += b; break;
-    case BVI_OP_SUB: a -= b; break;
-    case BVI_OP_MUL: a *= b; break;
-    case BVI_OP_DIV: a /= b; break;
-    case BVI_OP_MOD: a = fmod(a, b); break;
-    case BVI_OP_POW: a = pow(a, b); break;
-    default: return false;
+    case BVI_OP_ADD:
+        a += b;
+        break;
+    case BVI_OP_SUB:
+        a -= b;
+        break;
+    case BVI_OP_MUL:
+        a *= b;
+        break;
+    case BVI_OP_DIV:
+        a /= b;
+        break;
+    case BVI_OP_MOD:
+        a = fmod(a, b);
+        break;
+    case BVI_OP_POW:
+        a = pow(a, b);
+        break;
+    default:
+        return false;
     }
     *left = bvi_value_float(a);
     return true;
@@ -174,10 +225,17 @@ static bool float_op(bvi_opcode op, bvi_value *left, double b)
 static bool bool_op(bvi_opcode op, bvi_value *left, bool b)
 {
     switch (op) {
-    case BVI_OP_AND: left->as.b = left->as.b && b; return true;
-    case BVI_OP_OR: left->as.b = left->as.b || b; return true;
-    case BVI_OP_XOR: left->as.b = left->as.b != b; return true;
-    default: return false;
+    case BVI_OP_AND:
+        left->as.b = left->as.b && b;
+        return true;
+    case BVI_OP_OR:
+        left->as.b = left->as.b || b;
+        return true;
+    case BVI_OP_XOR:
+        left->as.b = left->as.b != b;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -218,7 +276,8 @@ static int append_bytes(bvi_value *string, const bvi_blob *b)
         size_t used;
         int32_t c = bvi_utf8_decode(text + i, b->len - i, &used);
 
-        r = c < 0 ? bvi_string_append(string, "\xef\xbf\xbd", 3) : bvi_string_append(string, text + i, used);
+        r = c < 0 ? bvi_string_append(string, "\xef\xbf\xbd", 3)
+                  : bvi_string_append(string, text + i, used);
         i += used;
     }
     return r;
@@ -339,7 +398,8 @@ static int append_to_blob(bvi_value *left, const bvi_value *right)
 static int assign_add(bvi_value *left, const bvi_value *right)
 {
     if (left->type == BVI_T_ARRAY)
-        return right->type == BVI_T_ARRAY ? bvi_array_append(left, right) : bvi_array_push(left, bvi_dup(right));
+        return right->type == BVI_T_ARRAY ? bvi_array_append(left, right)
+                                          : bvi_array_push(left, bvi_dup(right));
     if (left->type == BVI_T_BLOB && (right->type == BVI_T_INT || is_text(right)))
         return append_to_blob(left, right);
     return 1;
@@ -366,13 +426,18 @@ static int add(bvi_script_call *call, bvi_value *left, const bvi_value *right, b
 
 /* ---- equality and order ---- */
 
-static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret, unsigned depth);
+static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret,
+                    unsigned depth);
 
-static int equal_arrays(bvi_script_call *call, const bvi_array *a, const bvi_array *b, bool *ret, unsigned depth)
+static int equal_arrays(bvi_script_call *call, const bvi_array *a, const bvi_array *b, bool *ret,
+                        unsigned depth)
 {
     *ret = a->len == b->len;
     for (uint32_t i = 0; *ret && i < a->len; i++) {
-        int r = equal_at(call, &a->items[i], &b->items[i], ret, depth + 1);
+        int r;
+
+        call->engine->work += sizeof(bvi_value);
+        r = equal_at(call, &a->items[i], &b->items[i], ret, depth + 1);
 
         if (r < 0)
             return r;
@@ -380,12 +445,14 @@ static int equal_arrays(bvi_script_call *call, const bvi_array *a, const bvi_arr
     return 0;
 }
 
-static int equal_maps(bvi_script_call *call, const bvi_map *a, const bvi_map *b, bool *ret, unsigned depth)
+static int equal_maps(bvi_script_call *call, const bvi_map *a, const bvi_map *b, bool *ret,
+                      unsigned depth)
 {
     *ret = a->len == b->len;
     for (uint32_t i = 0; *ret && i < a->len; i++) {
         int r;
 
+        call->engine->work += sizeof(bvi_map_entry);
         *ret = bvi_string_compare(a->entries[i].key, b->entries[i].key) == 0;
         if (!*ret)
             break;
@@ -396,13 +463,16 @@ static int equal_maps(bvi_script_call *call, const bvi_map *a, const bvi_map *b,
     return 0;
 }
 
-static int compare_text(const bvi_value *a, const bvi_value *b)
+static int compare_text(bvi_script_call *call, const bvi_value *a, const bvi_value *b)
 {
     char ua[4], ub[4];
     const char *ta, *tb;
     size_t la = text_of(a, ua, &ta);
     size_t lb = text_of(b, ub, &tb);
-    int d = memcmp(ta, tb, la < lb ? la : lb);
+    size_t shorter = la < lb ? la : lb;
+    int d = memcmp(ta, tb, shorter);
+
+    call->engine->work += shorter;
 
     return d != 0 ? d : la < lb ? -1 : la > lb;
 }
@@ -418,30 +488,38 @@ static int equal_ranges(bvi_script_call *call, const bvi_value *a, const bvi_val
     return 0;
 }
 
-static int equal_objects(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret, unsigned depth)
+static int equal_objects(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret,
+                         unsigned depth)
 {
     switch (a->type) {
-    case BVI_T_ARRAY: return equal_arrays(call, bvi_arr(a), bvi_arr(b), ret, depth);
-    case BVI_T_MAP: return equal_maps(call, bvi_mp(a), bvi_mp(b), ret, depth);
-    case BVI_T_RANGE: return equal_ranges(call, a, b, ret);
+    case BVI_T_ARRAY:
+        return equal_arrays(call, bvi_arr(a), bvi_arr(b), ret, depth);
+    case BVI_T_MAP:
+        return equal_maps(call, bvi_mp(a), bvi_mp(b), ret, depth);
+    case BVI_T_RANGE:
+        return equal_ranges(call, a, b, ret);
     case BVI_T_BLOB:
         *ret = bvi_blb(a)->len == bvi_blb(b)->len &&
-               (bvi_blb(a)->len == 0 || memcmp(bvi_blb(a)->data, bvi_blb(b)->data, bvi_blb(a)->len) == 0);
+               (bvi_blb(a)->len == 0 ||
+                memcmp(bvi_blb(a)->data, bvi_blb(b)->data, bvi_blb(a)->len) == 0);
         return 0;
-    default: return unknown(call, BVI_OP_EQ, a, b);
+    default:
+        return unknown(call, BVI_OP_EQ, a, b);
     }
 }
 
-static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret, unsigned depth)
+static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret,
+                    unsigned depth)
 {
     if (depth > BVI_VALUE_DEPTH_MAX)
         return check(call, bvi_script_too_large(call->engine, "Nesting of value"));
     if (is_text(a) && is_text(b)) {
-        *ret = compare_text(a, b) == 0;
+        *ret = compare_text(call, a, b) == 0;
         return 0;
     }
     if (is_number(a) && is_number(b)) {
-        *ret = a->type == b->type && a->type == BVI_T_INT ? a->as.i == b->as.i : as_double(a) == as_double(b);
+        *ret = a->type == b->type && a->type == BVI_T_INT ? a->as.i == b->as.i
+                                                          : as_double(a) == as_double(b);
         return 0;
     }
     if (a->type != b->type) {
@@ -449,10 +527,17 @@ static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *
         return 0;
     }
     switch (a->type) {
-    case BVI_T_UNIT: *ret = true; return 0;
-    case BVI_T_BOOL: *ret = a->as.b == b->as.b; return 0;
-    case BVI_T_TIMESTAMP: *ret = a->as.i == b->as.i; return 0;
-    default: return equal_objects(call, a, b, ret, depth);
+    case BVI_T_UNIT:
+        *ret = true;
+        return 0;
+    case BVI_T_BOOL:
+        *ret = a->as.b == b->as.b;
+        return 0;
+    case BVI_T_TIMESTAMP:
+        *ret = a->as.i == b->as.i;
+        return 0;
+    default:
+        return equal_objects(call, a, b, ret, depth);
     }
 }
 
@@ -466,23 +551,34 @@ bool bvi_op_same_literal(const bvi_value *a, const bvi_value *b)
     if (a->type != b->type)
         return false;
     switch (a->type) {
-    case BVI_T_UNIT: return true;
-    case BVI_T_BOOL: return a->as.b == b->as.b;
-    case BVI_T_INT: return a->as.i == b->as.i;
-    case BVI_T_FLOAT: return a->as.f == b->as.f;
-    case BVI_T_CHAR: return a->as.c == b->as.c;
-    case BVI_T_STRING: return bvi_string_compare(bvi_str(a), bvi_str(b)) == 0;
-    default: return false;
+    case BVI_T_UNIT:
+        return true;
+    case BVI_T_BOOL:
+        return a->as.b == b->as.b;
+    case BVI_T_INT:
+        return a->as.i == b->as.i;
+    case BVI_T_FLOAT:
+        return a->as.f == b->as.f;
+    case BVI_T_CHAR:
+        return a->as.c == b->as.c;
+    case BVI_T_STRING:
+        return bvi_string_compare(bvi_str(a), bvi_str(b)) == 0;
+    default:
+        return false;
     }
 }
 
 static bool decide(bvi_opcode op, bool less, bool equal)
 {
     switch (op) {
-    case BVI_OP_LT: return less;
-    case BVI_OP_LE: return less || equal;
-    case BVI_OP_GT: return !less && !equal;
-    default: return !less;
+    case BVI_OP_LT:
+        return less;
+    case BVI_OP_LE:
+        return less || equal;
+    case BVI_OP_GT:
+        return !less && !equal;
+    default:
+        return !less;
     }
 }
 
@@ -499,13 +595,14 @@ static bool order_numbers(bvi_opcode op, const bvi_value *a, const bvi_value *b)
     return decide(op, x < y, x == y);
 }
 
-static int order(bvi_script_call *call, bvi_opcode op, const bvi_value *a, const bvi_value *b, bool *ret)
+static int order(bvi_script_call *call, bvi_opcode op, const bvi_value *a, const bvi_value *b,
+                 bool *ret)
 {
     *ret = false;
     if (is_number(a) && is_number(b)) {
         *ret = order_numbers(op, a, b);
     } else if (is_text(a) && is_text(b)) {
-        int d = compare_text(a, b);
+        int d = compare_text(call, a, b);
 
         *ret = decide(op, d < 0, d == 0);
     } else if (a->type != b->type || a->type == BVI_T_UNIT) {
@@ -522,11 +619,15 @@ static int order(bvi_script_call *call, bvi_opcode op, const bvi_value *a, const
 
 /* ---- in ---- */
 
-static int contains_item(bvi_script_call *call, const bvi_array *a, const bvi_value *item, bool *ret)
+static int contains_item(bvi_script_call *call, const bvi_array *a, const bvi_value *item,
+                         bool *ret)
 {
     *ret = false;
     for (uint32_t i = 0; !*ret && i < a->len; i++) {
-        int r = bvi_op_equal(call, &a->items[i], item, ret);
+        int r;
+
+        call->engine->work += sizeof(bvi_value);
+        r = bvi_op_equal(call, &a->items[i], item, ret);
 
         if (r < 0)
             return r;
@@ -548,10 +649,13 @@ static bool in_range(const bvi_range *range, int64_t i)
     return i >= range->start && (range->inclusive ? i <= range->end : i < range->end);
 }
 
-int bvi_op_contains(bvi_script_call *call, const bvi_value *container, const bvi_value *item, bool *ret)
+int bvi_op_contains(bvi_script_call *call, const bvi_value *container, const bvi_value *item,
+                    bool *ret)
 {
     const bvi_value args[2] = { *container, *item };
 
+    if (container->type == BVI_T_STRING || container->type == BVI_T_BLOB)
+        bvi_vm_work(call, container);
     if (container->type == BVI_T_ARRAY)
         return contains_item(call, bvi_arr(container), item, ret);
     if (container->type == BVI_T_STRING && is_text(item))
@@ -561,8 +665,8 @@ int bvi_op_contains(bvi_script_call *call, const bvi_value *container, const bvi
     else if (container->type == BVI_T_RANGE && item->type == BVI_T_INT)
         *ret = in_range(bvi_rng(container), item->as.i);
     else if (container->type == BVI_T_BLOB && item->type == BVI_T_INT)
-        *ret = bvi_blb(container)->len > 0 &&
-               memchr(bvi_blb(container)->data, (uint8_t)item->as.i, bvi_blb(container)->len) != NULL;
+        *ret = bvi_blb(container)->len > 0 && memchr(bvi_blb(container)->data, (uint8_t)item->as.i,
+                                                     bvi_blb(container)->len) != NULL;
     else
         return bvi_vm_not_found(call, "contains", args, 2);
     return 0;
@@ -574,7 +678,8 @@ static int make_range(bvi_script_call *call, bvi_opcode op, bvi_value *left, con
 {
     if (left->type != BVI_T_INT || right->type != BVI_T_INT)
         return unknown(call, op, left, right);
-    return check(call, bvi_range_new(call->engine, left->as.i, right->as.i, op == BVI_OP_RANGE_INCL, left));
+    return check(
+        call, bvi_range_new(call->engine, left->as.i, right->as.i, op == BVI_OP_RANGE_INCL, left));
 }
 
 static int truth_op(bvi_script_call *call, bvi_opcode op, bvi_value *left, const bvi_value *right)
@@ -584,10 +689,16 @@ static int truth_op(bvi_script_call *call, bvi_opcode op, bvi_value *left, const
 
     switch (op) {
     case BVI_OP_EQ:
-    case BVI_OP_NE: r = bvi_op_equal(call, left, right, &yes); break;
+    case BVI_OP_NE:
+        r = bvi_op_equal(call, left, right, &yes);
+        break;
     case BVI_OP_IN:
-    case BVI_OP_NOT_IN: r = bvi_op_contains(call, right, left, &yes); break;
-    default: r = order(call, op, left, right, &yes); break;
+    case BVI_OP_NOT_IN:
+        r = bvi_op_contains(call, right, left, &yes);
+        break;
+    default:
+        r = order(call, op, left, right, &yes);
+        break;
     }
     if (r < 0)
         return r;
@@ -597,7 +708,8 @@ static int truth_op(bvi_script_call *call, bvi_opcode op, bvi_value *left, const
     return 0;
 }
 
-int bvi_op_binary(bvi_script_call *call, bvi_opcode op, bvi_value *left, const bvi_value *right, bool assign)
+int bvi_op_binary(bvi_script_call *call, bvi_opcode op, bvi_value *left, const bvi_value *right,
+                  bool assign)
 {
     if (op >= BVI_OP_EQ && op <= BVI_OP_NOT_IN)
         return truth_op(call, op, left, right);

@@ -1,9 +1,10 @@
 /*
- * path.c - walking chains of properties and indices: reading through them, storing at their end, and finding the place
- * they lead to so that a method can change it.
+ * path.c - walking chains of properties and indices: reading through them, storing at their end,
+ * and finding the place they lead to so that a method can change it.
  *
- * Reading never copies a container on the way: it follows pointers and holds at most one temporary, the value of a
- * getter or of a computed index. Writing makes every container on the way the chain's own first (copy on write).
+ * Reading never copies a container on the way: it follows pointers and holds at most one temporary,
+ * the value of a getter or of a computed index. Writing makes every container on the way the
+ * chain's own first (copy on write).
  */
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +43,8 @@ static uint64_t bit_mask(int64_t count)
     return count >= 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1;
 }
 
-static int bit_range(bvi_script_call *call, const bvi_range *range, int64_t *ret_start, int64_t *ret_count)
+static int bit_range(bvi_script_call *call, const bvi_range *range, int64_t *ret_start,
+                     int64_t *ret_count)
 {
     if (range->start >= 64 || range->start < -64)
         return bvi_vm_bounds(call, (bvi_pos){ 0, 0 }, BVI_FAILURE_BIT_BOUNDS, range->start, 64);
@@ -90,22 +92,26 @@ static const char *root_name(const bvi_frame *frame, const bvi_path *path)
 static int constant_error(bvi_script_call *call, const bvi_frame *frame, const bvi_path *path)
 {
     const char *name = root_name(frame, path);
-    int r = bvi_vm_fail_at(call, path->name_pos, BVI_FAILURE_CONSTANT, "Cannot modify constant %s", name);
+    int r = bvi_vm_fail_at(call, path->name_pos, BVI_FAILURE_CONSTANT, "Cannot modify constant %s",
+                           name);
 
     bvi_vm_field_text(call, "variable", name);
     return r;
 }
 
-static int variable_error(bvi_script_call *call, const bvi_frame *frame, const bvi_path *path, const char *prefix)
+static int variable_error(bvi_script_call *call, const bvi_frame *frame, const bvi_path *path,
+                          const char *prefix)
 {
     const char *name = bvi_unit_str(frame->proto->unit, path->name)->data;
-    int r = bvi_vm_fail_at(call, path->pos, BVI_FAILURE_VARIABLE_NOT_FOUND, "Variable not found: %s%s", prefix, name);
+    int r = bvi_vm_fail_at(call, path->pos, BVI_FAILURE_VARIABLE_NOT_FOUND,
+                           "Variable not found: %s%s", prefix, name);
 
     bvi_vm_field_text(call, "variable", name);
     return r;
 }
 
-static int member_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value **ret)
+static int member_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
+                       bvi_value **ret)
 {
     const bvi_script *unit = frame->proto->unit;
     const bvi_member *m = &unit->members[path->slot];
@@ -119,14 +125,16 @@ static int member_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *
     if (!v) {
         char prefix[128];
 
-        snprintf(prefix, sizeof(prefix), "%s::", bvi_unit_str(unit, unit->names[m->first + m->count - 1])->data);
+        snprintf(prefix, sizeof(prefix),
+                 "%s::", bvi_unit_str(unit, unit->names[m->first + m->count - 1])->data);
         return variable_error(call, frame, path, prefix);
     }
     *ret = bvi_deref(v);
     return 0;
 }
 
-static int name_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *temp, bvi_value **ret)
+static int name_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *temp,
+                     bvi_value **ret)
 {
     *ret = bvi_vm_find_dynamic(call, frame, bvi_unit_str(frame->proto->unit, path->slot));
     if (*ret)
@@ -136,23 +144,32 @@ static int name_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *pa
 }
 
 /* The value at the start. temp holds it when it is no variable. */
-static int root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices, bvi_value *temp,
-                bvi_value **ret)
+static int root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
+                bvi_value *temp, bvi_value **ret)
 {
     switch (path->root) {
-    case BVI_ROOT_LOCAL: *ret = bvi_deref(&call->stack[frame->base + path->slot]); return 0;
-    case BVI_ROOT_UP: *ret = bvi_deref(&bvi_fnp(&frame->fn)->values[path->slot]); return 0;
-    case BVI_ROOT_STACK: *ret = indices - 1; return 0;
+    case BVI_ROOT_LOCAL:
+        *ret = bvi_deref(&call->stack[frame->base + path->slot]);
+        return 0;
+    case BVI_ROOT_UP:
+        *ret = bvi_deref(&bvi_fnp(&frame->fn)->values[path->slot]);
+        return 0;
+    case BVI_ROOT_STACK:
+        *ret = indices - 1;
+        return 0;
     case BVI_ROOT_THIS:
         if (!frame->has_this)
             return bvi_vm_fail_at(call, path->pos, BVI_FAILURE_THIS, "'this' not bound");
         *ret = &frame->self;
         return 0;
     case BVI_ROOT_GLOBAL:
-        *ret = bvi_map_find(&bvi_home(frame->home)->consts, bvi_unit_str(frame->proto->unit, path->slot));
+        *ret = bvi_map_find(&bvi_home(frame->home)->consts,
+                            bvi_unit_str(frame->proto->unit, path->slot));
         return *ret ? 0 : variable_error(call, frame, path, "global::");
-    case BVI_ROOT_MEMBER: return member_root(call, frame, path, ret);
-    default: return name_root(call, frame, path, temp, ret);
+    case BVI_ROOT_MEMBER:
+        return member_root(call, frame, path, ret);
+    default:
+        return name_root(call, frame, path, temp, ret);
     }
 }
 
@@ -170,15 +187,16 @@ static const bvi_script_function *host_getter(const bvi_value *v, const bvi_stri
     return NULL;
 }
 
-static const bvi_script_function *find_getter(bvi_script_call *call, const bvi_value *v, const bvi_string *name,
-                                              void **ret_data)
+static const bvi_script_function *find_getter(bvi_script_call *call, const bvi_value *v,
+                                              const bvi_string *name, void **ret_data)
 {
     const bvi_script_function *own = v->type == BVI_T_HOST ? host_getter(v, name) : NULL;
 
     *ret_data = call->engine->method_data;
     if (own)
         return own;
-    for (const bvi_native *n = bvi_native_find(call->engine, name->data, name->len); n; n = bvi_native_next(n)) {
+    for (const bvi_native *n = bvi_native_find(call->engine, name->data, name->len); n;
+         n = bvi_native_next(n)) {
         if (n->argc == 1 && (n->def->flags & (BVI_SCRIPT_PROPERTY | BVI_SCRIPT_PROPERTY_ONLY)) &&
             bvi_params_match(n->def->params, v, 1)) {
             *ret_data = n->data;
@@ -194,19 +212,21 @@ static int property_error(bvi_script_call *call, bvi_pos pos, const char *name, 
     int r;
 
     if (assigned)
-        r = bvi_vm_fail_at(call, pos, BVI_FAILURE_DOT,
-                           "No writable property '%s' - a setter is not registered for type '%s' to handle '%s'", name,
-                           bvi_type_name(v), bvi_type_name(assigned));
+        r = bvi_vm_fail_at(
+            call, pos, BVI_FAILURE_DOT,
+            "No writable property '%s' - a setter is not registered for type '%s' to handle '%s'",
+            name, bvi_type_name(v), bvi_type_name(assigned));
     else
         r = bvi_vm_fail_at(call, pos, BVI_FAILURE_DOT,
-                           "Unknown property '%s' - a getter is not registered for type '%s'", name, bvi_type_name(v));
+                           "Unknown property '%s' - a getter is not registered for type '%s'", name,
+                           bvi_type_name(v));
     if (call->failure)
         bvi_vm_field_text(call, "property", bvi_buf_str(&call->failure->text));
     return r;
 }
 
-static int computed_property(bvi_script_call *call, const bvi_value *v, const bvi_step *step, const bvi_string *name,
-                             bvi_value *ret)
+static int computed_property(bvi_script_call *call, const bvi_value *v, const bvi_step *step,
+                             const bvi_string *name, bvi_value *ret)
 {
     void *data;
     const bvi_script_function *getter;
@@ -225,13 +245,15 @@ static int computed_property(bvi_script_call *call, const bvi_value *v, const bv
     r = getter->fn(call, &self, 1, ret, data);
     bvi_drop(&self);
     if (r > 0) /* a getter has nowhere to wait */
-        return bvi_vm_fail_at(call, step->item, BVI_FAILURE_DOT, "Property '%s' cannot suspend", name->data);
+        return bvi_vm_fail_at(call, step->item, BVI_FAILURE_DOT, "Property '%s' cannot suspend",
+                              name->data);
     return r;
 }
 
 /* ---- indices ---- */
 
-static int index_type_error(bvi_script_call *call, const bvi_value *index, const char *wanted, bvi_pos pos)
+static int index_type_error(bvi_script_call *call, const bvi_value *index, const char *wanted,
+                            bvi_pos pos)
 {
     int r = bvi_script_throw_type(call, index, wanted);
 
@@ -239,7 +261,8 @@ static int index_type_error(bvi_script_call *call, const bvi_value *index, const
         const char *name = bvi_rng(index)->inclusive ? "core::ops::range::RangeInclusive<i64>"
                                                      : "core::ops::range::Range<i64>";
 
-        r = bvi_vm_fail(call, BVI_FAILURE_DATA_TYPE, "Data type incorrect: %s (expecting %s)", name, wanted);
+        r = bvi_vm_fail(call, BVI_FAILURE_DATA_TYPE, "Data type incorrect: %s (expecting %s)", name,
+                        wanted);
         bvi_vm_field_text(call, "actual", name);
         bvi_vm_field_text(call, "requested", wanted);
     }
@@ -248,7 +271,8 @@ static int index_type_error(bvi_script_call *call, const bvi_value *index, const
     return r;
 }
 
-static int index_unavailable(bvi_script_call *call, const bvi_value *v, const bvi_value *index, bvi_pos pos)
+static int index_unavailable(bvi_script_call *call, const bvi_value *v, const bvi_value *index,
+                             bvi_pos pos)
 {
     char types[256];
     int r;
@@ -276,8 +300,8 @@ static int item_of(bvi_script_call *call, const bvi_value *v, size_t len, bvi_fa
     return 0;
 }
 
-static int string_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index, const bvi_step *step,
-                        bvi_value *ret)
+static int string_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index,
+                        const bvi_step *step, bvi_value *ret)
 {
     size_t at;
     int r;
@@ -295,8 +319,8 @@ static int string_index(bvi_script_call *call, const bvi_value *v, const bvi_val
     return r;
 }
 
-static int int_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index, const bvi_step *step,
-                     bvi_value *ret)
+static int int_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index,
+                     const bvi_step *step, bvi_value *ret)
 {
     size_t at;
     int r;
@@ -315,21 +339,24 @@ static int int_index(bvi_script_call *call, const bvi_value *v, const bvi_value 
 }
 
 /* An index whose result is not stored anywhere: of strings, blobs and numbers. */
-static int computed_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index, const bvi_step *step,
-                          bvi_value *ret)
+static int computed_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index,
+                          const bvi_step *step, bvi_value *ret)
 {
     size_t at;
     int r;
 
     switch (v->type) {
-    case BVI_T_STRING: return string_index(call, v, index, step, ret);
-    case BVI_T_INT: return int_index(call, v, index, step, ret);
+    case BVI_T_STRING:
+        return string_index(call, v, index, step, ret);
+    case BVI_T_INT:
+        return int_index(call, v, index, step, ret);
     case BVI_T_BLOB:
         r = item_of(call, v, bvi_blb(v)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step, &at);
         if (r == 0)
             *ret = bvi_value_int(bvi_blb(v)->data[at]);
         return r;
-    default: return index_unavailable(call, v, index, step->pos);
+    default:
+        return index_unavailable(call, v, index, step->pos);
     }
 }
 
@@ -379,7 +406,8 @@ static int read_step(walker *w, const bvi_step *step)
     else if (w->at->type == BVI_T_MAP)
         found = bvi_map_find(w->at, bvi_unit_str(w->unit, step->key));
     else if (w->at->type == BVI_T_ARRAY && index) {
-        r = item_of(w->call, w->at, bvi_arr(w->at)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step, &at);
+        r = item_of(w->call, w->at, bvi_arr(w->at)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step,
+                    &at);
         found = r == 0 ? &bvi_arr(w->at)->items[at] : NULL;
     } else if (index)
         r = computed_index(w->call, w->at, index, step, &made);
@@ -412,7 +440,8 @@ static void end_walk(walker *w)
     bvi_drop(&w->temp);
 }
 
-int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices, bvi_value *ret)
+int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
+                 bvi_value *ret)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
     int r = root(call, frame, path, indices, &w.temp, &w.at);
@@ -457,8 +486,8 @@ static int own_steps(walker *w, const bvi_path *path, uint32_t count)
     return 0;
 }
 
-int bvi_path_place(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
-                   bvi_value *temp, bvi_value **ret)
+int bvi_path_place(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
+                   bvi_value *indices, bvi_value *temp, bvi_value **ret)
 {
     walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
     int r = root(call, frame, path, indices, &w.temp, &w.at);
@@ -478,8 +507,8 @@ int bvi_path_place(bvi_script_call *call, bvi_frame *frame, const bvi_path *path
 
 /* ---- storing ---- */
 
-static int assign_string_index(bvi_script_call *call, bvi_value *s, const bvi_value *index, const bvi_step *step,
-                               const bvi_value *value)
+static int assign_string_index(bvi_script_call *call, bvi_value *s, const bvi_value *index,
+                               const bvi_step *step, const bvi_value *value)
 {
     bvi_value out = BVI_VALUE_UNIT;
     int64_t start = 0;
@@ -516,8 +545,8 @@ static int assign_string_index(bvi_script_call *call, bvi_value *s, const bvi_va
     return 0;
 }
 
-static int assign_bits(bvi_script_call *call, bvi_value *v, const bvi_value *index, const bvi_step *step,
-                       const bvi_value *value)
+static int assign_bits(bvi_script_call *call, bvi_value *v, const bvi_value *index,
+                       const bvi_step *step, const bvi_value *value)
 {
     size_t at;
     int r;
@@ -536,8 +565,8 @@ static int assign_bits(bvi_script_call *call, bvi_value *v, const bvi_value *ind
     return 0;
 }
 
-static int assign_byte(bvi_script_call *call, bvi_value *b, const bvi_value *index, const bvi_step *step,
-                       const bvi_value *value)
+static int assign_byte(bvi_script_call *call, bvi_value *b, const bvi_value *index,
+                       const bvi_step *step, const bvi_value *value)
 {
     size_t at;
     int r = item_of(call, b, bvi_blb(b)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step, &at);
@@ -553,8 +582,8 @@ static int assign_byte(bvi_script_call *call, bvi_value *b, const bvi_value *ind
     return 0;
 }
 
-static int assign_item(bvi_script_call *call, bvi_value *a, const bvi_value *index, const bvi_step *step,
-                       bvi_value *value)
+static int assign_item(bvi_script_call *call, bvi_value *a, const bvi_value *index,
+                       const bvi_step *step, bvi_value *value)
 {
     size_t at;
     int r = item_of(call, a, bvi_arr(a)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step, &at);
@@ -575,33 +604,39 @@ static int assign_entry(bvi_script_call *call, bvi_value *map, bvi_string *key, 
     return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
-static int assign_index(bvi_script_call *call, bvi_value *at, const bvi_value *index, const bvi_step *step,
-                        bvi_value *value)
+static int assign_index(bvi_script_call *call, bvi_value *at, const bvi_value *index,
+                        const bvi_step *step, bvi_value *value)
 {
     switch (at->type) {
-    case BVI_T_ARRAY: return assign_item(call, at, index, step, value);
-    case BVI_T_STRING: return assign_string_index(call, at, index, step, value);
-    case BVI_T_INT: return assign_bits(call, at, index, step, value);
-    case BVI_T_BLOB: return assign_byte(call, at, index, step, value);
+    case BVI_T_ARRAY:
+        return assign_item(call, at, index, step, value);
+    case BVI_T_STRING:
+        return assign_string_index(call, at, index, step, value);
+    case BVI_T_INT:
+        return assign_bits(call, at, index, step, value);
+    case BVI_T_BLOB:
+        return assign_byte(call, at, index, step, value);
     case BVI_T_MAP:
         if (index->type != BVI_T_STRING)
             return index_type_error(call, index, "string", step->item);
         return assign_entry(call, at, bvi_str(index), value);
-    default: return index_unavailable(call, at, index, step->pos);
+    default:
+        return index_unavailable(call, at, index, step->pos);
     }
 }
 
-static int assign_property(bvi_script_call *call, bvi_value *at, const bvi_step *step, bvi_string *name,
-                           bvi_value *value)
+static int assign_property(bvi_script_call *call, bvi_value *at, const bvi_step *step,
+                           bvi_string *name, bvi_value *value)
 {
     if (at->type == BVI_T_MAP)
         return assign_entry(call, at, name, value);
     if (strcmp(name->data, "tag") != 0 || value->type != BVI_T_INT)
         return property_error(call, step->item, name->data, at, value);
     if (value->as.i < INT32_MIN || value->as.i > INT32_MAX)
-        return bvi_vm_fail_at(call, step->item, BVI_FAILURE_ARITHMETIC,
-                              "%lld is too large to fit into a tag (must be between -2147483648 and 2147483647)",
-                              (long long)value->as.i);
+        return bvi_vm_fail_at(
+            call, step->item, BVI_FAILURE_ARITHMETIC,
+            "%lld is too large to fit into a tag (must be between -2147483648 and 2147483647)",
+            (long long)value->as.i);
     at->tag = (int32_t)value->as.i;
     return 0;
 }
@@ -628,7 +663,8 @@ static int check_writable(bvi_script_call *call, bvi_frame *frame, const bvi_pat
     return 0;
 }
 
-int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices, bvi_value *value)
+int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
+                 bvi_value *value)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
     int r = check_writable(call, frame, path);
@@ -646,8 +682,8 @@ int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, 
     return assign_last(&w, &w.unit->steps[path->first + path->steps - 1], value);
 }
 
-/* The last step of an op-assignment: read, compute, store. Items of arrays and maps are changed where they are. What
- * has no place of its own is computed, with its errors, and forgotten. */
+/* The last step of an op-assignment: read, compute, store. Items of arrays and maps are changed
+ * where they are. What has no place of its own is computed, with its errors, and forgotten. */
 static int change_last(walker *w, const bvi_step *step, bvi_opcode op, const bvi_value *operand)
 {
     bool has_place = w->at != &w->temp;
@@ -674,8 +710,8 @@ static int change_last(walker *w, const bvi_step *step, bvi_opcode op, const bvi
     return r;
 }
 
-int bvi_path_op(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices, bvi_opcode op,
-                const bvi_value *operand)
+int bvi_path_op(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
+                bvi_opcode op, const bvi_value *operand)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
     int r = check_writable(call, frame, path);

@@ -1,6 +1,6 @@
 /*
- * run.c - a call from the embedder's side: its life, its slices, its end. The loop here picks the frame on top, lets
- * the machine or a built-in's step run, and unwinds when something fails.
+ * run.c - a call from the embedder's side: its life, its slices, its end. The loop here picks the
+ * frame on top, lets the machine or a built-in's step run, and unwinds when something fails.
  */
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +52,8 @@ static bool catch_failure(bvi_script_call *call, bvi_frame *frame, bool in_call)
     return true;
 }
 
-/* A failure that scripts cannot catch names the outermost place; others gather a line per function. */
+/* A failure that scripts cannot catch names the outermost place; others gather a line per function.
+ */
 static void leave_function(bvi_failure *f, const bvi_frame *frame)
 {
     const bvi_proto *p = frame->proto;
@@ -80,7 +81,8 @@ static void leave_function(bvi_failure *f, const bvi_frame *frame)
     else if (p->is_closure)
         bvi_failure_leave(f, "closure call", NULL, source, frame->pos);
     else
-        bvi_failure_leave(f, "call to function", bvi_unit_str(p->unit, p->name)->data, source, frame->pos);
+        bvi_failure_leave(f, "call to function", bvi_unit_str(p->unit, p->name)->data, source,
+                          frame->pos);
 }
 
 /* What a method did to its receiver before it failed stays done. */
@@ -104,7 +106,8 @@ static int unwind(bvi_script_call *call)
         bvi_frame *frame = &call->frames[call->frames_len - 1];
         bvi_failure *f = call->failure;
 
-        if (f && !frame->is_native && bvi_failure_can_catch(f) && catch_failure(call, frame, in_call))
+        if (f && !frame->is_native && bvi_failure_can_catch(f) &&
+            catch_failure(call, frame, in_call))
             return 0;
         if (f && call->frames_len > 1)
             leave_function(f, frame);
@@ -125,10 +128,14 @@ static int code_of(const bvi_script_call *call)
     case BVI_FAILURE_STACK_OVERFLOW:
     case BVI_FAILURE_OPERATIONS:
     case BVI_FAILURE_MODULES:
-    case BVI_FAILURE_TOO_LARGE: return BV_E_LIMIT;
-    case BVI_FAILURE_MEMORY: return BV_E_NOMEM;
-    case BVI_FAILURE_TERMINATED: return BV_E_CANCELLED;
-    default: return call->code == BV_E_NOT_FOUND ? BV_E_NOT_FOUND : BV_E_REMOTE;
+    case BVI_FAILURE_TOO_LARGE:
+        return BV_E_LIMIT;
+    case BVI_FAILURE_MEMORY:
+        return BV_E_NOMEM;
+    case BVI_FAILURE_TERMINATED:
+        return BV_E_CANCELLED;
+    default:
+        return call->code == BV_E_NOT_FOUND ? BV_E_NOT_FOUND : BV_E_REMOTE;
     }
 }
 
@@ -164,7 +171,8 @@ static int start_function(bvi_script_call *call)
     call->function_called = true;
     bvi_vm_cut(call, 0);
     if (!proto) {
-        (void)bvi_vm_fail(call, BVI_FAILURE_FUNCTION_NOT_FOUND, "Function not found: %s", name->data);
+        (void)bvi_vm_fail(call, BVI_FAILURE_FUNCTION_NOT_FOUND, "Function not found: %s",
+                          name->data);
         call->code = BV_E_NOT_FOUND;
         return call->code;
     }
@@ -176,6 +184,42 @@ static int start_function(bvi_script_call *call)
     return bvi_vm_push_script(call, proto, call->home, 0, 0, (bvi_pos){ 0, 0 });
 }
 
+void bvi_vm_charge(bvi_script_call *call)
+{
+    uint64_t n = call->engine->work / BVI_WORK_PER_OPERATION;
+    uint64_t left = call->budget - 1;
+
+    call->engine->work = 0;
+    if (n > left) { /* more than this slice has: the rest counts all the same */
+        call->operations += n - left;
+        n = left;
+    }
+    call->budget -= (uint32_t)n;
+}
+
+void bvi_vm_work(bvi_script_call *call, const bvi_value *v)
+{
+    uint64_t bytes = 0;
+
+    switch (v->type) {
+    case BVI_T_STRING:
+        bytes = bvi_str(v)->len;
+        break;
+    case BVI_T_BLOB:
+        bytes = bvi_blb(v)->len;
+        break;
+    case BVI_T_ARRAY:
+        bytes = bvi_arr(v)->len * sizeof(bvi_value);
+        break;
+    case BVI_T_MAP:
+        bytes = bvi_mp(v)->len * sizeof(bvi_map_entry);
+        break;
+    default:
+        break;
+    }
+    call->engine->work += bytes;
+}
+
 static int run_step(bvi_script_call *call)
 {
     uint32_t index = call->frames_len - 1;
@@ -183,6 +227,8 @@ static int run_step(bvi_script_call *call)
     bvi_value ret = BVI_VALUE_UNIT;
     int r;
 
+    if (call->engine->work > BVI_WORK_PER_OPERATION)
+        bvi_vm_charge(call);
     if (call->budget <= 1)
         return BVI_SCRIPT_YIELD;
     call->budget--;
@@ -316,7 +362,8 @@ int bvi_script_failure(const bvi_script_call *call, bv_error **err)
     if (call->state != BVI_CALL_FAILED)
         return bvi_fail(err, BV_E_STATE, "the script call has not failed");
     if (call->failure_text.len == 0)
-        return call->code == BV_E_NOMEM ? bvi_fail_nomem(err) : bvi_fail(err, call->code, "script failed");
+        return call->code == BV_E_NOMEM ? bvi_fail_nomem(err)
+                                        : bvi_fail(err, call->code, "script failed");
     return bvi_fail(err, call->code, "%s", bvi_buf_str(&call->failure_text));
 }
 
@@ -337,10 +384,12 @@ static int prepare(bvi_script_call *call, const char *fn, const bvi_value *args,
     return r;
 }
 
-int bvi_script_call_new(bvi_script_engine *engine, bvi_script *script, const char *fn, const bvi_value *args,
-                        size_t argc, bvi_script_call **ret_call, bv_error **err)
+int bvi_script_call_new(bvi_script_engine *engine, bvi_script *script, const char *fn,
+                        const bvi_value *args, size_t argc, bvi_script_call **ret_call,
+                        bv_error **err)
 {
-    BVI_AUTO(bvi_script_call_freep) bvi_script_call *call = bvi_script_zalloc(engine, sizeof(*call));
+    BVI_AUTO(bvi_script_call_freep)
+    bvi_script_call *call = bvi_script_zalloc(engine, sizeof(*call));
     int r;
 
     if (!call)

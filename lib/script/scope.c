@@ -1,6 +1,6 @@
 /*
- * scope.c - which variable a name means. Blocks nest; a later declaration hides an earlier one; a closure that uses a
- * variable of its surroundings captures it, through every closure in between.
+ * scope.c - which variable a name means. Blocks nest; a later declaration hides an earlier one; a
+ * closure that uses a variable of its surroundings captures it, through every closure in between.
  */
 #include "script/compile.h"
 
@@ -40,7 +40,8 @@ static const bvi_local *find_local(const bvi_func *f, uint32_t name, bool import
     return NULL;
 }
 
-static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint32_t slot, bool copied)
+static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint32_t slot,
+                            bool copied)
 {
     bvi_proto *p = f->proto;
 
@@ -48,8 +49,8 @@ static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint3
         if (p->captures[i].from_local == from_local && p->captures[i].slot == slot)
             return i;
     }
-    if (bvi_script_grow(c->engine, (void **)(void *)&p->captures, &p->captures_cap, (size_t)p->captures_len + 1,
-                        sizeof(*p->captures)) < 0) {
+    if (bvi_script_grow(c->engine, (void **)(void *)&p->captures, &p->captures_cap,
+                        (size_t)p->captures_len + 1, sizeof(*p->captures)) < 0) {
         bvi_c_nomem(c);
         return 0;
     }
@@ -57,7 +58,8 @@ static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint3
     return p->captures_len++;
 }
 
-/* A variable of the code around eval(): the closure made from it captures that entry of the scope. */
+/* A variable of the code around eval(): the closure made from it captures that entry of the scope.
+ */
 static bool find_outer(bvi_compiler *c, bvi_func *f, uint32_t name, bvi_found *ret)
 {
     const bvi_string *wanted = bvi_unit_str(c->unit, name);
@@ -85,8 +87,10 @@ static bool find_captured(bvi_compiler *c, bvi_func *f, uint32_t name, bool impo
     if (!f->parent)
         return !import && find_outer(c, f, name, ret);
     local = find_local(f->parent, name, import);
-    if (local) { /* a constant can be written inside the closure, as in the reference: it is the closure's own */
-        *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, local->slot, local->is_const), import };
+    if (local) { /* a constant can be written inside the closure, as in the reference: it is the
+                    closure's own */
+        *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, local->slot, local->is_const),
+                            import };
         return true;
     }
     if (!find_captured(c, f->parent, name, import, &up))
@@ -132,8 +136,8 @@ static bool add_visible(bvi_compiler *c, bvi_visible v)
 {
     bvi_script *u = c->unit;
 
-    if (bvi_script_grow(c->engine, (void **)(void *)&u->visible, &u->visible_cap, (size_t)u->visible_len + 1,
-                        sizeof(*u->visible)) < 0) {
+    if (bvi_script_grow(c->engine, (void **)(void *)&u->visible, &u->visible_cap,
+                        (size_t)u->visible_len + 1, sizeof(*u->visible)) < 0) {
         bvi_c_nomem(c);
         return false;
     }
@@ -141,7 +145,8 @@ static bool add_visible(bvi_compiler *c, bvi_visible v)
     return true;
 }
 
-/* Captured variables come first, the function's own ones after them, so that the last of a name wins. */
+/* Captured variables come first, the function's own ones after them, so that the last of a name
+ * wins. */
 uint32_t bvi_c_snapshot_scope(bvi_compiler *c)
 {
     bvi_script *u = c->unit;
@@ -154,8 +159,8 @@ uint32_t bvi_c_snapshot_scope(bvi_compiler *c)
         if (!l->is_import)
             add_visible(c, (bvi_visible){ l->name, false, l->is_const, l->slot });
     }
-    if (bvi_script_grow(c->engine, (void **)(void *)&u->scopes, &u->scopes_cap, (size_t)u->scopes_len + 1,
-                        sizeof(*u->scopes)) < 0) {
+    if (bvi_script_grow(c->engine, (void **)(void *)&u->scopes, &u->scopes_cap,
+                        (size_t)u->scopes_len + 1, sizeof(*u->scopes)) < 0) {
         bvi_c_nomem(c);
         return 0;
     }

@@ -1,8 +1,9 @@
 /*
- * stmt.c - statements: blocks, if, try, declarations, functions. Loops are in loop.c, switch is in switch.c.
+ * stmt.c - statements: blocks, if, try, declarations, functions. Loops are in loop.c, switch is in
+ * switch.c.
  *
- * Every block leaves the value of its last statement on the stack. Inside a block the value of a statement is dropped
- * when the next one begins.
+ * Every block leaves the value of its last statement on the stack. Inside a block the value of a
+ * statement is dropped when the next one begins.
  */
 #include <string.h>
 
@@ -386,8 +387,9 @@ static void function(bvi_compiler *c)
         return;
     }
     if (!at_global_level(c)) {
-        bvi_c_error(c, pos, "Function definitions must be at global level and cannot be inside a block or "
-                            "another function");
+        bvi_c_error(c, pos,
+                    "Function definitions must be at global level and cannot be inside a block or "
+                    "another function");
         return;
     }
     bvi_c_next(c);
@@ -395,7 +397,8 @@ static void function(bvi_compiler *c)
     if (c->failed)
         return;
     if (c->tok.type != BVI_TOK_LPAREN) {
-        bvi_c_error(c, c->tok.pos, "Expecting parameters for function %s", bvi_unit_str(c->unit, name)->data);
+        bvi_c_error(c, c->tok.pos, "Expecting parameters for function %s",
+                    bvi_unit_str(c->unit, name)->data);
         return;
     }
     bvi_c_next(c);
@@ -418,7 +421,8 @@ static bvi_stmt expression_statement(bvi_compiler *c)
     return (bvi_stmt){ .has_value = true, .pure = e.pure };
 }
 
-/* if, loops and blocks at the start of a statement are the statement: what follows } is the next one. */
+/* if, loops and blocks at the start of a statement are the statement: what follows } is the next
+ * one. */
 static bvi_stmt closed_statement(bvi_compiler *c, void (*compile)(bvi_compiler *c, bvi_expr *e))
 {
     bvi_expr e = { .pos = c->tok.pos };
@@ -431,29 +435,47 @@ static bvi_stmt statement(bvi_compiler *c)
 {
     switch (c->tok.type) {
     case BVI_TOK_LET:
-    case BVI_TOK_CONST: declaration(c); return BVI_NO_VALUE;
-    case BVI_TOK_IF: return closed_statement(c, bvi_c_if);
-    case BVI_TOK_SWITCH: return closed_statement(c, bvi_c_switch);
-    case BVI_TOK_WHILE: return closed_statement(c, bvi_c_while);
-    case BVI_TOK_LOOP: return closed_statement(c, bvi_c_loop);
-    case BVI_TOK_FOR: return closed_statement(c, bvi_c_for);
-    case BVI_TOK_LBRACE: return closed_statement(c, bvi_c_block_expr);
+    case BVI_TOK_CONST:
+        declaration(c);
+        return BVI_NO_VALUE;
+    case BVI_TOK_IF:
+        return closed_statement(c, bvi_c_if);
+    case BVI_TOK_SWITCH:
+        return closed_statement(c, bvi_c_switch);
+    case BVI_TOK_WHILE:
+        return closed_statement(c, bvi_c_while);
+    case BVI_TOK_LOOP:
+        return closed_statement(c, bvi_c_loop);
+    case BVI_TOK_FOR:
+        return closed_statement(c, bvi_c_for);
+    case BVI_TOK_LBRACE:
+        return closed_statement(c, bvi_c_block_expr);
     case BVI_TOK_DO: {
         bvi_stmt s = closed_statement(c, bvi_c_do);
 
         s.closed = false;
         return s;
     }
-    case BVI_TOK_TRY: return try_statement(c);
-    case BVI_TOK_THROW: return throw_statement(c);
-    case BVI_TOK_RETURN: return return_statement(c);
-    case BVI_TOK_BREAK: return bvi_c_break_statement(c);
-    case BVI_TOK_CONTINUE: return bvi_c_continue_statement(c);
-    case BVI_TOK_IMPORT: return import_statement(c);
-    case BVI_TOK_EXPORT: return export_statement(c);
+    case BVI_TOK_TRY:
+        return try_statement(c);
+    case BVI_TOK_THROW:
+        return throw_statement(c);
+    case BVI_TOK_RETURN:
+        return return_statement(c);
+    case BVI_TOK_BREAK:
+        return bvi_c_break_statement(c);
+    case BVI_TOK_CONTINUE:
+        return bvi_c_continue_statement(c);
+    case BVI_TOK_IMPORT:
+        return import_statement(c);
+    case BVI_TOK_EXPORT:
+        return export_statement(c);
     case BVI_TOK_FN:
-    case BVI_TOK_PRIVATE: function(c); return BVI_NO_VALUE;
-    default: return expression_statement(c);
+    case BVI_TOK_PRIVATE:
+        function(c);
+        return BVI_NO_VALUE;
+    default:
+        return expression_statement(c);
     }
 }
 

@@ -1,5 +1,6 @@
 /*
- * string.c - string objects: UTF-8 with a remembered number of characters, so plain ASCII is indexed directly.
+ * string.c - string objects: UTF-8 with a remembered number of characters, so plain ASCII is
+ * indexed directly.
  */
 #include <string.h>
 
@@ -12,7 +13,8 @@ static bvi_string *allocate(bvi_script_engine *engine, size_t cap)
 
     if (!s)
         return NULL;
-    *s = (bvi_string){ .obj = { .refs = 1, .type = BVI_T_STRING, .engine = engine }, .cap = (uint32_t)cap };
+    *s = (bvi_string){ .obj = { .refs = 1, .type = BVI_T_STRING, .engine = engine },
+                       .cap = (uint32_t)cap };
     s->data[0] = '\0';
     return s;
 }
@@ -139,6 +141,7 @@ size_t bvi_string_offset(const bvi_string *s, size_t chars)
             at++;
         chars--;
     }
+    s->obj.engine->work += at;
     return at;
 }
 

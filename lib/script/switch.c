@@ -1,12 +1,13 @@
 /*
- * switch.c - switch: a table of literals and ranges with the places of their bodies. The switched value stays on the
- * stack until a case's condition holds; where one fails, the search goes on behind that case.
+ * switch.c - switch: a table of literals and ranges with the places of their bodies. The switched
+ * value stays on the stack until a case's condition holds; where one fails, the search goes on
+ * behind that case.
  */
 #include "script/compile.h"
 
 typedef struct switch_state {
     uint32_t table;
-    uint32_t height;   /* with the value on the stack */
+    uint32_t height; /* with the value on the stack */
     bool seen_range;
     bool seen_default;
     bvi_pos default_pos;
@@ -42,7 +43,8 @@ static void case_label(bvi_compiler *c, switch_state *s)
         bvi_c_next(c);
         int_bound(c, &entry.end);
         s->seen_range = true;
-    } else if (s->seen_range && (entry.value.type == BVI_T_INT || entry.value.type == BVI_T_FLOAT)) {
+    } else if (s->seen_range &&
+               (entry.value.type == BVI_T_INT || entry.value.type == BVI_T_FLOAT)) {
         bvi_c_error(c, pos, "Numeric switch case cannot follow a range case");
     }
     bvi_c_add_case(c, s->table, entry);

@@ -51,7 +51,8 @@ int bvi_proto_new(bvi_script *unit, bvi_proto **ret)
     return 0;
 }
 
-#define RELEASE(owner, list) bvi_script_release(engine, (owner)->list, (owner)->list##_cap * sizeof(*(owner)->list))
+#define RELEASE(owner, list)                                                                       \
+    bvi_script_release(engine, (owner)->list, (owner)->list##_cap * sizeof(*(owner)->list))
 
 static void free_proto(bvi_script_engine *engine, bvi_proto *p)
 {
@@ -122,7 +123,8 @@ bool bvi_script_function_at(const bvi_script *script, size_t index, bvi_script_f
 
         if (!is_function(p) || index-- > 0)
             continue;
-        *ret_info = (bvi_script_fn_info){ bvi_unit_str(script, p->name)->data, p->arity, p->is_private };
+        *ret_info =
+            (bvi_script_fn_info){ bvi_unit_str(script, p->name)->data, p->arity, p->is_private };
         return true;
     }
     return false;
@@ -196,8 +198,8 @@ void bvi_unit_dump(const bvi_script *unit)
 
         line_out(unit->engine, text,
                  snprintf(text, sizeof(text), "%.100s/%u: %u words, stack %u",
-                          p->is_top ? "(top level)" : bvi_unit_str(unit, p->name)->data, p->arity, p->code_len,
-                          p->max_stack));
+                          p->is_top ? "(top level)" : bvi_unit_str(unit, p->name)->data, p->arity,
+                          p->code_len, p->max_stack));
         for (uint32_t at = 0; at < p->code_len; at += op_info[BVI_OPCODE(p->code[at])].words)
             bvi_dump_instruction(p, at);
     }

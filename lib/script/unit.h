@@ -1,5 +1,6 @@
 /*
- * unit.h - compiled code: what the compiler makes and the machine runs; and failures, which both can produce.
+ * unit.h - compiled code: what the compiler makes and the machine runs; and failures, which both
+ * can produce.
  */
 #ifndef BVI_SCRIPT_UNIT_H
 #define BVI_SCRIPT_UNIT_H
@@ -12,34 +13,34 @@ typedef struct bvi_pos {
     uint32_t col;
 } bvi_pos;
 
-/* --- failures ------------------------------------------------------------------------------------------------ */
+/* ---- failures ---- */
 
 /* X(kind, name in caught maps, can be caught) */
-#define BVI_FAILURES(X)                                                  \
-    X(RUNTIME, "ErrorRuntime", true)                                     \
-    X(ARITHMETIC, "ErrorArithmetic", true)                               \
-    X(FUNCTION_NOT_FOUND, "ErrorFunctionNotFound", true)                 \
-    X(VARIABLE_NOT_FOUND, "ErrorVariableNotFound", true)                 \
-    X(MODULE_NOT_FOUND, "ErrorModuleNotFound", true)                     \
-    X(IN_MODULE, "ErrorInModule", true)                                  \
-    X(PARSING, "ErrorParsing", true)                                     \
-    X(DATA_TYPE, "ErrorMismatchDataType", true)                          \
-    X(OUTPUT_TYPE, "ErrorMismatchOutputType", true)                      \
-    X(INDEXING, "ErrorIndexingType", true)                               \
-    X(ARRAY_BOUNDS, "ErrorArrayBounds", true)                            \
-    X(STRING_BOUNDS, "ErrorStringBounds", true)                          \
-    X(BIT_BOUNDS, "ErrorBitFieldBounds", true)                           \
-    X(DOT, "ErrorDotExpr", true)                                         \
-    X(FOR, "ErrorFor", true)                                             \
-    X(THIS, "ErrorUnboundThis", true)                                    \
-    X(CONSTANT, "ErrorAssignmentToConstant", true)                       \
-    X(NON_PURE, "ErrorNonPureMethodCallOnConstant", true)                \
-    X(STACK_OVERFLOW, "ErrorStackOverflow", false)                       \
-    X(OPERATIONS, "ErrorTooManyOperations", false)                       \
-    X(MODULES, "ErrorTooManyModules", false)                             \
-    X(TOO_LARGE, "ErrorDataTooLarge", false)                             \
-    X(MEMORY, "ErrorDataTooLarge", false)                                \
-    X(TERMINATED, "ErrorTerminated", false)                              \
+#define BVI_FAILURES(X)                                                                            \
+    X(RUNTIME, "ErrorRuntime", true)                                                               \
+    X(ARITHMETIC, "ErrorArithmetic", true)                                                         \
+    X(FUNCTION_NOT_FOUND, "ErrorFunctionNotFound", true)                                           \
+    X(VARIABLE_NOT_FOUND, "ErrorVariableNotFound", true)                                           \
+    X(MODULE_NOT_FOUND, "ErrorModuleNotFound", true)                                               \
+    X(IN_MODULE, "ErrorInModule", true)                                                            \
+    X(PARSING, "ErrorParsing", true)                                                               \
+    X(DATA_TYPE, "ErrorMismatchDataType", true)                                                    \
+    X(OUTPUT_TYPE, "ErrorMismatchOutputType", true)                                                \
+    X(INDEXING, "ErrorIndexingType", true)                                                         \
+    X(ARRAY_BOUNDS, "ErrorArrayBounds", true)                                                      \
+    X(STRING_BOUNDS, "ErrorStringBounds", true)                                                    \
+    X(BIT_BOUNDS, "ErrorBitFieldBounds", true)                                                     \
+    X(DOT, "ErrorDotExpr", true)                                                                   \
+    X(FOR, "ErrorFor", true)                                                                       \
+    X(THIS, "ErrorUnboundThis", true)                                                              \
+    X(CONSTANT, "ErrorAssignmentToConstant", true)                                                 \
+    X(NON_PURE, "ErrorNonPureMethodCallOnConstant", true)                                          \
+    X(STACK_OVERFLOW, "ErrorStackOverflow", false)                                                 \
+    X(OPERATIONS, "ErrorTooManyOperations", false)                                                 \
+    X(MODULES, "ErrorTooManyModules", false)                                                       \
+    X(TOO_LARGE, "ErrorDataTooLarge", false)                                                       \
+    X(MEMORY, "ErrorDataTooLarge", false)                                                          \
+    X(TERMINATED, "ErrorTerminated", false)                                                        \
     X(EXIT, "Exit", false) /* exit(): not a failure, but it unwinds like one */
 
 typedef enum bvi_failure_kind {
@@ -48,13 +49,14 @@ typedef enum bvi_failure_kind {
 #undef X
 } bvi_failure_kind;
 
-/* A failure on its way up. The text grows by one line per function it leaves; pos is the outermost place so far. */
+/* A failure on its way up. The text grows by one line per function it leaves; pos is the outermost
+ * place so far. */
 typedef struct bvi_failure {
     bvi_traced head;
     bvi_failure_kind kind;
-    bool has_value;  /* value is what catch (e) gets; otherwise a map is made */
-    bool wrapped;    /* left a function: kind shows as ErrorInFunctionCall */
-    bool no_pos;     /* arithmetic on two INT carries no position */
+    bool has_value; /* value is what catch (e) gets; otherwise a map is made */
+    bool wrapped;   /* left a function: kind shows as ErrorInFunctionCall */
+    bool no_pos;    /* arithmetic on two INT carries no position */
     bvi_value value;
     bvi_value fields; /* MAP of further fields, or unit */
     bvi_buf text;
@@ -65,7 +67,7 @@ typedef struct bvi_failure {
 
 void bvi_failure_clear(bvi_failure *f);
 
-/* --- code ---------------------------------------------------------------------------------------------------- */
+/* ---- code ---- */
 
 typedef enum bvi_root {
     BVI_ROOT_LOCAL,
@@ -87,10 +89,10 @@ typedef struct bvi_step {
 
 typedef struct bvi_path {
     bvi_root root;
-    uint32_t slot;    /* of a local or captured variable, or a name, or a member */
+    uint32_t slot; /* of a local or captured variable, or a name, or a member */
     bool is_const;
-    uint32_t name;    /* constant: the variable's name for messages; 0 when it has none */
-    uint32_t first;   /* step */
+    uint32_t name;  /* constant: the variable's name for messages; 0 when it has none */
+    uint32_t first; /* step */
     uint32_t steps;
     uint32_t indices; /* how many of the steps have one on the stack */
     bvi_pos pos;
@@ -99,10 +101,10 @@ typedef struct bvi_path {
 
 /* alias::alias::name */
 typedef struct bvi_member {
-    uint32_t first;  /* in unit->names: alias constants */
+    uint32_t first; /* in unit->names: alias constants */
     uint32_t count;
-    uint32_t name;   /* constant */
-    bvi_root root;   /* LOCAL or UP: the first alias is that variable; NAME: look it up */
+    uint32_t name; /* constant */
+    bvi_root root; /* LOCAL or UP: the first alias is that variable; NAME: look it up */
     uint32_t slot;
     bvi_pos pos;
 } bvi_member;
@@ -120,14 +122,14 @@ typedef enum bvi_special {
 typedef struct bvi_site {
     uint32_t name;   /* constant */
     uint32_t argc;   /* without the receiver */
-    uint32_t path;   /* METHOD: the receiver; CALL: its first argument when a variable; or BVI_NO_PATH */
+    uint32_t path;   /* METHOD: the receiver; CALL: a variable as first argument; or BVI_NO_PATH */
     uint32_t member; /* CALL_MEMBER */
     bvi_special special;
-    bool safe;       /* ?. before the method */
+    bool safe; /* ?. before the method */
     bvi_pos first_arg;
-    const struct bvi_proto *own; /* the unit's function of that name and arity; looked up on first use */
-    bool own_known;
-    const struct bvi_native *natives; /* looked up on first use */
+    const struct bvi_proto *own; /* the unit's function of that name and arity */
+    bool own_known;              /* looked up on first use; so are natives */
+    const struct bvi_native *natives;
     bool natives_known;
 } bvi_site;
 
@@ -158,7 +160,8 @@ typedef struct bvi_place {
     bvi_pos pos;
 } bvi_place;
 
-/* Words [start, end) are protected; the failure goes to handler with the stack at depth. Inner ones come first. */
+/* Words [start, end) are protected; the failure goes to handler with the stack at depth. Inner ones
+ * come first. */
 typedef struct bvi_handler {
     uint32_t start;
     uint32_t end;
@@ -182,7 +185,7 @@ typedef struct bvi_scope {
 /* A function's code. */
 typedef struct bvi_proto {
     bvi_script *unit;
-    uint32_t name;  /* constant */
+    uint32_t name; /* constant */
     uint32_t arity;
     bool is_private;
     bool is_closure;
@@ -231,7 +234,8 @@ struct bvi_script {
 int bvi_unit_new(bvi_script_engine *engine, const char *name, bvi_script **ret);
 bvi_script *bvi_unit_ref(bvi_script *unit);
 int bvi_proto_new(bvi_script *unit, bvi_proto **ret); /* belongs to the unit */
-/* The function of that name and arity, or NULL; arity < 0: any. Closures and the top level do not count. */
+/* The function of that name and arity, or NULL; arity < 0: any. Closures and the top level do not
+ * count. */
 const bvi_proto *bvi_unit_find(const bvi_script *unit, const bvi_string *name, int arity);
 bvi_pos bvi_proto_pos(const bvi_proto *proto, uint32_t at);
 /* Lines for the trace output. */
@@ -243,7 +247,7 @@ static inline bvi_string *bvi_unit_str(const bvi_script *unit, uint32_t constant
     return bvi_str(&unit->consts[constant]);
 }
 
-/* --- compiling ----------------------------------------------------------------------------------------------- */
+/* ---- compiling ---- */
 
 typedef struct bvi_compile_error {
     char text[512];
@@ -251,10 +255,12 @@ typedef struct bvi_compile_error {
 } bvi_compile_error;
 
 /* BV_E_FORMAT with *error filled, BV_E_NOMEM. */
-int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const char *name, bvi_script **ret,
-                bvi_compile_error *error);
-/* Source of eval(): one closure that captures variables of the scope; captures refer to entries of the scope. */
-int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len, const bvi_script *outer,
-                     uint32_t scope, bvi_script **ret, bvi_compile_error *error);
+int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const char *name,
+                bvi_script **ret, bvi_compile_error *error);
+/* Source of eval(): one closure that captures variables of the scope; captures refer to entries of
+ * the scope. */
+int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len,
+                     const bvi_script *outer, uint32_t scope, bvi_script **ret,
+                     bvi_compile_error *error);
 
 #endif

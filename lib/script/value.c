@@ -1,8 +1,10 @@
 /*
- * value.c - objects: making, sharing, freeing; and the small kinds (ranges, cells, functions, iterators, host objects).
+ * value.c - objects: making, sharing, freeing; and the small kinds (ranges, cells, functions,
+ * iterators, host objects).
  *
- * Freeing never recurses: an object whose count reached zero goes onto the engine's list of dying ones, and whoever
- * started the list empties it. A list nested a million deep is therefore freed in constant C stack.
+ * Freeing never recurses: an object whose count reached zero goes onto the engine's list of dying
+ * ones, and whoever started the list empties it. A list nested a million deep is therefore freed in
+ * constant C stack.
  */
 #include <string.h>
 
@@ -14,18 +16,30 @@
 static size_t obj_bytes(const bvi_obj *o)
 {
     switch (o->type) {
-    case BVI_T_STRING: return sizeof(bvi_string) + ((const bvi_string *)o)->cap + 1;
-    case BVI_T_ARRAY: return sizeof(bvi_array);
-    case BVI_T_BLOB: return sizeof(bvi_blob);
-    case BVI_T_MAP: return sizeof(bvi_map);
-    case BVI_T_RANGE: return sizeof(bvi_range);
-    case BVI_T_FN: return sizeof(bvi_fn) + ((const bvi_fn *)o)->count * sizeof(bvi_value);
-    case BVI_T_ITER: return sizeof(bvi_iter);
-    case BVI_T_HOST: return sizeof(bvi_hostobj);
-    case BVI_T_CELL: return sizeof(bvi_cell);
-    case BVI_T_MODULE: return sizeof(bvi_module);
-    case BVI_T_ERROR: return sizeof(bvi_failure);
-    default: return 0;
+    case BVI_T_STRING:
+        return sizeof(bvi_string) + ((const bvi_string *)o)->cap + 1;
+    case BVI_T_ARRAY:
+        return sizeof(bvi_array);
+    case BVI_T_BLOB:
+        return sizeof(bvi_blob);
+    case BVI_T_MAP:
+        return sizeof(bvi_map);
+    case BVI_T_RANGE:
+        return sizeof(bvi_range);
+    case BVI_T_FN:
+        return sizeof(bvi_fn) + ((const bvi_fn *)o)->count * sizeof(bvi_value);
+    case BVI_T_ITER:
+        return sizeof(bvi_iter);
+    case BVI_T_HOST:
+        return sizeof(bvi_hostobj);
+    case BVI_T_CELL:
+        return sizeof(bvi_cell);
+    case BVI_T_MODULE:
+        return sizeof(bvi_module);
+    case BVI_T_ERROR:
+        return sizeof(bvi_failure);
+    default:
+        return 0;
     }
 }
 
@@ -133,14 +147,29 @@ static void clear_array(bvi_array *a)
 void bvi_traced_clear(bvi_traced *obj)
 {
     switch (obj->obj.type) {
-    case BVI_T_ARRAY: clear_array((bvi_array *)obj); break;
-    case BVI_T_MAP: clear_map((bvi_map *)obj); break;
-    case BVI_T_FN: clear_fn((bvi_fn *)obj); break;
-    case BVI_T_ITER: bvi_drop(&((bvi_iter *)obj)->source); break;
-    case BVI_T_CELL: bvi_drop(&((bvi_cell *)obj)->value); break;
-    case BVI_T_MODULE: clear_module((bvi_module *)obj); break;
-    case BVI_T_ERROR: bvi_failure_clear((bvi_failure *)obj); break;
-    default: break;
+    case BVI_T_ARRAY:
+        clear_array((bvi_array *)obj);
+        break;
+    case BVI_T_MAP:
+        clear_map((bvi_map *)obj);
+        break;
+    case BVI_T_FN:
+        clear_fn((bvi_fn *)obj);
+        break;
+    case BVI_T_ITER:
+        bvi_drop(&((bvi_iter *)obj)->source);
+        break;
+    case BVI_T_CELL:
+        bvi_drop(&((bvi_cell *)obj)->value);
+        break;
+    case BVI_T_MODULE:
+        clear_module((bvi_module *)obj);
+        break;
+    case BVI_T_ERROR:
+        bvi_failure_clear((bvi_failure *)obj);
+        break;
+    default:
+        break;
     }
 }
 
@@ -184,17 +213,30 @@ static void visit_map(const bvi_map *m, visit_fn visit, void *data)
 void bvi_traced_visit(bvi_traced *obj, visit_fn visit, void *data)
 {
     switch (obj->obj.type) {
-    case BVI_T_ARRAY: visit_array((bvi_array *)obj, visit, data); break;
-    case BVI_T_MAP: visit_map((bvi_map *)obj, visit, data); break;
-    case BVI_T_FN: visit_fn_object((bvi_fn *)obj, visit, data); break;
-    case BVI_T_ITER: visit_value(&((bvi_iter *)obj)->source, visit, data); break;
-    case BVI_T_CELL: visit_value(&((bvi_cell *)obj)->value, visit, data); break;
-    case BVI_T_MODULE: visit_module((bvi_module *)obj, visit, data); break;
+    case BVI_T_ARRAY:
+        visit_array((bvi_array *)obj, visit, data);
+        break;
+    case BVI_T_MAP:
+        visit_map((bvi_map *)obj, visit, data);
+        break;
+    case BVI_T_FN:
+        visit_fn_object((bvi_fn *)obj, visit, data);
+        break;
+    case BVI_T_ITER:
+        visit_value(&((bvi_iter *)obj)->source, visit, data);
+        break;
+    case BVI_T_CELL:
+        visit_value(&((bvi_cell *)obj)->value, visit, data);
+        break;
+    case BVI_T_MODULE:
+        visit_module((bvi_module *)obj, visit, data);
+        break;
     case BVI_T_ERROR:
         visit_value(&((bvi_failure *)obj)->value, visit, data);
         visit_value(&((bvi_failure *)obj)->fields, visit, data);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -276,7 +318,8 @@ void bvi_value_drop(bvi_value *value)
 
 /* ---- the small kinds ---- */
 
-int bvi_range_new(bvi_script_engine *engine, int64_t start, int64_t end, bool inclusive, bvi_value *ret)
+int bvi_range_new(bvi_script_engine *engine, int64_t start, int64_t end, bool inclusive,
+                  bvi_value *ret)
 {
     bvi_range *r = bvi_obj_new(engine, BVI_T_RANGE, sizeof(*r));
 
@@ -300,8 +343,8 @@ int bvi_cell_new(bvi_script_engine *engine, bvi_value *slot)
     return 0;
 }
 
-int bvi_fn_new(bvi_script_engine *engine, bvi_string *name, const struct bvi_proto *proto, bvi_module *home,
-               uint32_t captured, uint32_t count, bvi_value *ret)
+int bvi_fn_new(bvi_script_engine *engine, bvi_string *name, const struct bvi_proto *proto,
+               bvi_module *home, uint32_t captured, uint32_t count, bvi_value *ret)
 {
     bvi_fn *fn = bvi_traced_new(engine, BVI_T_FN, sizeof(*fn) + count * sizeof(bvi_value));
 
@@ -374,7 +417,8 @@ int bvi_module_new(bvi_script *unit, bvi_module *outer, bvi_module **ret)
     return 0;
 }
 
-int bvi_value_host(bvi_script_engine *engine, const bvi_script_type *type, void *object, bvi_value *ret_value)
+int bvi_value_host(bvi_script_engine *engine, const bvi_script_type *type, void *object,
+                   bvi_value *ret_value)
 {
     bvi_hostobj *h = bvi_obj_new(engine, BVI_T_HOST, sizeof(*h));
 
@@ -404,12 +448,12 @@ void *bvi_value_object(const bvi_value *value, const bvi_script_type *type)
 const char *bvi_type_name(const bvi_value *v)
 {
     static const char *const names[] = {
-        [BVI_T_UNIT] = "()",           [BVI_T_BOOL] = "bool",   [BVI_T_INT] = "i64",
-        [BVI_T_FLOAT] = "f64",         [BVI_T_CHAR] = "char",   [BVI_T_TIMESTAMP] = "timestamp",
-        [BVI_T_STRING] = "string",     [BVI_T_ARRAY] = "array", [BVI_T_BLOB] = "blob",
-        [BVI_T_MAP] = "map",           [BVI_T_RANGE] = "range", [BVI_T_FN] = "Fn",
-        [BVI_T_ITER] = "range",        [BVI_T_HOST] = "host",   [BVI_T_CELL] = "shared",
-        [BVI_T_MODULE] = "module",     [BVI_T_ERROR] = "error",
+        [BVI_T_UNIT] = "()",       [BVI_T_BOOL] = "bool",   [BVI_T_INT] = "i64",
+        [BVI_T_FLOAT] = "f64",     [BVI_T_CHAR] = "char",   [BVI_T_TIMESTAMP] = "timestamp",
+        [BVI_T_STRING] = "string", [BVI_T_ARRAY] = "array", [BVI_T_BLOB] = "blob",
+        [BVI_T_MAP] = "map",       [BVI_T_RANGE] = "range", [BVI_T_FN] = "Fn",
+        [BVI_T_ITER] = "range",    [BVI_T_HOST] = "host",   [BVI_T_CELL] = "shared",
+        [BVI_T_MODULE] = "module", [BVI_T_ERROR] = "error",
     };
 
     if (v->type == BVI_T_HOST)
@@ -464,7 +508,8 @@ const bvi_value *bvi_value_get(const bvi_value *map, const char *key)
     return map->type == BVI_T_MAP ? bvi_map_find_text(map, key, strlen(key)) : NULL;
 }
 
-const bvi_value *bvi_value_entry(const bvi_value *map, size_t index, const char **ret_key, size_t *ret_key_len)
+const bvi_value *bvi_value_entry(const bvi_value *map, size_t index, const char **ret_key,
+                                 size_t *ret_key_len)
 {
     const bvi_map_entry *e;
 

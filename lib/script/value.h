@@ -1,9 +1,10 @@
 /*
  * value.h - what the objects behind values look like, and how they are made, shared and changed.
  *
- * Every object is counted. Copying a value counts up; changing a container goes through bvi_<kind>_own(), which makes
- * a copy when somebody else holds it too. Objects that can hold others are also on the engine's list, so that the
- * collector (cycle.c) can find the cycles that counts cannot end.
+ * Every object is counted. Copying a value counts up; changing a container goes through
+ * bvi_<kind>_own(), which makes a copy when somebody else holds it too. Objects that can hold
+ * others are also on the engine's list, so that the collector (cycle.c) can find the cycles that
+ * counts cannot end.
  */
 #ifndef BVI_SCRIPT_VALUE_H
 #define BVI_SCRIPT_VALUE_H
@@ -31,7 +32,7 @@ typedef struct bvi_string {
     uint32_t len;   /* bytes */
     uint32_t chars; /* Unicode scalars */
     uint32_t cap;
-    char data[];    /* and a zero */
+    char data[]; /* and a zero */
 } bvi_string;
 
 typedef struct bvi_array {
@@ -97,7 +98,7 @@ typedef struct bvi_iter {
     int64_t at; /* item, byte, number or bit */
     int64_t end;
     int64_t step;
-    bool done;  /* INT: an inclusive end was handed out */
+    bool done; /* INT: an inclusive end was handed out */
     bool inclusive;
     double f_at, f_end, f_step;
     int64_t turns; /* of the loop, for its counter */
@@ -117,10 +118,10 @@ typedef struct bvi_cell {
 /* A script while and after its top level ran: what global:: and imports see. */
 typedef struct bvi_module {
     bvi_traced head;
-    bvi_script *unit;  /* counted */
-    bvi_value consts;  /* MAP: name -> value */
-    bvi_value imports; /* MAP: alias -> MODULE */
-    bvi_value exports; /* MAP: name -> CELL or value */
+    bvi_script *unit;         /* counted */
+    bvi_value consts;         /* MAP: name -> value */
+    bvi_value imports;        /* MAP: alias -> MODULE */
+    bvi_value exports;        /* MAP: name -> CELL or value */
     struct bvi_module *outer; /* counted; code of eval(): the module whose names it uses */
 } bvi_module;
 
@@ -233,7 +234,7 @@ static inline bvi_module *bvi_mod(const bvi_value *v)
     return (bvi_module *)v->as.obj;
 }
 
-/* --- objects of any kind (value.c) --- */
+/* ---- objects of any kind (value.c) ---- */
 
 /* A zeroed object with one reference. NULL: no memory. */
 void *bvi_obj_new(bvi_script_engine *engine, bvi_type type, size_t bytes);
@@ -243,15 +244,18 @@ void bvi_traced_clear(bvi_traced *obj);
 /* Calls visit for every traced object that obj holds a reference to. */
 void bvi_traced_visit(bvi_traced *obj, void (*visit)(bvi_traced *child, void *data), void *data);
 
-int bvi_range_new(bvi_script_engine *engine, int64_t start, int64_t end, bool inclusive, bvi_value *ret);
-int bvi_cell_new(bvi_script_engine *engine, bvi_value *slot); /* turns a variable into a shared one */
-int bvi_fn_new(bvi_script_engine *engine, bvi_string *name, const struct bvi_proto *proto, bvi_module *home,
-               uint32_t captured, uint32_t count, bvi_value *ret); /* values start as unit */
+int bvi_range_new(bvi_script_engine *engine, int64_t start, int64_t end, bool inclusive,
+                  bvi_value *ret);
+int bvi_cell_new(bvi_script_engine *engine,
+                 bvi_value *slot); /* turns a variable into a shared one */
+int bvi_fn_new(bvi_script_engine *engine, bvi_string *name, const struct bvi_proto *proto,
+               bvi_module *home, uint32_t captured, uint32_t count,
+               bvi_value *ret); /* values start as unit */
 int bvi_fn_curry(const bvi_value *fn, const bvi_value *args, size_t argc, bvi_value *ret);
 int bvi_iter_new(bvi_script_engine *engine, bvi_iter_kind kind, bvi_iter **ret);
 int bvi_module_new(bvi_script *unit, bvi_module *outer, bvi_module **ret);
 
-/* --- strings (string.c) --- */
+/* ---- strings (string.c) ---- */
 
 /* Room for len bytes, to be filled, then bvi_string_close(). */
 int bvi_string_open(bvi_script_engine *engine, size_t len, bvi_string **ret);
@@ -263,34 +267,40 @@ size_t bvi_utf8_chars(const char *text, size_t len);
 /* Byte offset of a character index <= chars. */
 size_t bvi_string_offset(const bvi_string *s, size_t chars);
 int bvi_string_compare(const bvi_string *a, const bvi_string *b);
-int bvi_string_slice(const bvi_value *string, int64_t start, int64_t count, bvi_value *ret); /* within bounds */
+int bvi_string_slice(const bvi_value *string, int64_t start, int64_t count,
+                     bvi_value *ret); /* within bounds */
 uint32_t bvi_string_char(const bvi_string *s, size_t index);
 
-/* --- containers (container.c) --- */
+/* ---- containers (container.c) ---- */
 
 int bvi_array_own(bvi_value *array);
-int bvi_array_reserve(bvi_value *array, size_t more);                    /* owns first */
-int bvi_array_push(bvi_value *array, bvi_value item);                    /* takes item, also on failure */
-int bvi_array_insert(bvi_value *array, size_t at, bvi_value item);       /* takes item, also on failure */
-int bvi_array_remove(bvi_value *array, size_t at, size_t count);         /* owns first */
+int bvi_array_reserve(bvi_value *array, size_t more);              /* owns first */
+int bvi_array_push(bvi_value *array, bvi_value item);              /* takes item, also on failure */
+int bvi_array_insert(bvi_value *array, size_t at, bvi_value item); /* takes item, also on failure */
+int bvi_array_remove(bvi_value *array, size_t at, size_t count);   /* owns first */
 int bvi_array_slice(const bvi_value *array, size_t at, size_t count, bvi_value *ret);
 int bvi_array_append(bvi_value *array, const bvi_value *from);
 
 int bvi_blob_own(bvi_value *blob);
-int bvi_blob_resize(bvi_value *blob, size_t len, uint8_t fill);          /* owns first */
+int bvi_blob_resize(bvi_value *blob, size_t len, uint8_t fill); /* owns first */
 int bvi_blob_insert(bvi_value *blob, size_t at, const void *bytes, size_t len);
 int bvi_blob_remove(bvi_value *blob, size_t at, size_t len);
 
 int bvi_map_own(bvi_value *map);
-bvi_value *bvi_map_find(const bvi_value *map, const bvi_string *key);     /* NULL when absent; borrowed */
+bvi_value *bvi_map_find(const bvi_value *map,
+                        const bvi_string *key); /* NULL when absent; borrowed */
 bvi_value *bvi_map_find_text(const bvi_value *map, const char *key, size_t len);
-int bvi_map_slot(bvi_value *map, bvi_string *key, bvi_value **ret_slot);  /* owns; made as unit when absent */
-int bvi_map_set(bvi_value *map, bvi_string *key, bvi_value value);        /* takes value, also on failure */
-int bvi_map_set_text(bvi_value *map, const char *key, bvi_value value);   /* takes value, also on failure */
-int bvi_map_take(bvi_value *map, const bvi_string *key, bvi_value *ret);  /* removes; unit when absent */
-int bvi_map_merge(bvi_value *map, const bvi_value *from, bool keep);      /* keep: present keys win */
+int bvi_map_slot(bvi_value *map, bvi_string *key,
+                 bvi_value **ret_slot); /* owns; made as unit when absent */
+int bvi_map_set(bvi_value *map, bvi_string *key,
+                bvi_value value); /* takes value, also on failure */
+int bvi_map_set_text(bvi_value *map, const char *key,
+                     bvi_value value); /* takes value, also on failure */
+int bvi_map_take(bvi_value *map, const bvi_string *key,
+                 bvi_value *ret);                                    /* removes; unit when absent */
+int bvi_map_merge(bvi_value *map, const bvi_value *from, bool keep); /* keep: present keys win */
 
-/* --- text forms (format.c) --- */
+/* ---- text forms (format.c) ---- */
 
 typedef enum bvi_form {
     BVI_FORM_TEXT,   /* print, to_string, + */
@@ -302,7 +312,8 @@ typedef enum bvi_form {
 /* BV_E_NOMEM, BV_E_LIMIT */
 int bvi_format(bvi_buf *out, const bvi_value *v, bvi_form form);
 int bvi_format_float(bvi_buf *out, double f, bool debug);
-int bvi_format_whole(bvi_buf *out, double f); /* finite; without the fraction, never with an exponent */
+int bvi_format_whole(bvi_buf *out,
+                     double f); /* finite; without the fraction, never with an exponent */
 int bvi_format_quoted(bvi_buf *out, const char *text, size_t len);
 /* A JSON text; BV_E_LIMIT when too deep. */
 int bvi_format_json(bvi_buf *out, const bvi_value *v);

@@ -1,9 +1,10 @@
 /*
  * vm.c - the machine: one loop over instructions for the script frame on top.
  *
- * It returns to run.c whenever the frame on top is another one, so calls and returns do not nest in C. Quick cases of
- * operators are done here, the rest in ops.c. The stack and frame pointers are kept in locals; SAVE() writes them back
- * before anything that may look at them, LOAD() reads them after anything that may have moved them.
+ * It returns to run.c whenever the frame on top is another one, so calls and returns do not nest in
+ * C. Quick cases of operators are done here, the rest in ops.c. The stack and frame pointers are
+ * kept in locals; SAVE() writes them back before anything that may look at them, LOAD() reads them
+ * after anything that may have moved them.
  */
 #include "script/vm.h"
 
@@ -23,14 +24,16 @@ static int define_const(bvi_script_call *call, bvi_frame *f, uint32_t name)
 {
     bvi_module *home = bvi_home(f->home);
 
-    return nomem(call, bvi_map_set(&home->consts, bvi_unit_str(f->proto->unit, name), bvi_dup(call->sp - 1)));
+    return nomem(call, bvi_map_set(&home->consts, bvi_unit_str(f->proto->unit, name),
+                                   bvi_dup(call->sp - 1)));
 }
 
 static int define_import(bvi_script_call *call, bvi_frame *f, uint32_t alias)
 {
     bvi_module *home = bvi_home(f->home);
 
-    return nomem(call, bvi_map_set(&home->imports, bvi_unit_str(f->proto->unit, alias), bvi_dup(call->sp - 1)));
+    return nomem(call, bvi_map_set(&home->imports, bvi_unit_str(f->proto->unit, alias),
+                                   bvi_dup(call->sp - 1)));
 }
 
 /* An exported variable is shared, so that what the module's top level does to it later is seen. */
@@ -40,7 +43,8 @@ static int export_variable(bvi_script_call *call, bvi_frame *f, uint32_t slot, u
     int r = v->type == BVI_T_CELL ? 0 : bvi_cell_new(call->engine, v);
 
     if (r == 0)
-        r = bvi_map_set(&bvi_home(f->home)->exports, bvi_unit_str(f->proto->unit, name), bvi_dup(v));
+        r = bvi_map_set(&bvi_home(f->home)->exports, bvi_unit_str(f->proto->unit, name),
+                        bvi_dup(v));
     return nomem(call, r);
 }
 
@@ -69,7 +73,8 @@ static int get_global(bvi_script_call *call, bvi_frame *f, uint32_t name, bvi_po
         *call->sp++ = bvi_dup(v);
         return 0;
     }
-    r = bvi_vm_fail_at(call, pos, BVI_FAILURE_VARIABLE_NOT_FOUND, "Variable not found: global::%s", text->data);
+    r = bvi_vm_fail_at(call, pos, BVI_FAILURE_VARIABLE_NOT_FOUND, "Variable not found: global::%s",
+                       text->data);
     bvi_vm_field_text(call, "variable", text->data);
     return r;
 }
@@ -158,43 +163,43 @@ static bool is_shared(bvi_script_call *call, const bvi_frame *f, const bvi_path 
 /* ---- the loop ---- */
 
 #define LOCAL(slot) (&base[slot])
-#define SAVE()               \
-    do {                     \
-        call->sp = sp;       \
-        f->pc = (uint32_t)(pc - code); \
+#define SAVE()                                                                                     \
+    do {                                                                                           \
+        call->sp = sp;                                                                             \
+        f->pc = (uint32_t)(pc - code);                                                             \
     } while (0)
-#define LOAD()                                       \
-    do {                                             \
-        f = &call->frames[call->frames_len - 1];     \
-        base = call->stack + f->base;                \
-        sp = call->sp;                               \
+#define LOAD()                                                                                     \
+    do {                                                                                           \
+        f = &call->frames[call->frames_len - 1];                                                   \
+        base = call->stack + f->base;                                                              \
+        sp = call->sp;                                                                             \
     } while (0)
 /* Something that may fail or move the stacks, but stays in this frame. */
-#define TRY(expression)            \
-    do {                           \
-        SAVE();                    \
-        r = (expression);          \
-        if (r < 0)                 \
-            return r;              \
-        LOAD();                    \
+#define TRY(expression)                                                                            \
+    do {                                                                                           \
+        SAVE();                                                                                    \
+        r = (expression);                                                                          \
+        if (r < 0)                                                                                 \
+            return r;                                                                              \
+        LOAD();                                                                                    \
     } while (0)
-#define BINARY_INT(opcode, builtin)                                            \
-    case BVI_OP_##opcode:                                                      \
-        if (sp[-2].type == BVI_T_INT && sp[-1].type == BVI_T_INT &&            \
-            !builtin(sp[-2].as.i, sp[-1].as.i, &sp[-2].as.i)) {                \
-            sp--;                                                              \
-            pc++;                                                              \
-            break;                                                             \
-        }                                                                      \
+#define BINARY_INT(opcode, builtin)                                                                \
+    case BVI_OP_##opcode:                                                                          \
+        if (sp[-2].type == BVI_T_INT && sp[-1].type == BVI_T_INT &&                                \
+            !builtin(sp[-2].as.i, sp[-1].as.i, &sp[-2].as.i)) {                                    \
+            sp--;                                                                                  \
+            pc++;                                                                                  \
+            break;                                                                                 \
+        }                                                                                          \
         goto binary
-#define COMPARE_INT(opcode, operator)                                          \
-    case BVI_OP_##opcode:                                                      \
-        if (sp[-2].type == BVI_T_INT && sp[-1].type == BVI_T_INT) {            \
-            sp[-2] = bvi_value_bool(sp[-2].as.i operator sp[-1].as.i);         \
-            sp--;                                                              \
-            pc++;                                                              \
-            break;                                                             \
-        }                                                                      \
+#define COMPARE_INT(opcode, operator)                                                              \
+    case BVI_OP_##opcode:                                                                          \
+        if (sp[-2].type == BVI_T_INT && sp[-1].type == BVI_T_INT) {                                \
+            sp[-2] = bvi_value_bool(sp[-2].as.i operator sp[-1].as.i);                             \
+            sp--;                                                                                  \
+            pc++;                                                                                  \
+            break;                                                                                 \
+        }                                                                                          \
         goto binary
 
 /* The builtins write their result even on overflow, so they get a scratch first. */
@@ -252,12 +257,30 @@ int bvi_vm_execute(bvi_script_call *call)
         if (trace)
             bvi_dump_instruction(proto, (uint32_t)(pc - code));
         switch (BVI_OPCODE(word)) {
-        case BVI_OP_UNIT: *sp++ = BVI_VALUE_UNIT; pc++; break;
-        case BVI_OP_TRUE: *sp++ = bvi_value_bool(true); pc++; break;
-        case BVI_OP_FALSE: *sp++ = bvi_value_bool(false); pc++; break;
-        case BVI_OP_INT: *sp++ = bvi_value_int(signed_operand(word)); pc++; break;
-        case BVI_OP_CONST: *sp++ = bvi_dup(&unit->consts[a]); pc++; break;
-        case BVI_OP_POP: bvi_drop(--sp); pc++; break;
+        case BVI_OP_UNIT:
+            *sp++ = BVI_VALUE_UNIT;
+            pc++;
+            break;
+        case BVI_OP_TRUE:
+            *sp++ = bvi_value_bool(true);
+            pc++;
+            break;
+        case BVI_OP_FALSE:
+            *sp++ = bvi_value_bool(false);
+            pc++;
+            break;
+        case BVI_OP_INT:
+            *sp++ = bvi_value_int(signed_operand(word));
+            pc++;
+            break;
+        case BVI_OP_CONST:
+            *sp++ = bvi_dup(&unit->consts[a]);
+            pc++;
+            break;
+        case BVI_OP_POP:
+            bvi_drop(--sp);
+            pc++;
+            break;
         case BVI_OP_POPN:
             while (a-- > 0)
                 bvi_drop(--sp);
@@ -296,14 +319,23 @@ int bvi_vm_execute(bvi_script_call *call)
             bvi_replace(bvi_deref(&bvi_fnp(&f->fn)->values[a]), *sp);
             pc++;
             break;
-        case BVI_OP_GET_THIS: TRY(get_this(call, f)); pc++; break;
-        case BVI_OP_GET_GLOBAL: TRY(get_global(call, f, a, bvi_proto_pos(proto, f->pc))); pc++; break;
+        case BVI_OP_GET_THIS:
+            TRY(get_this(call, f));
+            pc++;
+            break;
+        case BVI_OP_GET_GLOBAL:
+            TRY(get_global(call, f, a, bvi_proto_pos(proto, f->pc)));
+            pc++;
+            break;
         case BVI_OP_GET_NAME:
             TRY(bvi_vm_get_name(call, f, a, bvi_proto_pos(proto, f->pc), call->sp));
             sp++;
             pc++;
             break;
-        case BVI_OP_GET_MEMBER: TRY(get_member(call, f, a)); pc++; break;
+        case BVI_OP_GET_MEMBER:
+            TRY(get_member(call, f, a));
+            pc++;
+            break;
         case BVI_OP_OP_LOCAL: {
             bvi_value *local = bvi_deref(LOCAL(a));
 
@@ -317,19 +349,31 @@ int bvi_vm_execute(bvi_script_call *call)
             pc += 2;
             break;
         }
-        case BVI_OP_IS_SHARED: *sp++ = bvi_value_bool(is_shared(call, f, &unit->paths[a])); pc++; break;
-        case BVI_OP_GET_PATH: TRY(get_path(call, f, &unit->paths[a])); pc++; break;
-        case BVI_OP_SET_PATH: TRY(set_path(call, f, &unit->paths[a])); pc++; break;
-        case BVI_OP_OP_PATH: TRY(op_path(call, f, &unit->paths[a], (bvi_opcode)pc[1])); pc += 2; break;
-        BINARY_INT(ADD, add_int);
-        BINARY_INT(SUB, sub_int);
-        BINARY_INT(MUL, mul_int);
-        COMPARE_INT(EQ, ==);
-        COMPARE_INT(NE, !=);
-        COMPARE_INT(LT, <);
-        COMPARE_INT(LE, <=);
-        COMPARE_INT(GT, >);
-        COMPARE_INT(GE, >=);
+        case BVI_OP_IS_SHARED:
+            *sp++ = bvi_value_bool(is_shared(call, f, &unit->paths[a]));
+            pc++;
+            break;
+        case BVI_OP_GET_PATH:
+            TRY(get_path(call, f, &unit->paths[a]));
+            pc++;
+            break;
+        case BVI_OP_SET_PATH:
+            TRY(set_path(call, f, &unit->paths[a]));
+            pc++;
+            break;
+        case BVI_OP_OP_PATH:
+            TRY(op_path(call, f, &unit->paths[a], (bvi_opcode)pc[1]));
+            pc += 2;
+            break;
+            BINARY_INT(ADD, add_int);
+            BINARY_INT(SUB, sub_int);
+            BINARY_INT(MUL, mul_int);
+            COMPARE_INT(EQ, ==);
+            COMPARE_INT(NE, !=);
+            COMPARE_INT(LT, <);
+            COMPARE_INT(LE, <=);
+            COMPARE_INT(GT, >);
+            COMPARE_INT(GE, >=);
         case BVI_OP_DIV:
         case BVI_OP_MOD:
         case BVI_OP_POW:
@@ -349,10 +393,17 @@ int bvi_vm_execute(bvi_script_call *call)
             break;
         case BVI_OP_NEG:
         case BVI_OP_PLUS:
-        case BVI_OP_NOT: TRY(bvi_op_unary(call, BVI_OPCODE(word), sp - 1)); pc++; break;
-        case BVI_OP_JUMP: pc = code + a; break;
+        case BVI_OP_NOT:
+            TRY(bvi_op_unary(call, BVI_OPCODE(word), sp - 1));
+            pc++;
+            break;
+        case BVI_OP_JUMP:
+            pc = code + a;
+            break;
         case BVI_OP_LOOP:
             pc = code + a;
+            if (call->engine->work > BVI_WORK_PER_OPERATION)
+                bvi_vm_charge(call);
             if (--call->budget == 0) {
                 SAVE();
                 return BVI_SCRIPT_YIELD;
@@ -375,7 +426,10 @@ int bvi_vm_execute(bvi_script_call *call)
                 pc++;
             }
             break;
-        case BVI_OP_WANT_BOOL: TRY(want_bool(call, sp - 1)); pc++; break;
+        case BVI_OP_WANT_BOOL:
+            TRY(want_bool(call, sp - 1));
+            pc++;
+            break;
         case BVI_OP_COALESCE:
             if (sp[-1].type != BVI_T_UNIT) {
                 pc = code + a;
@@ -395,18 +449,33 @@ int bvi_vm_execute(bvi_script_call *call)
             break;
         case BVI_OP_NEXT:
         case BVI_OP_NEXT_COUNT:
-            pc = bvi_vm_advance(LOCAL(a), BVI_OPCODE(word) == BVI_OP_NEXT_COUNT) ? pc + 2 : code + pc[1];
+            pc = bvi_vm_advance(LOCAL(a), BVI_OPCODE(word) == BVI_OP_NEXT_COUNT) ? pc + 2
+                                                                                 : code + pc[1];
             break;
-        case BVI_OP_ARRAY: TRY(bvi_vm_make_array(call, a)); pc++; break;
-        case BVI_OP_MAP: TRY(bvi_vm_make_map(call, unit, a, pc[1])); pc += 2; break;
-        case BVI_OP_INTERP: TRY(bvi_vm_interpolate(call, a)); pc++; break;
-        case BVI_OP_CLOSURE: TRY(bvi_vm_make_closure(call, f, unit->protos[a])); pc++; break;
+        case BVI_OP_ARRAY:
+            TRY(bvi_vm_make_array(call, a));
+            pc++;
+            break;
+        case BVI_OP_MAP:
+            TRY(bvi_vm_make_map(call, unit, a, pc[1]));
+            pc += 2;
+            break;
+        case BVI_OP_INTERP:
+            TRY(bvi_vm_interpolate(call, a));
+            pc++;
+            break;
+        case BVI_OP_CLOSURE:
+            TRY(bvi_vm_make_closure(call, f, unit->protos[a]));
+            pc++;
+            break;
         case BVI_OP_CALL:
         case BVI_OP_METHOD:
         case BVI_OP_CALL_MEMBER: {
             uint32_t frames = call->frames_len;
             bvi_pos pos;
 
+            if (call->engine->work > BVI_WORK_PER_OPERATION)
+                bvi_vm_charge(call);
             if (call->budget <= 1) {
                 SAVE();
                 return BVI_SCRIPT_YIELD;
@@ -449,15 +518,26 @@ int bvi_vm_execute(bvi_script_call *call)
             SAVE();
             return bvi_vm_throw(call, thrown);
         }
-        case BVI_OP_RETHROW: SAVE(); return rethrow(call, LOCAL(a));
+        case BVI_OP_RETHROW:
+            SAVE();
+            return rethrow(call, LOCAL(a));
         case BVI_OP_CAUGHT:
             TRY(bvi_failure_caught(call, (bvi_failure *)LOCAL(a)->as.obj, call->sp));
             sp++;
             pc++;
             break;
-        case BVI_OP_DEF_CONST: TRY(define_const(call, f, a)); pc++; break;
-        case BVI_OP_DEF_DYNAMIC: TRY(define_dynamic(call, f, a)); pc++; break;
-        case BVI_OP_EXPORT: TRY(export_variable(call, f, a, pc[1])); pc += 2; break;
+        case BVI_OP_DEF_CONST:
+            TRY(define_const(call, f, a));
+            pc++;
+            break;
+        case BVI_OP_DEF_DYNAMIC:
+            TRY(define_dynamic(call, f, a));
+            pc++;
+            break;
+        case BVI_OP_EXPORT:
+            TRY(export_variable(call, f, a, pc[1]));
+            pc += 2;
+            break;
         case BVI_OP_IMPORT: {
             uint32_t frames = call->frames_len;
 
@@ -473,8 +553,12 @@ int bvi_vm_execute(bvi_script_call *call)
             pc++;
             break;
         }
-        case BVI_OP_DEF_IMPORT: TRY(define_import(call, f, a)); pc++; break;
-        case BVI_OP_COUNT: return bvi_vm_fail(call, BVI_FAILURE_TERMINATED, "Script terminated");
+        case BVI_OP_DEF_IMPORT:
+            TRY(define_import(call, f, a));
+            pc++;
+            break;
+        case BVI_OP_COUNT:
+            return bvi_vm_fail(call, BVI_FAILURE_TERMINATED, "Script terminated");
         }
     }
 }

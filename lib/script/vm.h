@@ -1,9 +1,10 @@
 /*
  * vm.h - a running call: stacks, frames, and what built-ins may ask of the machine.
  *
- * There is one value stack and one frame stack. A script frame runs instructions; a native frame belongs to a built-in
- * that calls back into the script: its step function is called again after each callback, with what it returned. So C
- * never recurses into the machine, and a call can stop between any two instructions.
+ * There is one value stack and one frame stack. A script frame runs instructions; a native frame
+ * belongs to a built-in that calls back into the script: its step function is called again after
+ * each callback, with what it returned. So C never recurses into the machine, and a call can stop
+ * between any two instructions.
  */
 #ifndef BVI_SCRIPT_VM_H
 #define BVI_SCRIPT_VM_H
@@ -13,7 +14,8 @@
 
 struct bvi_frame;
 
-/* DONE with *ret; BVI_SCRIPT_INVOKE after bvi_vm_callback(); PENDING; or a negative code with the failure noted. */
+/* DONE with *ret; BVI_SCRIPT_INVOKE after bvi_vm_callback(); PENDING; or a negative code with the
+ * failure noted. */
 typedef int (*bvi_step_fn)(bvi_script_call *call, struct bvi_frame *frame, bvi_value *ret);
 
 /* What a built-in returns after bvi_vm_begin(). */
@@ -36,12 +38,12 @@ typedef struct bvi_frame {
     uint32_t base; /* first slot or argument */
     bvi_pos pos;   /* of the call */
     bvi_origin origin;
-    bvi_value self; /* this */
+    bvi_value self;    /* this */
     bvi_value dynamic; /* MAP of variables made by eval(), or unit */
     /* script */
     const bvi_proto *proto;
-    bvi_module *home;  /* counted */
-    bvi_value fn;      /* the closure that runs, for its captured variables */
+    bvi_module *home; /* counted */
+    bvi_value fn;     /* the closure that runs, for its captured variables */
     uint32_t pc;
     /* native */
     bvi_step_fn step;
@@ -49,9 +51,9 @@ typedef struct bvi_frame {
     const char *name;
     void *data;
     uint32_t argc;
-    bool waiting;      /* a callback's result is on top of the stack */
-    bvi_value result;  /* of the last callback, during a step */
-    bvi_value child;   /* its this, afterwards */
+    bool waiting;     /* a callback's result is on top of the stack */
+    bvi_value result; /* of the last callback, during a step */
+    bvi_value child;  /* its this, afterwards */
     bvi_value acc[2];
     int64_t reg[BVI_FRAME_REGS];
 } bvi_frame;
@@ -74,18 +76,18 @@ struct bvi_script_call {
     uint32_t stack_cap;
     bvi_frame *frames;
     uint32_t frames_len, frames_cap;
-    uint32_t depth;       /* of script functions */
+    uint32_t depth; /* of script functions */
     uint64_t operations;
-    uint32_t budget;      /* of this slice; never 0 inside the machine */
+    uint32_t budget; /* of this slice; never 0 inside the machine */
     bool cancelled;
-    bool answered;        /* resume came; the value is on the stack */
+    bool answered; /* resume came; the value is on the stack */
     bvi_failure *failure;
     int code;
     bvi_value result;
-    bvi_value fn_name;    /* STRING, or unit */
-    bvi_value args;       /* ARRAY */
+    bvi_value fn_name; /* STRING, or unit */
+    bvi_value args;    /* ARRAY */
     void *data;
-    bvi_pos pos;          /* of the native call that runs */
+    bvi_pos pos; /* of the native call that runs */
     /* what a native asked for */
     bvi_step_fn asked_step;
     int64_t asked_reg[BVI_FRAME_REGS]; /* what the frame starts with */
@@ -95,46 +97,55 @@ struct bvi_script_call {
     bvi_buf failure_text;
 };
 
-/* Frames of script functions and built-ins together; the call depth limit comes first in practice. */
+/* Frames of script functions and built-ins together; the call depth limit comes first in practice.
+ */
 #define BVI_FRAMES_MAX 4096u
-#define BVI_STACK_MAX (1u << 20)
+#define BVI_STACK_MAX  (1u << 20)
 
-/* --- failures (failure.c); all return a negative code --- */
+/* ---- failures (failure.c); all return a negative code ---- */
 int bvi_vm_fail(bvi_script_call *call, bvi_failure_kind kind, const char *fmt, ...) BV_PRINTF(3, 4);
-int bvi_vm_fail_at(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, const char *fmt, ...) BV_PRINTF(4, 5);
+int bvi_vm_fail_at(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, const char *fmt, ...)
+    BV_PRINTF(4, 5);
 /* After a failure was made: a field of the map that catch sees. Taken; dropped without memory. */
 void bvi_vm_field(bvi_script_call *call, const char *name, bvi_value v);
 void bvi_vm_field_text(bvi_script_call *call, const char *name, const char *text);
 int bvi_vm_not_found(bvi_script_call *call, const char *name, const bvi_value *args, size_t argc);
 int bvi_vm_arithmetic(bvi_script_call *call, bool no_pos, const char *fmt, ...) BV_PRINTF(3, 4);
-int bvi_vm_bounds(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, int64_t index, size_t len);
+int bvi_vm_bounds(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, int64_t index,
+                  size_t len);
 int bvi_vm_throw(bvi_script_call *call, bvi_value value); /* taken */
 int bvi_vm_exit(bvi_script_call *call, bvi_value value);  /* taken */
 /* The failure leaves a function, closure (name NULL) or module that was called at pos. */
-void bvi_failure_leave(bvi_failure *f, const char *what, const char *name, const char *source, bvi_pos pos);
+void bvi_failure_leave(bvi_failure *f, const char *what, const char *name, const char *source,
+                       bvi_pos pos);
 void bvi_vm_forget_failure(bvi_script_call *call);
 bool bvi_failure_can_catch(const bvi_failure *f);
 int bvi_failure_caught(bvi_script_call *call, bvi_failure *f, bvi_value *ret);
 /* The text with the last position. */
 int bvi_failure_format(const bvi_failure *f, bvi_buf *out);
 
-/* --- operators (ops.c): the result replaces *left --- */
-int bvi_op_binary(bvi_script_call *call, bvi_opcode op, bvi_value *left, const bvi_value *right, bool assign);
+/* ---- operators (ops.c): the result replaces *left ---- */
+int bvi_op_binary(bvi_script_call *call, bvi_opcode op, bvi_value *left, const bvi_value *right,
+                  bool assign);
 int bvi_op_unary(bvi_script_call *call, bvi_opcode op, bvi_value *v);
 int bvi_op_equal(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret);
-int bvi_op_contains(bvi_script_call *call, const bvi_value *container, const bvi_value *item, bool *ret);
+int bvi_op_contains(bvi_script_call *call, const bvi_value *container, const bvi_value *item,
+                    bool *ret);
 bool bvi_op_same_literal(const bvi_value *a, const bvi_value *b); /* switch: type and value */
 /* Appends the text form of v as + does: blobs as text. */
 int bvi_op_append_text(bvi_script_call *call, bvi_value *string, const bvi_value *v, bvi_form form);
 
-/* --- chains (path.c); indices is the first index on the stack --- */
-int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices, bvi_value *ret);
-int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices, bvi_value *value);
-int bvi_path_op(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices, bvi_opcode op,
-                const bvi_value *operand);
-/* The place a chain leads to, for changing it. *temp takes over what has no place of its own. NULL: ended at ?. */
-int bvi_path_place(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
-                   bvi_value *temp, bvi_value **ret);
+/* ---- chains (path.c); indices is the first index on the stack ---- */
+int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
+                 bvi_value *ret);
+int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
+                 bvi_value *value);
+int bvi_path_op(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
+                bvi_opcode op, const bvi_value *operand);
+/* The place a chain leads to, for changing it. *temp takes over what has no place of its own. NULL:
+ * ended at ?. */
+int bvi_path_place(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
+                   bvi_value *indices, bvi_value *temp, bvi_value **ret);
 bool bvi_path_is_const(const bvi_frame *frame, const bvi_path *path);
 /* Index of item i of len, negative from the end; false: out of bounds. */
 bool bvi_index(int64_t index, size_t len, size_t *ret);
@@ -143,56 +154,69 @@ void bvi_clamp_range(const bvi_range *range, size_t len, int64_t *ret_start, int
 int bvi_get_bits(bvi_script_call *call, int64_t value, const bvi_range *range, int64_t *ret);
 int bvi_set_bits(bvi_script_call *call, int64_t *value, const bvi_range *range, int64_t bits);
 
-/* --- calls (call.c) --- */
+/* ---- calls (call.c) ---- */
 bvi_frame *bvi_vm_script_frame(bvi_script_call *call); /* the innermost */
 int bvi_vm_reserve(bvi_script_call *call, size_t slots);
-void bvi_vm_push(bvi_script_call *call, bvi_value v);  /* taken; room must be there */
-void bvi_vm_cut(bvi_script_call *call, uint32_t to);   /* drops the stack down to an index */
-int bvi_vm_push_script(bvi_script_call *call, const bvi_proto *proto, bvi_module *home, uint32_t base, uint32_t ret,
-                       bvi_pos pos);
-int bvi_vm_push_native(bvi_script_call *call, bvi_step_fn step, const char *name, uint32_t base, uint32_t argc,
-                       uint32_t ret, bvi_pos pos);
-int bvi_vm_put_back(bvi_script_call *call); /* the receiver of the top frame, to where it came from */
+void bvi_vm_push(bvi_script_call *call, bvi_value v); /* taken; room must be there */
+void bvi_vm_cut(bvi_script_call *call, uint32_t to);  /* drops the stack down to an index */
+int bvi_vm_push_script(bvi_script_call *call, const bvi_proto *proto, bvi_module *home,
+                       uint32_t base, uint32_t ret, bvi_pos pos);
+int bvi_vm_push_native(bvi_script_call *call, bvi_step_fn step, const char *name, uint32_t base,
+                       uint32_t argc, uint32_t ret, bvi_pos pos);
+int bvi_vm_put_back(
+    bvi_script_call *call); /* the receiver of the top frame, to where it came from */
 void bvi_vm_pop_frame(bvi_script_call *call);
 int bvi_vm_return(bvi_script_call *call, bvi_value result); /* taken; ends the top frame */
 int bvi_vm_call(bvi_script_call *call, bvi_site *site, bvi_pos pos);
 int bvi_vm_method(bvi_script_call *call, bvi_site *site, bvi_pos pos);
 int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site, bvi_pos pos);
-/* Calls a function value with the argc topmost values; the result replaces the stack from ret on. */
-int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn, uint32_t argc, uint32_t ret, bvi_pos pos);
+/* Calls a function value with the argc topmost values; the result replaces the stack from ret on.
+ */
+int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn, uint32_t argc, uint32_t ret,
+                      bvi_pos pos);
 int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_module **ret);
-int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_pos pos, bvi_value *ret);
+int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_pos pos,
+                    bvi_value *ret);
 bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bvi_string *name);
 int bvi_vm_step_pending(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);
 
-/* --- for built-ins that call back --- */
+/* ---- for built-ins that call back ---- */
 /* Ends the first part of a built-in: return what this returns. Arguments stay at frame->base. */
 int bvi_vm_begin(bvi_script_call *call, bvi_step_fn step);
 bvi_value *bvi_vm_arg(bvi_script_call *call, const bvi_frame *frame, uint32_t i);
 /*
- * Calls fn for an item; then the step runs again. args has up to count values; as many as the function takes are passed.
- * A function without parameters gets self as its this (NULL: none). with_this: it gets it in any case.
+ * Calls fn for an item; then the step runs again. args has up to count values; as many as the
+ * function takes are passed. A function without parameters gets self as its this (NULL: none).
+ * with_this: it gets it in any case.
  */
-int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn, const bvi_value *args,
-                    uint32_t count, const bvi_value *self, bool with_this);
+int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn,
+                    const bvi_value *args, uint32_t count, const bvi_value *self, bool with_this);
 
-/* --- modules and eval (module.c) --- */
+/* ---- modules and eval (module.c) ---- */
 int bvi_vm_import(bvi_script_call *call, bvi_pos pos);
 int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos);
 int bvi_vm_step_import(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);
 
-/* --- longer instructions (make.c) --- */
+/* Long work counts as many operations: what was touched since the last time comes off the budget. */
+#define BVI_WORK_PER_OPERATION 4096u
+void bvi_vm_charge(bvi_script_call *call);
+/* Notes that all of a value is about to be looked at. */
+void bvi_vm_work(bvi_script_call *call, const bvi_value *v);
+
+/* ---- longer instructions (make.c) ---- */
 int bvi_vm_make_array(bvi_script_call *call, uint32_t count);
 int bvi_vm_make_map(bvi_script_call *call, const bvi_script *unit, uint32_t first, uint32_t count);
 int bvi_vm_interpolate(bvi_script_call *call, uint32_t count);
 int bvi_vm_make_closure(bvi_script_call *call, bvi_frame *f, const bvi_proto *proto);
-uint32_t bvi_vm_switch_target(bvi_script_call *call, const bvi_switch *s, uint32_t first, const bvi_value *v);
+uint32_t bvi_vm_switch_target(bvi_script_call *call, const bvi_switch *s, uint32_t first,
+                              const bvi_value *v);
 int bvi_vm_make_iterator(bvi_script_call *call, bvi_value *v, bool empty_body);
 int bvi_vm_own_iterator(bvi_script_call *call, bvi_value *v);
 bool bvi_vm_advance(bvi_value *slot, bool counts);
 
-/* --- the machine (vm.c) --- */
-/* Runs the top frame, a script one, until frames change, the budget ends (YIELD) or something fails. */
+/* ---- the machine (vm.c) ---- */
+/* Runs the top frame, a script one, until frames change, the budget ends (YIELD) or something
+ * fails. */
 int bvi_vm_execute(bvi_script_call *call);
 
 #endif

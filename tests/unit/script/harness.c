@@ -23,7 +23,8 @@ static void on_debug(const char *text, size_t len, void *data)
     add_output(data, "debug", text, len);
 }
 
-static int on_resolve(const char *name, char **ret_source, size_t *ret_len, bv_error **err, void *data)
+static int on_resolve(const char *name, char **ret_source, size_t *ret_len, bv_error **err,
+                      void *data)
 {
     harness *h = data;
     const char *path;

@@ -1,6 +1,6 @@
 /*
- * harness.h - running scripts in tests: what a script printed and returned, or how it failed, as one line of text in
- * the format of the case files in tests/script (see tests/script/README.md).
+ * harness.h - running scripts in tests: what a script printed and returned, or how it failed, as
+ * one line of text in the format of the case files in tests/script (see tests/script/README.md).
  */
 #ifndef SCRIPT_HARNESS_H
 #define SCRIPT_HARNESS_H

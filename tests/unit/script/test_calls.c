@@ -1,5 +1,6 @@
 /*
- * Calls from the embedder's side: functions and arguments, suspension, slices, cancelling, limits, host objects.
+ * Calls from the embedder's side: functions and arguments, suspension, slices, cancelling, limits,
+ * host objects.
  */
 #include <string.h>
 
@@ -28,8 +29,8 @@ static int refuse(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value
     return bvi_script_throw(call, "refused: %s", bvi_value_text(&args[0], NULL));
 }
 
-static int twice_result(bvi_script_call *call, bvi_value *args, size_t argc, const bvi_value *result, bvi_value *ret,
-                        void *data)
+static int twice_result(bvi_script_call *call, bvi_value *args, size_t argc,
+                        const bvi_value *result, bvi_value *ret, void *data)
 {
     if (result->type != BVI_T_INT)
         return bvi_script_throw_output(call, result, "i64");
@@ -44,11 +45,8 @@ static int twice(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value 
 }
 
 static const bvi_script_function functions[] = {
-    { "ask", "", ask, 0 },
-    { "ask", "s", ask, 0 },
-    { "refuse", "s", refuse, 0 },
-    { "twice", "pv", twice, 0 },
-    { NULL, NULL, NULL, 0 },
+    { "ask", "", ask, 0 },       { "ask", "s", ask, 0 },  { "refuse", "s", refuse, 0 },
+    { "twice", "pv", twice, 0 }, { NULL, NULL, NULL, 0 },
 };
 
 static void open_host_with(host *h, const bvi_script_options *options, const char *source)
@@ -58,7 +56,8 @@ static void open_host_with(host *h, const bvi_script_options *options, const cha
     *h = (host){ NULL };
     bvt_assert_ok(bvi_script_engine_new(options, &h->engine, &err), err);
     bvt_assert_ok(bvi_script_register(h->engine, functions, h, &err), err);
-    bvt_assert_ok(bvi_script_compile(h->engine, source, strlen(source), "main.rhai", &h->script, &err), err);
+    bvt_assert_ok(
+        bvi_script_compile(h->engine, source, strlen(source), "main.rhai", &h->script, &err), err);
 }
 
 static void open_host(host *h, const char *source)
@@ -198,8 +197,9 @@ START_TEST(error_text_names_source_and_calls)
 
     open_host(&h, "fn f() { g() }\nfn g() { refuse(\"no\") }");
     start(&h, "f", NULL, 0);
-    assert_fails(&h, BV_E_REMOTE, "Runtime error: refused: no (line 2, position 10)\n"
-                                  "in call to function 'g' @ 'main.rhai' (line 1, position 10)");
+    assert_fails(&h, BV_E_REMOTE,
+                 "Runtime error: refused: no (line 2, position 10)\n"
+                 "in call to function 'g' @ 'main.rhai' (line 1, position 10)");
     ck_assert_str_eq(bvi_value_text(bvi_script_thrown(h.call), NULL), "refused: no");
     close_host(&h);
 }
@@ -253,7 +253,8 @@ START_TEST(host_functions_suspend_anywhere)
     open_host(&h, suspensions[_i].source);
     start(&h, NULL, NULL, 0);
     while ((r = run(&h)) == BVI_SCRIPT_PENDING) {
-        ck_assert_int_eq(bvi_script_run(h.call), BVI_SCRIPT_PENDING); /* nothing moves without an answer */
+        ck_assert_int_eq(bvi_script_run(h.call),
+                         BVI_SCRIPT_PENDING); /* nothing moves without an answer */
         ck_assert_int_eq(bvi_script_resume(h.call, bvi_value_int(7)), 0);
         ck_assert_int_eq(bvi_script_resume(h.call, bvi_value_int(8)), BV_E_STATE);
     }
@@ -279,7 +280,8 @@ START_TEST(answers_can_be_errors)
     end_call(&h);
     bvi_script_free(h.script);
 
-    ck_assert_int_eq(bvi_script_compile(h.engine, "fn f() {\n ask() }", 17, NULL, &h.script, NULL), 0);
+    ck_assert_int_eq(bvi_script_compile(h.engine, "fn f() {\n ask() }", 17, NULL, &h.script, NULL),
+                     0);
     start(&h, "f", NULL, 0);
     ck_assert_int_eq(run(&h), BVI_SCRIPT_PENDING);
     ck_assert_uint_eq(bvi_script_line(h.call), 2);
@@ -333,6 +335,34 @@ START_TEST(endless_scripts_yield_and_can_be_cancelled)
 }
 END_TEST
 
+/* One operation may touch megabytes: such ones fill a slice alone, so the caller still gets the
+ * loop back. */
+static const char *const heavy[] = {
+    "let s = \"x\"; s.pad(4000000, \"x\"); let i = 0; while i < 2000 { s.contains(\"y\"); i += 1; "
+    "}",
+    "let s = \"x\"; s.pad(4000000, \"x\"); let t = s + \"\"; let i = 0; while i < 2000 { s == t; i "
+    "+= 1; }",
+    "let a = []; a.pad(200000, 1); let i = 0; while i < 2000 { a.insert(0, 1); a.shift(); i += 1; "
+    "}",
+    "let a = []; a.pad(200000, 1); let i = 0; while i < 2000 { let b = a; b.push(1); i += 1; }",
+    "let s = \"\u00e9\"; s.pad(2000000, \"\u00e9\"); let i = 0; while i < 2000 { s[-1]; i += 1; }",
+    "let a = []; a.pad(200000, 1); let i = 0; while i < 2000 { a.sort(); i += 1; }",
+};
+
+START_TEST(heavy_operations_share_the_loop_too)
+{
+    host h;
+    int slices = 0;
+
+    open_host(&h, heavy[_i]);
+    start(&h, NULL, NULL, 0);
+    while (slices < 100 && bvi_script_run(h.call) == BVI_SCRIPT_YIELD)
+        slices++;
+    ck_assert_int_ge(slices, 100);
+    close_host(&h);
+}
+END_TEST
+
 static const struct {
     const char *source;
     bvi_script_limits limits;
@@ -341,19 +371,49 @@ static const struct {
 } limits[] = {
     { "loop {}", { .operations = 1000 }, BV_E_LIMIT, "Too many operations" },
     { "try { loop {} } catch { }", { .operations = 1000 }, BV_E_LIMIT, "Too many operations" },
-    { "fn f(n) { f(n + 1) } f(0)", { .operations = 0 }, BV_E_LIMIT, "Stack overflow (line 1, position 22)" },
-    { "fn f(n) { try { f(n + 1) } catch { } } f(0)", { .operations = 0 }, BV_E_LIMIT, "Stack overflow" },
-    { "let s = \"x\"; loop { s += s; }", { .string_bytes = 1000 }, BV_E_LIMIT, "Length of string too large" },
-    { "let s = \"x\"; s.pad(2000, 'y');", { .string_bytes = 1000 }, BV_E_LIMIT, "Length of string too large" },
+    { "fn f(n) { f(n + 1) } f(0)",
+      { .operations = 0 },
+      BV_E_LIMIT,
+      "Stack overflow (line 1, position 22)" },
+    { "fn f(n) { try { f(n + 1) } catch { } } f(0)",
+      { .operations = 0 },
+      BV_E_LIMIT,
+      "Stack overflow" },
+    { "let s = \"x\"; loop { s += s; }",
+      { .string_bytes = 1000 },
+      BV_E_LIMIT,
+      "Length of string too large" },
+    { "let s = \"x\"; s.pad(2000, 'y');",
+      { .string_bytes = 1000 },
+      BV_E_LIMIT,
+      "Length of string too large" },
     { "let a = [1]; loop { a.push(1); }", { .items = 100 }, BV_E_LIMIT, "Size of array too large" },
-    { "let a = []; a.pad(1000000000000, 1);", { .items = 100 }, BV_E_LIMIT, "Size of array too large" },
-    { "let m = #{}; for i in (0..) { m[`k${i}`] = 1; }", { .items = 100 }, BV_E_LIMIT, "Size of object map too large" },
+    { "let a = []; a.pad(1000000000000, 1);",
+      { .items = 100 },
+      BV_E_LIMIT,
+      "Size of array too large" },
+    { "let m = #{}; for i in (0..) { m[`k${i}`] = 1; }",
+      { .items = 100 },
+      BV_E_LIMIT,
+      "Size of object map too large" },
     { "blob(1000000000000)", { .string_bytes = 1000 }, BV_E_LIMIT, "Size of BLOB too large" },
-    { "let a = []; loop { a.push(`text ${a.len}`); }", { .memory_bytes = 400000 }, BV_E_NOMEM, "Memory limit" },
-    { "try { let a = []; loop { a = [a, a]; } } catch { 1 }", { .memory_bytes = 400000 }, BV_E_NOMEM, "Memory" },
+    { "let a = []; loop { a.push(`text ${a.len}`); }",
+      { .memory_bytes = 400000 },
+      BV_E_NOMEM,
+      "Memory limit" },
+    { "try { let a = []; loop { a = [a, a]; } } catch { 1 }",
+      { .memory_bytes = 400000 },
+      BV_E_NOMEM,
+      "Memory" },
     { "let a = []; loop { a = [a]; }", { .memory_bytes = 4000000 }, BV_E_NOMEM, "Memory limit" },
-    { "let a = []; for i in 0..1000 { a = [a]; } a.to_string()", { .operations = 0 }, BV_E_LIMIT, "too large" },
-    { "let a = []; for i in 0..1000 { a = [a]; } a == a", { .operations = 0 }, BV_E_LIMIT, "too large" },
+    { "let a = []; for i in 0..1000 { a = [a]; } a.to_string()",
+      { .operations = 0 },
+      BV_E_LIMIT,
+      "too large" },
+    { "let a = []; for i in 0..1000 { a = [a]; } a == a",
+      { .operations = 0 },
+      BV_E_LIMIT,
+      "too large" },
 };
 
 START_TEST(limits_cannot_be_caught)
@@ -375,8 +435,9 @@ START_TEST(cycles_end_with_the_call)
     uint64_t used;
     host h;
 
-    open_host_with(&h, &options, "const F = |x| x; let m = #{}; let f = || m; m.f = f;"
-                                 "for i in 0..20 { let a = []; let g = || a; a.push(g); } 1");
+    open_host_with(&h, &options,
+                   "const F = |x| x; let m = #{}; let f = || m; m.f = f;"
+                   "for i in 0..20 { let a = []; let g = || a; a.push(g); } 1");
     used = bvi_script_memory_used(h.engine);
     for (int i = 0; i < 50; i++) {
         start(&h, NULL, NULL, 0);
@@ -430,15 +491,16 @@ static void free_reply(void *object)
 
 static const bvi_script_type reply_type;
 
-static int reply_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int reply_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     ck_assert_ptr_nonnull(bvi_value_object(&args[0], &reply_type));
     *ret = bvi_value_int(200);
     return 0;
 }
 
-static int checked(bvi_script_call *call, bvi_value *args, size_t argc, const bvi_value *result, bvi_value *ret,
-                   void *data)
+static int checked(bvi_script_call *call, bvi_value *args, size_t argc, const bvi_value *result,
+                   bvi_value *ret, void *data)
 {
     if (result->type != BVI_T_BOOL)
         return bvi_script_throw_output(call, result, "bool");
@@ -447,14 +509,16 @@ static int checked(bvi_script_call *call, bvi_value *args, size_t argc, const bv
     return bvi_script_parse_json(call, "{\"ok\": true}", 12, ret);
 }
 
-static int reply_expect(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int reply_expect(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                        void *data)
 {
     bvi_value code = bvi_value_int(200);
 
     return bvi_script_invoke(call, &args[1], &code, 1, checked);
 }
 
-static int reply_expect_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int reply_expect_code(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                             void *data)
 {
     if (args[1].as.i != 200)
         return bvi_script_throw(call, "unexpected status_code: 200");
@@ -470,7 +534,8 @@ static const bvi_script_function reply_methods[] = {
 
 static const bvi_script_type reply_type = { "DressedHttpResponse", reply_methods, free_reply };
 
-static int make_reply(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int make_reply(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                      void *data)
 {
     int r = bvi_value_host(bvi_script_engine_of(call), &reply_type, data, ret);
 
@@ -492,18 +557,26 @@ static const struct {
     { "fetch().expect(|c| c > 100)", "map: #{\"ok\": true}" },
     { "let limit = 150; fetch().expect(|c| c > limit).ok", "bool: true" },
     { "fn good(c) { c == 200 } fetch().expect(good).ok", "bool: true" },
-    { "fetch().expect(|c| c > 300)", "ERROR: Runtime error: unexpected status_code: 200 (line 1, position 9)" },
-    { "let r; try { fetch().expect(404) } catch (e) { r = e; } r", "string: \"unexpected status_code: 200\"" },
-    { "let r; try { fetch().expect(|c| { throw #{x: c} }) } catch (e) { r = e; } r", "map: #{\"x\": 200}" },
+    { "fetch().expect(|c| c > 300)",
+      "ERROR: Runtime error: unexpected status_code: 200 (line 1, position 9)" },
+    { "let r; try { fetch().expect(404) } catch (e) { r = e; } r",
+      "string: \"unexpected status_code: 200\"" },
+    { "let r; try { fetch().expect(|c| { throw #{x: c} }) } catch (e) { r = e; } r",
+      "map: #{\"x\": 200}" },
     { "fetch().expect(|c| \"no\")", "ERROR: Output type incorrect: string (expecting bool)" },
-    { "fetch().status_code = 5", "PARSE ERROR: Expression cannot be assigned to (line 1, position 1)" },
-    { "let r = fetch(); r.status_code = 5", "ERROR: No writable property 'status_code' - a setter is not registered "
-                                            "for type 'DressedHttpResponse' to handle 'i64' (line 1, position 20)" },
-    { "fetch().nope", "ERROR: Unknown property 'nope' - a getter is not registered for type 'DressedHttpResponse'"
-                      " (line 1, position 9)" },
-    { "fetch().nope(1)", "ERROR: Function not found: nope (DressedHttpResponse, i64) (line 1, position 9)" },
-    { "fetch() == fetch()", "ERROR: Function not found: == (DressedHttpResponse, DressedHttpResponse)"
-                            " (line 1, position 9)" },
+    { "fetch().status_code = 5",
+      "PARSE ERROR: Expression cannot be assigned to (line 1, position 1)" },
+    { "let r = fetch(); r.status_code = 5",
+      "ERROR: No writable property 'status_code' - a setter is not registered "
+      "for type 'DressedHttpResponse' to handle 'i64' (line 1, position 20)" },
+    { "fetch().nope",
+      "ERROR: Unknown property 'nope' - a getter is not registered for type 'DressedHttpResponse'"
+      " (line 1, position 9)" },
+    { "fetch().nope(1)",
+      "ERROR: Function not found: nope (DressedHttpResponse, i64) (line 1, position 9)" },
+    { "fetch() == fetch()",
+      "ERROR: Function not found: == (DressedHttpResponse, DressedHttpResponse)"
+      " (line 1, position 9)" },
 };
 
 START_TEST(host_objects)
@@ -517,18 +590,21 @@ START_TEST(host_objects)
     harness_open(&h);
     ck_assert_int_eq(bvi_script_register(h.engine, reply_functions, &token, NULL), 0);
     got = harness_run(&h, objects[_i].source, NULL);
-    ck_assert_msg(strncmp(got, objects[_i].outcome, strlen(objects[_i].outcome)) == 0, "%s: %s", objects[_i].source,
-                  got);
+    ck_assert_msg(strncmp(got, objects[_i].outcome, strlen(objects[_i].outcome)) == 0, "%s: %s",
+                  objects[_i].source, got);
     ck_assert(freed > 0 || strstr(got, "PARSE"));
     harness_close(&h);
 }
 END_TEST
 
-BVT_MAIN("script/calls", bvt_test(top_level_runs_before_the_function), bvt_test(state_does_not_survive_calls),
-         bvt_test(unknown_function), bvt_test(lists_functions), bvt_test(constants_from_outside),
+BVT_MAIN("script/calls", bvt_test(top_level_runs_before_the_function),
+         bvt_test(state_does_not_survive_calls), bvt_test(unknown_function),
+         bvt_test(lists_functions), bvt_test(constants_from_outside),
          bvt_test(error_text_names_source_and_calls), bvt_test(thrown_values_come_out),
          bvt_loop(host_functions_suspend_anywhere, suspensions), bvt_test(answers_can_be_errors),
          bvt_test(a_waiting_call_can_be_freed_or_cancelled),
-         bvt_loop(endless_scripts_yield_and_can_be_cancelled, endless), bvt_loop(limits_cannot_be_caught, limits),
-         bvt_test(cycles_end_with_the_call), bvt_test(cycles_are_collected_at_the_ceiling),
-         bvt_test(results_outlive_their_call), bvt_loop(host_objects, objects))
+         bvt_loop(endless_scripts_yield_and_can_be_cancelled, endless),
+         bvt_loop(limits_cannot_be_caught, limits),
+         bvt_loop(heavy_operations_share_the_loop_too, heavy), bvt_test(cycles_end_with_the_call),
+         bvt_test(cycles_are_collected_at_the_ceiling), bvt_test(results_outlive_their_call),
+         bvt_loop(host_objects, objects))

@@ -1,5 +1,6 @@
 /*
- * The conformance cases in tests/script: each is a script and the results it may have. See tests/script/README.md.
+ * The conformance cases in tests/script: each is a script and the results it may have. See
+ * tests/script/README.md.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,9 +91,10 @@ START_TEST(conforms)
     unsigned wrong = 0;
     unsigned count = 0;
     char *script = NULL;
+    char *rest = NULL;
     expectation e = { .count = 0 };
 
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         if (strncmp(line, RESULT_MARK, strlen(RESULT_MARK)) == 0) {
             add_result(&e, line + strlen(RESULT_MARK));
             continue;

@@ -1,6 +1,7 @@
 /*
- * Whole scripts: tests/script/<subject>/<name>.rhai, each with comments that say what to expect; see the README there.
- * They run with the functions of a small fake plugin host, so that plugin skeletons run too.
+ * Whole scripts: tests/script/<subject>/<name>.rhai, each with comments that say what to expect;
+ * see the README there. They run with the functions of a small fake plugin host, so that plugin
+ * skeletons run too.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ static int node_env(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
     return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
-static int reply_expect(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int reply_expect(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                        void *data)
 {
     const char *text = bvi_value_object(&args[0], data);
 
@@ -47,12 +49,14 @@ static int run_jrpc(bvi_script_call *call, bvi_value *args, size_t argc, bvi_val
     static char syncing[] = "{\"jsonrpc\": \"2.0\", \"id\": 0, \"result\": false}";
     const bvi_value *method = bvi_value_get(&args[0], "method");
     bool wants_height = method && strcmp(bvi_value_text(method, NULL), "eth_blockNumber") == 0;
-    int r = bvi_value_host(bvi_script_engine_of(call), &reply_type, wants_height ? height : syncing, ret);
+    int r = bvi_value_host(bvi_script_engine_of(call), &reply_type, wants_height ? height : syncing,
+                           ret);
 
     return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
-static int parse_hex(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+static int parse_hex(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
+                     void *data)
 {
     *ret = bvi_value_int(strtoll(bvi_value_text(&args[0], NULL), NULL, 16));
     return 0;
@@ -112,7 +116,8 @@ static bool meets(const expected *e, const char *got)
     if (strncmp(got, wanted, printed) != 0)
         return false;
     if (e->is_error)
-        return strstr(got + printed, "ERROR: ") != NULL && strstr(got + printed, wanted + printed) != NULL;
+        return strstr(got + printed, "ERROR: ") != NULL &&
+               strstr(got + printed, wanted + printed) != NULL;
     if (wanted[printed] == '\0')
         return strstr(got + printed, "ERROR: ") == NULL;
     value = strstr(got + printed, ": ");
@@ -167,7 +172,8 @@ static unsigned check_directory(const char *dir, unsigned *count)
     return wrong;
 }
 
-static const char *const subjects[] = { "closures", "chains", "control", "failures", "plugin", "strings", "values" };
+static const char *const subjects[] = { "closures", "chains",  "control", "failures",
+                                        "plugin",   "strings", "values" };
 
 START_TEST(scripts_do_what_they_say)
 {

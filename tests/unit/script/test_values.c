@@ -1,5 +1,6 @@
 /*
- * Values from the embedder's side: making, looking, copying, text and JSON; and engines that share nothing.
+ * Values from the embedder's side: making, looking, copying, text and JSON; and engines that share
+ * nothing.
  */
 #include <math.h>
 #include <string.h>
@@ -79,7 +80,8 @@ static const struct {
     const char *json;
     const char *debug; /* of the value; NULL: as the JSON */
 } documents[] = {
-    { "{\"a\":1,\"b\":[true,null,\"x\"],\"c\":1.5}", "#{\"a\": 1, \"b\": [true, (), \"x\"], \"c\": 1.5}" },
+    { "{\"a\":1,\"b\":[true,null,\"x\"],\"c\":1.5}",
+      "#{\"a\": 1, \"b\": [true, (), \"x\"], \"c\": 1.5}" },
     { "9223372036854775807", NULL },
     { "-9223372036854775808", NULL },
     { "18446744073709551615", "1.8446744073709552e19" },
@@ -94,7 +96,8 @@ START_TEST(json_to_value)
     char *text = NULL;
 
     open_engine(NULL);
-    ck_assert_int_eq(bvi_json_parse(documents[_i].json, strlen(documents[_i].json), &json, NULL), 0);
+    ck_assert_int_eq(bvi_json_parse(documents[_i].json, strlen(documents[_i].json), &json, NULL),
+                     0);
     ck_assert_int_eq(bvi_value_from_json(engine, json, &v), 0);
     ck_assert_int_eq(bvi_value_to_text(&v, true, &text, NULL), 0);
     ck_assert_str_eq(text, documents[_i].debug ? documents[_i].debug : documents[_i].json);
@@ -109,7 +112,8 @@ static const struct {
     const char *source;
     const char *json; /* or the failure */
 } values[] = {
-    { "#{b: [1, 2.5, ()], a: 'c', t: \"\\n\\\"\"}", "{\"a\":\"c\",\"b\":[1,2.5,null],\"t\":\"\\n\\\"\"}" },
+    { "#{b: [1, 2.5, ()], a: 'c', t: \"\\n\\\"\"}",
+      "{\"a\":\"c\",\"b\":[1,2.5,null],\"t\":\"\\n\\\"\"}" },
     { "\"ab\".to_blob()", "[97,98]" },
     { "[0.0 / 0.0, 1.0 / 0.0, 1e300]", "[null,null,1e300]" },
     { "#{a: [|x| x]}", "a value of type 'Fn' has no JSON form" },
@@ -126,7 +130,9 @@ START_TEST(value_to_json)
     char *text = NULL;
 
     open_engine(NULL);
-    ck_assert_int_eq(bvi_script_compile(engine, values[_i].source, strlen(values[_i].source), NULL, &script, NULL), 0);
+    ck_assert_int_eq(bvi_script_compile(engine, values[_i].source, strlen(values[_i].source), NULL,
+                                        &script, NULL),
+                     0);
     ck_assert_int_eq(bvi_script_call_new(engine, script, NULL, NULL, 0, &call, NULL), 0);
     ck_assert_int_eq(bvi_script_run(call), BVI_SCRIPT_DONE);
     if (bvi_value_to_json(bvi_script_result(call), &json, &err) < 0) {
@@ -189,7 +195,8 @@ START_TEST(modules_that_import_each_other_are_refused)
     bvt_write_file("a.rhai", "import \"b\" as b; fn f() { b::f() }");
     bvt_write_file("b.rhai", "import \"a\" as a; fn f() { a::f() }");
     harness_open(&h);
-    ck_assert_ptr_nonnull(strstr(harness_run(&h, "import \"a\" as a;", NULL), "module 'a' imports itself"));
+    ck_assert_ptr_nonnull(
+        strstr(harness_run(&h, "import \"a\" as a;", NULL), "module 'a' imports itself"));
     harness_close(&h);
 }
 END_TEST
@@ -221,10 +228,12 @@ START_TEST(source_limits)
     bv_error *err = NULL;
 
     open_engine(&options);
-    ck_assert_int_eq(bvi_script_compile(engine, "1 + 1 + 1 + 1 + 1 + 1", 21, NULL, &script, &err), BV_E_FORMAT);
+    ck_assert_int_eq(bvi_script_compile(engine, "1 + 1 + 1 + 1 + 1 + 1", 21, NULL, &script, &err),
+                     BV_E_FORMAT);
     bvt_assert_error_says(err, BV_E_FORMAT, "too large");
     bv_error_free(err);
-    ck_assert_int_eq(bvi_script_compile(engine, "((((((((((1))))))))))", 20, NULL, &script, &err), BV_E_FORMAT);
+    ck_assert_int_eq(bvi_script_compile(engine, "((((((((((1))))))))))", 20, NULL, &script, &err),
+                     BV_E_FORMAT);
     bvt_assert_error_says(err, BV_E_FORMAT, "Expression exceeds maximum complexity");
     bv_error_free(err);
     ck_assert_int_eq(bvi_script_compile(engine, "\"\xff\"", 3, NULL, &script, &err), BV_E_FORMAT);
@@ -234,7 +243,8 @@ START_TEST(source_limits)
 }
 END_TEST
 
-BVT_MAIN("script/values", bvt_test(containers), bvt_test(sizes_are_limited), bvt_loop(json_to_value, documents),
-         bvt_loop(value_to_json, values), bvt_test(engines_are_independent), bvt_test(modules_run_once_for_each_engine),
+BVT_MAIN("script/values", bvt_test(containers), bvt_test(sizes_are_limited),
+         bvt_loop(json_to_value, documents), bvt_loop(value_to_json, values),
+         bvt_test(engines_are_independent), bvt_test(modules_run_once_for_each_engine),
          bvt_test(modules_that_import_each_other_are_refused), bvt_test(the_clock_can_be_given),
          bvt_test(source_limits))
