@@ -69,12 +69,16 @@ static int open_driver(bvi_local *local, const bv_host_opts *opts, bv_error **er
 
 static int open_store(bvi_local *local, const char *uri, bv_error **err)
 {
+    bvi_store *store = NULL;
+    int r;
+
     local->store_uri = uri ? bvi_strdup(uri) : bvi_asprintf("dir:%s", local->paths.snapshots_dir);
     if (!local->store_uri)
         return bvi_fail_nomem(err);
     if (strncmp(local->store_uri, "dir:", 4) == 0)
         local->store_dir = local->store_uri + 4;
-    return bvi_store_open(local->base.ctx, local->store_uri, &local->store, err);
+    r = bvi_store_open(local->base.ctx, local->store_uri, &store, err);
+    return r < 0 ? r : bvi_snapshots_new(store, &local->snapshots, err);
 }
 
 static int take_lock(bvi_local *local, bv_error **err)
@@ -110,7 +114,7 @@ static int open_parts(bvi_local *local, const char *root, const bv_host_opts *op
         .paths = &local->paths,
         .driver = local->driver,
         .images = local->images,
-        .store = local->store,
+        .snapshots = local->snapshots,
         .store_uri = local->store_uri,
         .store_dir = local->store_dir,
         .events = local->events,
@@ -125,11 +129,13 @@ static void local_close(bvi_conn *conn)
     bvi_local *local = (bvi_local *)conn;
 
     bvi_local_end_transfers(local);
-    bvi_manager_free(local->manager);
+    if (local->manager)
+        bvi_manager_free(local->manager);
+    else
+        bvi_driver_free(local->driver);
     bvi_image_store_free(local->images);
     bvi_events_free(local->events);
-    bvi_driver_free(local->driver);
-    bvi_store_free(local->store);
+    bvi_snapshots_free(local->snapshots);
     bvi_closep(&local->lock_fd);
     bvi_host_paths_done(&local->paths);
     bvi_free(local->agent_dir);

@@ -21,9 +21,9 @@ typedef struct bvi_local {
     char *store_uri;
     const char *store_dir; /* inside store_uri; NULL unless it is a directory */
     char *host_name;
-    bvi_driver *driver;
+    bvi_driver *driver; /* the manager's, once there is one */
     bvi_image_store *images;
-    bvi_store *store;
+    bvi_snapshots *snapshots;
     bvi_events *events;
     bvi_manager_opts manager_opts;
     bvi_manager *manager;

@@ -124,7 +124,7 @@ static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *st
 
 void bvi_local_snapshot_list(bvi_local *local, const bvi_json *args, bvi_reply *reply)
 {
-    bvi_snapshots_list(local->store, bvi_json_string(bvi_json_find(args, "key")), reply);
+    bvi_snapshots_list(local->snapshots, bvi_json_string(bvi_json_find(args, "key")), reply);
 }
 
 /* A directory with something in it that no interrupted download explains is not written to. */

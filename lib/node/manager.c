@@ -2,12 +2,14 @@
  * manager.c - the registry of nodes, loading it at start, and handing calls to nodes.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/id.h"
 #include "node/node.h"
 #include "sys/fs.h"
 
 #define LOG_READERS_MAX 256u
+#define UPLOADS_MAX     256u
 /* Entries of the nodes directory, nodes and stray files together. */
 #define ENTRIES_MAX (BVI_NODES_MAX * 2u)
 
@@ -111,44 +113,84 @@ static void begin_loaded(bvi_node *node)
     bvi_activity_begin(node, interrupted ? &bvi_delete_sequence : &bvi_attach_sequence, true, NULL);
 }
 
+/* A creation that was interrupted before its first state file left empty directories. Only such go: whatever else is
+ * there may be somebody's data. */
+static void remove_shell(bvi_manager *manager, const bvi_node_paths *paths, const bv_error *why)
+{
+    static const char temporary[] = ".state.json.tmp-";
+    bvi_strv names = BVI_VEC_INIT(ENTRIES_MAX);
+
+    if (bvi_fs_list(paths->dir, &names, NULL) < 0)
+        return;
+    for (size_t i = 0; i < names.len; i++) {
+        bvi_auto_free char *path = bvi_path_join(paths->dir, names.items[i], NULL);
+
+        if (path && strncmp(names.items[i], temporary, sizeof(temporary) - 1) == 0)
+            (void)unlink(path); /* what stays keeps the directory */
+    }
+    bvi_strv_done(&names);
+    (void)rmdir(paths->data); /* these fail when something is in them */
+    (void)rmdir(paths->run);
+    if (rmdir(paths->dir) < 0)
+        complain(manager, strrchr(paths->dir, '/') + 1, why, "its directory has no state and is left alone");
+}
+
+/* Reads the state file and says whether it fits. */
+static int read_state(bvi_manager *manager, const char *id, const bvi_node_paths *paths, bvi_node_state *state,
+                      bv_error **err)
+{
+    int r = bvi_node_state_load(paths->state, state, err);
+
+    if (r < 0)
+        return r;
+    if (strcmp(state->id, id) != 0)
+        return bvi_fail(err, BV_E_FORMAT, "it says it is node '%s'", state->id);
+    if (bvi_manager_find(manager, state->name))
+        return bvi_fail(err, BV_E_EXISTS, "its name '%s' is taken by another node", state->name);
+    return 0;
+}
+
+static int add_loaded(bvi_manager *manager, bvi_node_state *state, bv_error **err)
+{
+    bvi_node *node = NULL;
+    int r = bvi_node_new(manager, state, &node, err);
+
+    if (r == 0)
+        r = bvi_manager_register(manager, node, err);
+    if (r < 0) {
+        bvi_node_free(node);
+        return r;
+    }
+    begin_loaded(node);
+    return 0;
+}
+
+static bool is_damage(int code)
+{
+    return code == BV_E_FORMAT || code == BV_E_LIMIT || code == BV_E_EXISTS || code == BV_E_INVALID;
+}
+
 /* Only running out of memory stops the loading; anything wrong with one node concerns that node. */
 static int load_node(bvi_manager *manager, const char *id, bv_error **err)
 {
     bvi_node_state state;
     bvi_node_paths paths;
-    bvi_node *node = NULL;
-    bv_error *local = NULL;
+    bvi_auto_error bv_error *local = NULL;
     int r = bvi_node_paths_init(&paths, manager->opts.paths->nodes_dir, id, err);
 
     if (r < 0)
         return r;
     bvi_node_state_init(&state);
-    r = bvi_node_state_load(paths.state, &state, &local);
-    if (r == 0 && strcmp(state.id, id) != 0)
-        r = bvi_fail(&local, BV_E_FORMAT, "it says it is node '%s'", state.id);
-    if (r == 0 && bvi_manager_find(manager, state.name))
-        r = bvi_fail(&local, BV_E_EXISTS, "its name '%s' is taken by another node", state.name);
-    if (r == BV_E_NOT_FOUND) {
-        /* A creation that did not get as far as its state file. */
-        if (bvi_fs_remove_tree(paths.dir, NULL) < 0)
-            complain(manager, id, local, "a directory without a state");
-    } else if (r < 0 && r != BV_E_NOMEM) {
+    r = read_state(manager, id, &paths, &state, &local);
+    if (r == BV_E_NOT_FOUND)
+        remove_shell(manager, &paths, local);
+    else if (is_damage(r))
         set_aside(manager, id, paths.state, local);
-    } else if (r == 0) {
-        r = bvi_node_new(manager, &state, &node, &local);
-        if (r == 0)
-            r = bvi_manager_register(manager, node, &local);
-        if (r == 0)
-            begin_loaded(node);
-        else
-            bvi_node_free(node);
-    }
+    else if (r < 0 || (r = add_loaded(manager, &state, &local)) < 0)
+        complain(manager, id, local, "it cannot be managed; its files are left alone");
     bvi_node_state_done(&state);
     bvi_node_paths_done(&paths);
-    if (r == BV_E_NOMEM)
-        return bvi_error_move(err, local);
-    bv_error_free(local);
-    return 0;
+    return r == BV_E_NOMEM ? bvi_error_move(err, bvi_take(local)) : 0;
 }
 
 static bool has_state(const char *nodes_dir, const char *id)
@@ -194,12 +236,28 @@ static void on_exit_of(bvi_driver *driver, const char *id, void *data)
 {
     bvi_node *node = bvi_manager_find(data, id);
 
-    if (!node || node->activity.sequence || node->state.expected != BVI_EXPECT_RUNNING)
-        return;
-    bvi_log_full(node->ctx, BV_LOG_WARN, "node", id, NULL, "its container ended; it is started again");
-    bvi_events_add(node->manager->opts.events, "node_exited", node->state.name, NULL, "container ended");
-    bvi_agent_client_close(node->agent);
-    bvi_activity_begin(node, &bvi_start_sequence, false, NULL);
+    if (node)
+        bvi_node_exited(node);
+}
+
+/* For both ends of a manager's life. */
+static void free_nodes(bvi_manager *manager)
+{
+    while (manager->uploads.len)
+        bvi_upload_end(manager->uploads.items[0]);
+    while (manager->log_readers.len)
+        bvi_log_reader_cancel(manager->log_readers.items[0]);
+    while (manager->nodes.len) {
+        bvi_node *node = manager->nodes.items[manager->nodes.len - 1];
+
+        bvi_activity_abandon_driver(node);
+        bvi_manager_forget(manager, node);
+    }
+    bvi_vec_done(&manager->nodes);
+    bvi_vec_done(&manager->log_readers);
+    bvi_vec_done(&manager->uploads);
+    bvi_vec_done(&manager->runtime_waiters);
+    bvi_free(manager);
 }
 
 int bvi_manager_new(bv_ctx *ctx, const bvi_manager_opts *opts, bvi_manager **ret_manager, bv_error **err)
@@ -211,14 +269,16 @@ int bvi_manager_new(bv_ctx *ctx, const bvi_manager_opts *opts, bvi_manager **ret
         return bvi_fail_nomem(err);
     manager->ctx = ctx;
     manager->opts = *opts;
+    manager->runtime_waiters.max = BVI_NODES_MAX;
     manager->nodes.max = BVI_NODES_MAX;
     manager->log_readers.max = LOG_READERS_MAX;
-    manager->runtime_waiters.max = BVI_NODES_MAX;
+    manager->uploads.max = UPLOADS_MAX;
     opts->driver->on_exit = on_exit_of;
     opts->driver->on_exit_data = manager;
     r = load_all(manager, err);
     if (r < 0) {
-        bvi_manager_free(manager);
+        opts->driver->on_exit = NULL;
+        free_nodes(manager); /* nothing has begun: the driver has no calls */
         return bvi_wrap(err, r, "cannot load the nodes of '%s'", opts->paths->nodes_dir);
     }
     *ret_manager = manager;
@@ -229,15 +289,9 @@ void bvi_manager_free(bvi_manager *manager)
 {
     if (!manager)
         return;
-    manager->opts.driver->on_exit = NULL;
-    while (manager->log_readers.len)
-        bvi_log_reader_cancel(manager->log_readers.items[0]);
-    while (manager->nodes.len)
-        bvi_manager_forget(manager, manager->nodes.items[manager->nodes.len - 1]);
-    bvi_vec_done(&manager->nodes);
-    bvi_vec_done(&manager->log_readers);
-    bvi_vec_done(&manager->runtime_waiters);
-    bvi_free(manager);
+    /* First, so that no answer of it comes for a node that is gone. */
+    bvi_driver_free(manager->opts.driver);
+    free_nodes(manager);
 }
 
 /* ---- calls ---- */
@@ -245,7 +299,7 @@ void bvi_manager_free(bvi_manager *manager)
 static void call_list(bvi_manager *manager, bvi_reply *reply)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = bvi_json_new_array();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
     int r = root ? bvi_json_put(root, "nodes", list) : BV_E_NOMEM;
 
     for (size_t i = 0; r == 0 && i < manager->nodes.len; i++)
@@ -263,27 +317,32 @@ static void node_show(bvi_node *node, const bvi_json *args, bvi_reply *reply)
     bvi_node_show(node, reply);
 }
 
+/* A person takes over from recovery, which counts anew afterwards. */
+static void forget_failures(bvi_node *node)
+{
+    for (size_t i = 0; !node->activity.sequence && i < BVI_COUNT(node->tries); i++)
+        node->tries[i] = 0;
+}
+
 static void node_start(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 {
     if (strcmp(bvi_node_status(node), "running") == 0) {
         bvi_reply_ok(reply, bvi_node_json(node));
         return;
     }
-    if (!node->activity.sequence) {
-        node->failed_tries = 0;
-        if (node->state.expected == BVI_EXPECT_FAILED)
-            node->state.expected = BVI_EXPECT_STOPPED;
-    }
+    forget_failures(node);
     bvi_activity_begin(node, &bvi_start_sequence, false, reply);
 }
 
 static void node_stop(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 {
+    forget_failures(node);
     bvi_activity_begin(node, &bvi_stop_sequence, forced(args), reply);
 }
 
 static void node_restart(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 {
+    forget_failures(node);
     bvi_activity_begin(node, &bvi_restart_sequence, forced(args), reply);
 }
 

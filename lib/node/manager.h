@@ -11,8 +11,8 @@
 #include "io/reply.h"
 #include "node/events.h"
 #include "node/node_paths.h"
+#include "node/snapshots.h"
 #include "runtime/driver.h"
-#include "transfer/store.h"
 
 /* More nodes are refused. */
 #define BVI_NODES_MAX 4096u
@@ -20,12 +20,12 @@
 typedef struct bvi_manager bvi_manager;
 typedef struct bvi_node bvi_node;
 
-/* Everything is borrowed and outlives the manager. */
+/* What is not owned is borrowed and outlives the manager. */
 typedef struct bvi_manager_opts {
     const bvi_host_paths *paths;
-    bvi_driver *driver;
+    bvi_driver *driver;       /* owned by the manager once there is one, freed before its nodes */
     bvi_image_store *images;
-    bvi_store *store;         /* snapshots */
+    bvi_snapshots *snapshots;
     const char *store_uri;    /* the same store, for sources of their own */
     const char *store_dir;    /* host directory of a directory store; NULL for others */
     bvi_events *events;

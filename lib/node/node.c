@@ -11,6 +11,7 @@
 #include "node/node_doc.h"
 #include "node/node_env.h"
 #include "sys/fs.h"
+#include "transfer/store.h"
 
 #define ENV_STRINGS_MAX 64u
 
@@ -27,27 +28,47 @@ static const char *const init_argv[] = {
 
 /* ---- making ---- */
 
-static int find_image(bvi_node *node, bv_error **err)
+int bvi_node_find_image(bvi_node *node, bv_error **err)
 {
     const bvi_image *image = bvi_image_store_find(node->manager->opts.images, node->state.image_id);
+    int r;
 
-    if (!image)
+    if (!image || strcmp(bvi_image_id(image), node->state.image_id) != 0)
         return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' is not in the store; import it again",
                         node->state.image_id);
-    return bvi_node_state_set(&node->image_root, bvi_image_root(image), err);
+    r = bvi_node_state_set(&node->image_root, bvi_image_root(image), err);
+    node->spec.image_root = node->image_root;
+    return r;
 }
 
 /* Host directories that stand for the snapshot store inside the node: one key to read, one place to write. */
 static int make_store_binds(bvi_node *node, bv_error **err)
 {
     const char *dir = node->manager->opts.store_dir;
-    const char *key = node->state.store_key;
+    bvi_auto_free char *key = NULL;
+    int r;
 
-    if (!dir || !key || !*key)
+    if (!node->state.store_key || !*node->state.store_key)
         return 0;
-    node->store_bind = bvi_asprintf("%s/%s", dir, key);
-    node->upload_bind = bvi_asprintf("%s/.staging/%s", dir, node->state.id);
+    r = bvi_store_key_normalise(node->state.store_key, &key, err); /* a key is a path below the store */
+    if (r < 0 || !dir)
+        return r;
+    node->store_bind = bvi_path_join(dir, key, NULL);
+    node->upload_bind = bvi_path_join(dir, ".staging", node->state.id, NULL);
     return node->store_bind && node->upload_bind ? 0 : bvi_fail_nomem(err);
+}
+
+/* What may stand in a node's name but not in a host name. */
+static int make_hostname(bvi_node *node, bv_error **err)
+{
+    node->hostname = bvi_strdup(node->state.name);
+    if (!node->hostname)
+        return bvi_fail_nomem(err);
+    for (char *c = node->hostname; *c; c++) {
+        if (*c == '_')
+            *c = '-';
+    }
+    return 0;
 }
 
 static void add_bind(bvi_node *node, const char *source, const char *destination, bool read_only)
@@ -59,14 +80,15 @@ static void fill_spec(bvi_node *node)
 {
     node->spec = (bvi_container_spec){
         .id = node->state.id,
-        .hostname = node->state.name,
+        .hostname = node->hostname,
         .image_root = node->image_root,
         .node_dir = node->paths.dir,
         .root_dir = node->paths.rootfs,
         .binds = node->binds,
         .argv = init_argv,
         .env = (const char *const *)node->env_strings.items,
-        .network = strcmp(node->state.network, "none") == 0 ? BVI_NETWORK_NONE : BVI_NETWORK_HOST,
+        .network = node->state.network && strcmp(node->state.network, "none") == 0 ? BVI_NETWORK_NONE
+                                                                                     : BVI_NETWORK_HOST,
         .memory_bytes = node->state.memory_mb * 1000000u,
         .cpus = node->state.cpus,
     };
@@ -99,32 +121,33 @@ static int make_env(bvi_node *node, bv_error **err)
     return end ? 0 : bvi_fail_nomem(err);
 }
 
-static void on_retry(bvi_timer *timer, void *data)
+/* A node whose image is gone can still be listed, stopped and deleted. */
+static int make_image_root(bvi_node *node, bv_error **err)
 {
-    bvi_node *node = data;
+    bvi_auto_error bv_error *missing = NULL;
+    int r = bvi_node_find_image(node, &missing);
 
-    if (node->state.expected == BVI_EXPECT_RUNNING)
-        bvi_activity_begin(node, &bvi_start_sequence, false, NULL);
-    else if (node->state.expected == BVI_EXPECT_STOPPED && bvi_node_is_running(node))
-        bvi_activity_begin(node, &bvi_stop_sequence, true, NULL);
+    if (r == BV_E_NOMEM)
+        return bvi_fail_nomem(err);
+    if (r == 0)
+        return 0;
+    bvi_node_set_problem(node, missing);
+    return bvi_node_state_set(&node->image_root, "", err);
 }
 
 static int make_parts(bvi_node *node, bv_error **err)
 {
-    const bvi_agent_client_opts agent = { .socket_path = node->paths.agent_socket, .node_id = node->state.id };
+    const bvi_agent_client_opts agent = { .socket_path = node->paths.agent_socket,
+                                          .node_id = node->state.id,
+                                          .on_state = bvi_node_agent_changed,
+                                          .data = node };
     int r;
 
-    if ((r = bvi_timer_new(node->ctx, on_retry, node, &node->retry, err)) < 0 ||
-        (r = make_env(node, err)) < 0 || (r = make_store_binds(node, err)) < 0 ||
+    if ((r = bvi_timer_new(node->ctx, bvi_node_retry, node, &node->retry, err)) < 0 ||
+        (r = make_env(node, err)) < 0 || (r = make_hostname(node, err)) < 0 ||
+        (r = make_store_binds(node, err)) < 0 || (r = make_image_root(node, err)) < 0 ||
         (r = bvi_agent_client_new(node->ctx, &agent, &node->agent, err)) < 0)
         return r;
-    if (find_image(node, err) < 0) {
-        /* The node can still be listed, stopped and deleted. */
-        bvi_node_set_problem(node, *err);
-        bv_error_free(*err);
-        *err = NULL;
-        node->image_root = bvi_strdup("");
-    }
     fill_spec(node);
     return 0;
 }
@@ -155,13 +178,14 @@ int bvi_node_new(bvi_manager *manager, bvi_node_state *state, bvi_node **ret_nod
 
 void bvi_node_release(bvi_node *node)
 {
-    if (node->freeing || node->activity.in_step)
+    if (node->freeing || node->activity.in_step || node->task_calls)
         return;
     bvi_strv_done(&node->env_strings);
     bvi_json_free(node->env);
     bvi_json_free(node->params);
     bvi_json_free(node->tasks);
     bvi_free(node->image_root);
+    bvi_free(node->hostname);
     bvi_free(node->store_bind);
     bvi_free(node->upload_bind);
     bvi_node_paths_done(&node->paths);
@@ -269,25 +293,6 @@ void bvi_node_set_problem(bvi_node *node, const bv_error *err)
 {
     bvi_free(node->state.problem);
     node->state.problem = err ? bvi_error_text(err) : NULL;
-}
-
-void bvi_node_recover_later(bvi_node *node)
-{
-    int64_t pause_ms = BVI_NODE_RETRY_FIRST_MS;
-
-    if (node->state.expected == BVI_EXPECT_FAILED)
-        return;
-    node->failed_tries++;
-    if (node->failed_tries >= BVI_NODE_TRIES_MAX) {
-        node->state.expected = BVI_EXPECT_FAILED;
-        bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "giving up after %u tries: %s",
-                     node->failed_tries, node->state.problem ? node->state.problem : "unknown problem");
-        bvi_events_add(node->manager->opts.events, "node_failed", node->state.name, NULL, "%s",
-                       node->state.problem ? node->state.problem : "unknown problem");
-        return;
-    }
-    pause_ms <<= node->failed_tries - 1;
-    (void)bvi_timer_set(node->retry, bvi_ctx_jitter_ms(node->ctx, pause_ms, 10) * 1000, NULL); /* next restart retries */
 }
 
 bvi_json *bvi_node_json(const bvi_node *node)

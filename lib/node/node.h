@@ -2,7 +2,7 @@
  * node.h - one node, inside this module: its state, its parts, and the work under way on it.
  *
  * Life: made by the manager from a state file or for node.create; freed by the manager. At most one piece of work
- * (create, start, stop, restart, delete, attach) is under way at a time; see activity.h.
+ * (create, start, stop, restart, delete, attach, reconnect) is under way at a time; see activity.h.
  */
 #ifndef BVI_NODE_NODE_H
 #define BVI_NODE_NODE_H
@@ -14,11 +14,16 @@
 #include "node/activity.h"
 #include "plugin/plugin.h"
 
-/* Before a node counts as failed for good, and the pause before the second try; it doubles (spec host.md 16). */
-#define BVI_NODE_TRIES_MAX      3u
-#define BVI_NODE_RETRY_FIRST_MS 15000
+/* What can fail again and again; node_recover.c. */
+typedef enum bvi_recovery {
+    BVI_RECOVER_START,
+    BVI_RECOVER_STOP,
+    BVI_RECOVER_AGENT,
+    BVI_RECOVERIES,
+} bvi_recovery;
 
 typedef struct bvi_log_reader bvi_log_reader; /* node_logs.c: a caller waiting for output */
+typedef struct bvi_upload bvi_upload;         /* node_upload.c: a caller following the upload job */
 
 typedef enum bvi_runtime_choice {
     BVI_RUNTIME_UNKNOWN,
@@ -33,6 +38,7 @@ struct bvi_manager {
     bvi_manager_opts opts;
     BVI_VEC(bvi_node *) nodes; /* ordered by name */
     BVI_VEC(bvi_log_reader *) log_readers;
+    BVI_VEC(bvi_upload *) uploads;
 };
 
 struct bvi_node {
@@ -43,7 +49,8 @@ struct bvi_node {
     bvi_json *env;            /* node environment object */
     bvi_json *params;         /* properties as the plugin sees them */
     bvi_strv env_strings;
-    char *image_root;         /* of the image in the store */
+    char *image_root;         /* of the image in the store; "": it is not there */
+    char *hostname;
     char *store_bind;         /* host directories bound for a directory store; NULL without one */
     char *upload_bind;
     bvi_container_spec spec;  /* points into the members above */
@@ -53,10 +60,16 @@ struct bvi_node {
     bvi_plugin *plugin;
     bvi_activity activity;
     bvi_timer *retry;         /* armed while recovery waits for its next try */
-    unsigned failed_tries;
+    bvi_recovery retry_kind;
+    unsigned tries[BVI_RECOVERIES]; /* failed ones in a row */
+    int64_t exited_us;        /* when the container last ended by itself; 0: never */
+    int64_t reach_until_us;   /* of the step that waits for the agent */
+    bool agent_ready;         /* it said that it is set up, when it was last asked */
+    bv_op *init_op;           /* the plugin's init under way */
     bvi_json *tasks;          /* scheduled calls, name -> {schedule, function, param}; NULL: not read yet */
     bvi_timer *task_timer;
     int64_t tasks_checked_us; /* occurrences up to here have been run */
+    unsigned task_calls;      /* scheduled calls under way; they refer to the node */
     bool closing;             /* being freed; memory goes when nothing refers to it any more */
     bool freeing;             /* inside bvi_node_free() */
 };
@@ -68,6 +81,7 @@ void bvi_node_free(bvi_node *node);
 void bvi_node_release(bvi_node *node); /* for activity.c: the last step of a closing node is over */
 BVI_DEFINE_FREEP(bvi_node, bvi_node_free)
 
+int bvi_node_find_image(bvi_node *node, bv_error **err); /* fills image_root */
 int bvi_node_save(bvi_node *node, bv_error **err);
 int bvi_node_write_env(bvi_node *node, bv_error **err);
 bool bvi_node_is_running(const bvi_node *node); /* the container lives */
@@ -93,6 +107,7 @@ void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error 
 /* The sequences of work, each a table of steps (node_create.c, node_start.c, ...). */
 extern const bvi_sequence bvi_create_sequence;
 extern const bvi_sequence bvi_attach_sequence;
+extern const bvi_sequence bvi_reconnect_sequence;
 extern const bvi_sequence bvi_start_sequence;
 extern const bvi_sequence bvi_stop_sequence;
 extern const bvi_sequence bvi_restart_sequence;
@@ -102,8 +117,29 @@ extern const bvi_sequence bvi_delete_sequence;
 void bvi_manager_forget(bvi_manager *manager, bvi_node *node);
 bvi_node *bvi_manager_find(bvi_manager *manager, const char *id_or_name);
 int bvi_manager_register(bvi_manager *manager, bvi_node *node, bv_error **err);
-/* Brings a node to its expected status after a pause that grows with its failures; called when something went wrong. */
-void bvi_node_recover_later(bvi_node *node);
+/* Recovery, node_recover.c. later: a try failed; the next comes after a pause that grows, or it is given up. */
+void bvi_node_recover_later(bvi_node *node, bvi_recovery kind);
+void bvi_node_recovered(bvi_node *node);  /* it is as it should be: failures are forgotten. Not saved here */
+void bvi_node_look_after(bvi_node *node); /* work is over: does the node need anything? */
+void bvi_node_exited(bvi_node *node);     /* its container ended by itself */
+void bvi_node_retry(bvi_timer *timer, void *data);
+void bvi_node_agent_changed(bvi_agent_state state, void *data);
+
+/* Steps that more than one sequence has, node_steps.c. */
+int bvi_step_save(bvi_node *node, bv_error **err);
+int bvi_step_make_dirs(bvi_node *node, bv_error **err);
+int bvi_step_load_plugin(bvi_node *node, bv_error **err);
+int bvi_step_write_env(bvi_node *node, bv_error **err);
+int bvi_step_stop_engine(bvi_node *node, bv_error **err);
+int bvi_step_attach_container(bvi_node *node, bv_error **err);
+int bvi_step_prepare_root(bvi_node *node, bv_error **err);
+int bvi_step_remove_container(bvi_node *node, bv_error **err);
+/* The step is over when the agent has answered, which a new container's may take a while to do. */
+int bvi_node_reach_agent(bvi_node *node, int64_t timeout_ms, bv_error **err);
+void bvi_node_close_agent(bvi_node *node);
+
+/* Fails the reply when there is no plugin. */
+bool bvi_node_need_plugin(const bvi_node *node, bvi_reply *reply);
 
 /* Calls on one node; each owns its reply. */
 void bvi_node_show(bvi_node *node, bvi_reply *reply);
@@ -114,6 +150,7 @@ void bvi_node_upload(bvi_node *node, bvi_reply *reply);
 void bvi_node_job_call(bvi_node *node, const char *method, const bvi_json *args, bvi_reply *reply);
 void bvi_node_job_logs(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_log_reader_cancel(void *reader);
+void bvi_upload_end(bvi_upload *upload); /* the manager goes; the caller hears BV_E_CANCELLED */
 /* Job documents from the agent's job infos; NULL: no memory. */
 bvi_json *bvi_node_job_json(const char *name, const bvi_json *info);
 bvi_json *bvi_node_jobs_json(const bvi_json *infos);

@@ -61,83 +61,45 @@ void bvi_manager_create(bvi_manager *manager, const bvi_json *args, bvi_reply *r
 
 /* ---- steps ---- */
 
+/* The state file's own directory is synced with it; that the directory exists must survive as well. */
 static int make_dirs(bvi_node *node, bv_error **err)
 {
-    const char *const dirs[] = { node->paths.data, node->paths.run, node->store_bind, node->upload_bind };
-    int r = bvi_fs_mkdir(node->paths.dir, 0711, err);
+    int r = bvi_step_make_dirs(node, err);
 
-    for (size_t i = 0; r == 0 && i < BVI_COUNT(dirs); i++)
-        r = dirs[i] ? bvi_fs_mkdir(dirs[i], 0755, err) : 0;
-    return r < 0 ? r : BVI_STEP_DONE;
-}
-
-static int save(bvi_node *node, bv_error **err)
-{
-    int r = bvi_node_save(node, err);
-
-    return r < 0 ? r : BVI_STEP_DONE;
-}
-
-static int load_plugin(bvi_node *node, bv_error **err)
-{
-    int r = bvi_node_load_plugin(node, err);
-
-    return r < 0 ? r : BVI_STEP_DONE;
-}
-
-static void on_driver(const bv_error *err, void *data)
-{
-    bvi_activity_step_done(data, bvi_error_copy(err));
-}
-
-static int prepare_root(bvi_node *node, bv_error **err)
-{
-    bvi_driver *driver = node->manager->opts.driver;
-    int r = driver->vtable->prepare(driver, &node->spec, on_driver, node, err);
-
-    return r < 0 ? r : BVI_STEP_WAIT;
-}
-
-static int write_env(bvi_node *node, bv_error **err)
-{
-    int r = bvi_node_write_env(node, err);
-
+    if (r < 0)
+        return r;
+    r = bvi_fs_sync_dir(node->manager->opts.paths->nodes_dir, err);
     return r < 0 ? r : BVI_STEP_DONE;
 }
 
 static int finish(bvi_node *node, bv_error **err)
 {
     node->state.intent = BVI_INTENT_NONE;
-    return save(node, err);
+    return bvi_step_save(node, err);
 }
 
 static const bvi_step create_steps[] = {
     { "make its directories", make_dirs },
-    { "record that it is being made", save },
-    { "load its plugin", load_plugin },
-    { "prepare its root", prepare_root },
-    { "write its environment", write_env },
+    { "record that it is being made", bvi_step_save },
+    { "load its plugin", bvi_step_load_plugin },
+    { "prepare its root", bvi_step_prepare_root },
+    { "write its environment", bvi_step_write_env },
     { "record that it exists", finish },
     { NULL, NULL },
 };
 
-static int remove_container(bvi_node *node, bv_error **err)
-{
-    bvi_driver *driver = node->manager->opts.driver;
-    int r = driver->vtable->remove(driver, &node->spec, on_driver, node, err);
-
-    return r < 0 ? r : BVI_STEP_WAIT;
-}
-
+/* Nothing was ever written there by the node: small enough to remove here. */
 static int remove_dir(bvi_node *node, bv_error **err)
 {
-    int r = bvi_fs_remove_tree(node->paths.dir, err);
+    int r = node->upload_bind ? bvi_fs_remove_tree(node->upload_bind, err) : 0;
 
+    if (r == 0)
+        r = bvi_fs_remove_tree(node->paths.dir, err);
     return r < 0 ? r : BVI_STEP_DONE;
 }
 
 static const bvi_step undo_steps[] = {
-    { "remove its container", remove_container },
+    { "remove its container", bvi_step_remove_container },
     { "remove its directory", remove_dir },
     { NULL, NULL },
 };
@@ -145,7 +107,8 @@ static const bvi_step undo_steps[] = {
 static bvi_json *created(bvi_node *node, const bv_error *err)
 {
     if (err) {
-        bvi_manager_forget(node->manager, node);
+        if (!bvi_activity_is_followed(node)) /* by its deletion */
+            bvi_manager_forget(node->manager, node);
         return NULL;
     }
     bvi_log_full(node->ctx, BV_LOG_INFO, "node", node->state.id, NULL, "created as '%s' from image '%s'",

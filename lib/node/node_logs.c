@@ -23,6 +23,8 @@
 /* A reader that waits for output looks so often. */
 #define LOG_POLL_MS     150
 #define CURSOR_TEXT_MAX 64u
+/* A reader that wants to wait longer is answered after so long. */
+#define WAIT_MAX_MS     (10 * 60 * 1000)
 
 struct bvi_log_reader {
     bvi_manager *manager;
@@ -139,7 +141,7 @@ void bvi_log_reader_cancel(void *data)
     reader_fail(data, err);
 }
 
-static int follow(bvi_node *node, const char *job, const bvi_job_log_pos *pos, uint64_t wait_ms, bvi_reply *reply,
+static int follow(bvi_node *node, const char *job, const bvi_job_log_pos *pos, int64_t wait_ms, bvi_reply *reply,
                   bv_error **err)
 {
     bvi_log_reader *reader = bvi_new0(bvi_log_reader);
@@ -151,7 +153,7 @@ static int follow(bvi_node *node, const char *job, const bvi_job_log_pos *pos, u
     reader->manager = node->manager;
     reader->reply = reply;
     reader->pos = *pos;
-    reader->until_us = bvi_ctx_now_us(node->ctx) + (int64_t)wait_ms * 1000;
+    reader->until_us = bvi_ctx_now_us(node->ctx) + wait_ms * 1000;
     reader->root = bvi_strdup(node->paths.rootfs);
     reader->job = bvi_strdup(job);
     r = reader->root && reader->job ? 0 : bvi_fail_nomem(err);
@@ -215,7 +217,9 @@ static int read_logs(bvi_node *node, const bvi_json *args, bvi_reply *reply, bv_
         return bvi_fail(err, BV_E_INVALID, "'%s' is not a job name", job);
     if (cursor) {
         r = parse_cursor(cursor, &pos, err);
-        return r < 0 ? r : follow(node, job, &pos, wait_ms, reply, err);
+        if (wait_ms > WAIT_MAX_MS)
+            wait_ms = WAIT_MAX_MS;
+        return r < 0 ? r : follow(node, job, &pos, (int64_t)wait_ms, reply, err);
     }
     r = tail(node, job, lines ? lines : LINES_DEFAULT, &answer, err);
     if (r == 0)

@@ -5,6 +5,7 @@
 
 #include "base/id.h"
 #include "node/node_make.h"
+#include "transfer/store.h"
 
 /* Tries to make up a name that is free. */
 #define NAME_TRIES 32u
@@ -103,9 +104,9 @@ static int set_numbers(bvi_node_state *state, const bvi_json *args, bv_error **e
     if ((r = bvi_json_opt_uint64(args, "memory_mb", &state->memory_mb, err)) < 0 ||
         (r = bvi_json_opt_int64(args, "snapshot_version", &state->snapshot_version, err)) < 0)
         return r;
-    if (bvi_json_type_of(cpus) != BVI_JSON_NULL && (bvi_json_double(cpus, &state->cpus) < 0 || state->cpus < 0))
-        return bvi_fail(err, BV_E_INVALID, "'cpus' must be zero or more");
-    return 0;
+    if (bvi_json_type_of(cpus) != BVI_JSON_NULL && bvi_json_double(cpus, &state->cpus) < 0)
+        return bvi_fail(err, BV_E_INVALID, "'cpus' must be a number");
+    return bvi_node_state_check_numbers(state, err);
 }
 
 static int set_texts(bvi_node_state *state, const bvi_node_make *from, const bvi_image_variant *variant,
@@ -113,13 +114,14 @@ static int set_texts(bvi_node_state *state, const bvi_node_make *from, const bvi
 {
     const char *network = "host";
     const char *store_key = variant->store_key;
+    bvi_auto_free char *normal = NULL; /* only whether it can be made */
     int r;
 
     if ((r = bvi_json_opt_string(args, "network", &network, err)) < 0 || (r = check_network(network, err)) < 0 ||
         (r = bvi_json_opt_string(args, "store_key", &store_key, err)) < 0)
         return r;
-    if (store_key && *store_key && !bvi_name_valid(store_key, 128))
-        return bvi_fail(err, BV_E_INVALID, "'%s' is not a store key", store_key);
+    if (store_key && *store_key && (r = bvi_store_key_normalise(store_key, &normal, err)) < 0)
+        return r;
     if ((r = bvi_node_state_set(&state->network, network, err)) < 0 ||
         (r = bvi_node_state_set(&state->store_key, store_key ? store_key : "", err)) < 0 ||
         (r = bvi_node_state_set(&state->protocol_key, from->meta->protocol_key, err)) < 0 ||

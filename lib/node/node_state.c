@@ -104,6 +104,17 @@ const char *bvi_expected_name(bvi_expected expected)
     return bvi_name_of(expected_names, (int)expected);
 }
 
+int bvi_node_state_check_numbers(const bvi_node_state *state, bv_error **err)
+{
+    if (state->memory_mb > BVI_NODE_MEMORY_MB_MAX)
+        return bvi_fail(err, BV_E_INVALID, "a memory limit of more than %u MB", BVI_NODE_MEMORY_MB_MAX);
+    if (!(state->cpus >= 0 && state->cpus <= BVI_NODE_CPUS_MAX))
+        return bvi_fail(err, BV_E_INVALID, "'cpus' must be between 0 and %d", BVI_NODE_CPUS_MAX);
+    if (state->snapshot_version < 0)
+        return bvi_fail(err, BV_E_INVALID, "'snapshot_version' must be zero or more");
+    return 0;
+}
+
 /* ---- reading ---- */
 
 static int read_texts(const bvi_json *root, bvi_node_state *state, bv_error **err)
@@ -175,7 +186,8 @@ static int read_numbers(const bvi_json *root, bvi_node_state *state, bv_error **
         return bvi_fail(err, BV_E_FORMAT, "'cpus' must be a number");
     state->expected = (bvi_expected)expected;
     state->intent = (bvi_intent)intent;
-    return 0;
+    r = bvi_node_state_check_numbers(state, err);
+    return r < 0 ? bvi_wrap(err, BV_E_FORMAT, "limits") : 0;
 }
 
 static int read_state(const bvi_json *root, bvi_node_state *state, bv_error **err)

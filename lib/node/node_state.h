@@ -11,6 +11,9 @@
 
 #define BVI_NODE_STATE_MAX (4u * 1024u * 1024u) /* bytes of a state file */
 #define BVI_NODE_NAME_MAX 63u                   /* a host name in the container */
+/* Limits beyond these are mistakes. */
+#define BVI_NODE_MEMORY_MB_MAX 1000000000u
+#define BVI_NODE_CPUS_MAX 4096
 
 typedef enum bvi_expected {
     BVI_EXPECT_STOPPED = 0,
@@ -62,6 +65,9 @@ int bvi_node_state_parse(const char *text, size_t len, bvi_node_state *state, bv
 int bvi_node_state_print(const bvi_node_state *state, char **ret_text, bv_error **err);
 int bvi_node_state_load(const char *path, bvi_node_state *state, bv_error **err);
 int bvi_node_state_save(const char *path, const bvi_node_state *state, bv_error **err);
+
+/* BV_E_INVALID names the number that cannot be. */
+int bvi_node_state_check_numbers(const bvi_node_state *state, bv_error **err);
 
 const char *bvi_expected_name(bvi_expected expected); /* "Running" ... */
 

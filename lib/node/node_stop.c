@@ -16,13 +16,6 @@
 
 /* ---- steps ---- */
 
-static int save_step(bvi_node *node, bv_error **err)
-{
-    int r = bvi_node_save(node, err);
-
-    return r < 0 ? r : BVI_STEP_DONE;
-}
-
 static int expect_stopped(bvi_node *node, bv_error **err)
 {
     bvi_expected before = node->state.expected;
@@ -39,62 +32,56 @@ static int expect_stopped(bvi_node *node, bv_error **err)
     return BVI_STEP_DONE;
 }
 
+static void complain(const bvi_node *node, const bv_error *err)
+{
+    bvi_auto_free char *text = bvi_error_text(err);
+
+    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "its agent did not stop the jobs: %s",
+                 text ? text : "out of memory");
+}
+
 /* An agent that cannot be reached does not keep a node from stopping: the container's first process ends all. */
 static void on_shutdown(const bvi_agent_result *result, const bv_error *err, void *data)
 {
     bvi_node *node = data;
 
-    if (err) {
-        bvi_auto_free char *text = bvi_error_text(err);
-
-        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "its agent did not stop the jobs: %s",
-                     text ? text : "out of memory");
-    }
+    if (err && !node->closing)
+        complain(node, err);
     bvi_activity_step_done(node, NULL);
 }
 
 static int shutdown_agent(bvi_node *node, bv_error **err)
 {
     const bvi_agent_wait wait = { .done = on_shutdown, .data = node };
-    int r;
+    bvi_auto_error bv_error *failure = NULL;
 
     if (!bvi_node_is_running(node))
         return BVI_STEP_DONE;
-    r = bvi_agent_shutdown(node->agent, node->activity.forced, &wait, NULL, err);
-    return r < 0 ? r : BVI_STEP_WAIT;
-}
-
-static void on_driver(const bv_error *err, void *data)
-{
-    bvi_activity_step_done(data, bvi_error_copy(err));
+    if (bvi_agent_shutdown(node->agent, node->activity.forced, &wait, NULL, &failure) < 0) {
+        complain(node, failure);
+        return BVI_STEP_DONE;
+    }
+    node->activity.cancel_step = bvi_node_close_agent;
+    return BVI_STEP_WAIT;
 }
 
 static int stop_container(bvi_node *node, bv_error **err)
 {
     bvi_driver *driver = node->manager->opts.driver;
-    int r;
+    int64_t grace_ms = node->activity.forced ? FORCED_GRACE_MS : CONTAINER_GRACE_MS;
 
     bvi_agent_client_close(node->agent);
     if (!bvi_node_is_running(node))
         return BVI_STEP_DONE;
-    r = driver->vtable->stop(driver, &node->spec, node->activity.forced ? FORCED_GRACE_MS : CONTAINER_GRACE_MS, on_driver,
-                             node, err);
-    return r < 0 ? r : BVI_STEP_WAIT;
-}
-
-static int stop_engine(bvi_node *node, bv_error **err)
-{
-    bvi_engine_server_free(node->engine);
-    node->engine = NULL;
-    return BVI_STEP_DONE;
+    return bvi_activity_wait_driver(
+        node, driver->vtable->stop(driver, &node->spec, grace_ms, bvi_activity_driver_done, node, err));
 }
 
 static int mark_stopped(bvi_node *node, bv_error **err)
 {
     node->state.started_at = -1;
-    node->failed_tries = 0;
-    bvi_node_set_problem(node, NULL);
-    return save_step(node, err);
+    bvi_node_recovered(node);
+    return bvi_step_save(node, err);
 }
 
 /* ---- stop ---- */
@@ -103,7 +90,7 @@ static const bvi_step stop_steps[] = {
     { "record that it should be stopped", expect_stopped },
     { "stop its jobs", shutdown_agent },
     { "stop its container", stop_container },
-    { "close its engine socket", stop_engine },
+    { "close its engine socket", bvi_step_stop_engine },
     { "record that it is stopped", mark_stopped },
     { NULL, NULL },
 };
@@ -111,33 +98,44 @@ static const bvi_step stop_steps[] = {
 static bvi_json *stopped(bvi_node *node, const bv_error *err)
 {
     bvi_events *events = node->manager->opts.events;
+    bvi_auto_free char *text = err ? bvi_error_text(err) : NULL;
 
     if (!err) {
         bvi_log_full(node->ctx, BV_LOG_INFO, "node", node->state.id, NULL, "stopped");
         bvi_events_add(events, "node_stopped", node->state.name, NULL, "stopped");
         return bvi_node_json(node);
     }
-    if (bv_error_code(err) != BV_E_CANCELLED) {
-        bvi_auto_free char *text = bvi_error_text(err);
-
-        bvi_events_add(events, "node_stop_failed", node->state.name, NULL, "%s", text ? text : "");
-        bvi_node_set_problem(node, err);
-        bvi_node_recover_later(node);
-    }
+    if (bvi_activity_is_followed(node))
+        return NULL;
+    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "%s", text ? text : "cannot stop");
+    bvi_events_add(events, "node_stop_failed", node->state.name, NULL, "%s", text ? text : "");
+    bvi_node_set_problem(node, err);
+    bvi_node_recover_later(node, BVI_RECOVER_STOP);
+    (void)bvi_node_save(node, NULL); /* the problem is also in memory */
     return NULL;
 }
 
-const bvi_sequence bvi_stop_sequence = {
-    .name = "stop", .steps = stop_steps, .finished = stopped, .interrupts = true
-};
+const bvi_sequence bvi_stop_sequence = { .name = "stop", .steps = stop_steps, .finished = stopped };
 
 /* ---- restart: what is expected stays "running", so a crash in between ends with a running node ---- */
 
 static int begin_start(bvi_node *node, bv_error **err)
 {
+    bvi_expected expected = node->state.expected;
+    int64_t started_at = node->state.started_at;
+    int r;
+
+    if (node->state.intent != BVI_INTENT_NONE)
+        return bvi_fail(err, BV_E_STATE, "its deletion was begun; finish it with `bv node rm %s`", node->state.name);
     node->state.started_at = -1;
     node->state.expected = BVI_EXPECT_RUNNING;
-    return save_step(node, err);
+    r = bvi_node_save(node, err);
+    if (r < 0) {
+        node->state.started_at = started_at;
+        node->state.expected = expected;
+        return r;
+    }
+    return BVI_STEP_DONE;
 }
 
 static const bvi_step restart_steps[] = {
@@ -155,26 +153,19 @@ const bvi_sequence bvi_restart_sequence = {
 
 static int intend_delete(bvi_node *node, bv_error **err)
 {
+    bvi_expected expected = node->state.expected;
+    bvi_intent intent = node->state.intent;
     int r;
 
     node->state.expected = BVI_EXPECT_STOPPED;
     node->state.intent = BVI_INTENT_DELETE;
-    r = bvi_node_save(node, err);
-    if (r < 0 && bvi_fs_exists(node->paths.dir)) {
-        node->state.intent = BVI_INTENT_NONE;
+    r = bvi_fs_exists(node->paths.dir) ? bvi_node_save(node, err) : 0; /* gone already: nothing to find again */
+    if (r < 0) {
+        node->state.expected = expected;
+        node->state.intent = intent;
         return r;
     }
     return BVI_STEP_DONE;
-}
-
-static int remove_container(bvi_node *node, bv_error **err)
-{
-    bvi_driver *driver = node->manager->opts.driver;
-    int r;
-
-    bvi_agent_client_close(node->agent);
-    r = driver->vtable->remove(driver, &node->spec, on_driver, node, err);
-    return r < 0 ? r : BVI_STEP_WAIT;
 }
 
 /* Blocking removal in the worker pool. The state file goes last, so that a crash before then still finds the intent. */
@@ -195,11 +186,15 @@ static void removal_free(removal *job)
     bvi_free(job);
 }
 
+/* Durably, so that the state file is the last thing to go also when the power fails. */
 static int remove_all_but(const char *dir, const char *state, bv_error **err)
 {
     bvi_strv names = BVI_VEC_INIT(ENTRIES_MAX);
-    int r = bvi_fs_list(dir, &names, err);
+    int r;
 
+    if (!bvi_fs_exists(dir))
+        return 0;
+    r = bvi_fs_list(dir, &names, err);
     for (size_t i = 0; r == 0 && i < names.len; i++) {
         bvi_auto_free char *path = bvi_path_join(dir, names.items[i], NULL);
 
@@ -209,7 +204,7 @@ static int remove_all_but(const char *dir, const char *state, bv_error **err)
             r = bvi_fs_remove_tree(path, err);
     }
     bvi_strv_done(&names);
-    return r == BV_E_NOT_FOUND ? 0 : r;
+    return r < 0 ? r : bvi_fs_sync_dir(dir, err);
 }
 
 static void run_removal(void *data)
@@ -259,8 +254,8 @@ static int remove_files(bvi_node *node, bv_error **err)
 static const bvi_step delete_steps[] = {
     { "record that it goes", intend_delete },
     { "stop its jobs", shutdown_agent },
-    { "close its engine socket", stop_engine },
-    { "remove its container", remove_container },
+    { "close its engine socket", bvi_step_stop_engine },
+    { "remove its container", bvi_step_remove_container },
     { "remove its files", remove_files },
     { NULL, NULL },
 };
@@ -270,6 +265,11 @@ static bvi_json *deleted(bvi_node *node, const bv_error *err)
     bvi_json *answer = NULL;
 
     if (err) {
+        bvi_auto_free char *text = bvi_error_text(err);
+
+        bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "%s", text ? text : "cannot delete");
+        bvi_events_add(node->manager->opts.events, "node_delete_failed", node->state.name, NULL, "%s",
+                       text ? text : "");
         bvi_node_set_problem(node, err);
         return NULL;
     }
@@ -286,5 +286,5 @@ static bvi_json *deleted(bvi_node *node, const bv_error *err)
 }
 
 const bvi_sequence bvi_delete_sequence = {
-    .name = "delete", .steps = delete_steps, .finished = deleted, .interrupts = true, .frees = true
+    .name = "delete", .steps = delete_steps, .finished = deleted, .frees = true
 };

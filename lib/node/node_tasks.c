@@ -12,6 +12,8 @@
 
 #define TASKS_FILE_MAX (1024u * 1024u)
 #define TASKS_MAX      256u
+/* A wait for the wall clock is cut into pieces of this, since the clock can be set meanwhile. */
+#define LOOK_US        (60 * INT64_C(1000000))
 
 static void arm(bvi_node *node);
 
@@ -20,32 +22,52 @@ static char *tasks_path(const bvi_node *node)
     return bvi_path_join(node->paths.dir, "tasks.json", NULL);
 }
 
+/* A file that is not ours any longer is set aside: a node starts without its scheduled calls rather than not at all. */
+static int set_aside(bvi_node *node, const char *path, const bv_error *why, bv_error **err)
+{
+    bvi_auto_free char *text = bvi_error_text(why);
+
+    bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL,
+                 "its scheduled tasks cannot be used and are set aside: %s", text ? text : "out of memory");
+    bvi_events_add(node->manager->opts.events, "node_damaged", node->state.name, NULL, "scheduled tasks: %s",
+                   text ? text : "out of memory");
+    return bvi_fs_quarantine(path, NULL, err);
+}
+
 static int load(bvi_node *node, bv_error **err)
 {
     bvi_auto_free char *path = tasks_path(node);
-    int r;
+    bvi_auto_json bvi_json *tasks = NULL;
+    bvi_auto_error bv_error *why = NULL;
+    int r = 0;
 
     if (!path)
         return bvi_fail_nomem(err);
-    if (!bvi_fs_exists(path)) {
-        node->tasks = bvi_json_new_object();
-        return node->tasks ? 0 : bvi_fail_nomem(err);
-    }
-    r = bvi_fs_read_json(path, TASKS_FILE_MAX, &node->tasks, err);
-    if (r == 0 && bvi_json_type_of(node->tasks) == BVI_JSON_OBJECT)
-        return 0;
-    bvi_json_free(node->tasks);
-    node->tasks = NULL;
-    return r < 0 ? r : bvi_fail(err, BV_E_FORMAT, "'%s' is not an object", path);
+    if (bvi_fs_exists(path))
+        r = bvi_fs_read_json(path, TASKS_FILE_MAX, &tasks, &why);
+    if (r == 0 && tasks && bvi_json_type_of(tasks) != BVI_JSON_OBJECT)
+        r = bvi_fail(&why, BV_E_FORMAT, "'%s' is not an object", path);
+    if (r != BV_E_FORMAT && r != BV_E_LIMIT && r < 0)
+        return bvi_error_move(err, bvi_take(why));
+    if (r < 0 && (r = set_aside(node, path, why, err)) < 0)
+        return r;
+    node->tasks = tasks && !why ? bvi_take(tasks) : bvi_json_new_object();
+    return node->tasks ? 0 : bvi_fail_nomem(err);
 }
 
-static int store(bvi_node *node, bv_error **err)
+/* The file first: what is in memory is what is on disk. Owns tasks. */
+static int store(bvi_node *node, bvi_json *tasks, bv_error **err)
 {
     bvi_auto_free char *path = tasks_path(node);
+    int r = path ? bvi_fs_replace_json(path, tasks, 0600, err) : bvi_fail_nomem(err);
 
-    if (!path)
-        return bvi_fail_nomem(err);
-    return bvi_fs_replace_json(path, node->tasks, 0600, err);
+    if (r < 0) {
+        bvi_json_free(tasks);
+        return r;
+    }
+    bvi_json_free(node->tasks);
+    node->tasks = tasks;
+    return 0;
 }
 
 static int need_tasks(bvi_node *node, bv_error **err)
@@ -57,13 +79,15 @@ static void task_done(bv_op *op, const bvi_plugin_value *value, const bv_error *
 {
     bvi_node *node = data;
 
-    /* The plugin's calls end before their node does; a cancelled one may end after it. */
-    if (err && bv_error_code(err) != BV_E_CANCELLED) {
+    if (err && !node->closing) {
         bvi_auto_free char *text = bvi_error_text(err);
 
         bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "scheduled function failed: %s",
                      text ? text : "out of memory");
     }
+    node->task_calls--;
+    if (node->closing)
+        bvi_node_release(node);
 }
 
 static void run_task(bvi_node *node, const bvi_json *task)
@@ -73,10 +97,12 @@ static void run_task(bvi_node *node, const bvi_json *task)
 
     if (!function || !node->plugin || strcmp(bvi_node_status(node), "running") != 0)
         return;
+    node->task_calls++;
     if (bvi_plugin_call(node->plugin, function, bvi_json_string(bvi_json_find(task, "param")), 0, task_done, node,
                         NULL, &err) < 0) {
         bvi_auto_free char *text = bvi_error_text(err);
 
+        node->task_calls--;
         bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "scheduled function '%s': %s", function,
                      text ? text : "out of memory");
         bv_error_free(err);
@@ -112,7 +138,7 @@ static void arm(bvi_node *node)
     int64_t now = bvi_ctx_wall_us(node->ctx);
     int64_t first = INT64_MAX;
 
-    if (node->tasks_checked_us == 0)
+    if (node->tasks_checked_us == 0 || node->tasks_checked_us > now) /* the clock was set back */
         node->tasks_checked_us = now;
     bvi_json_each(task, node->tasks) {
         int64_t next = next_of(task, node->tasks_checked_us);
@@ -121,8 +147,10 @@ static void arm(bvi_node *node)
     }
     if (first == INT64_MAX)
         bvi_timer_clear(node->task_timer);
+    else if (first - now > LOOK_US)
+        (void)bvi_timer_set(node->task_timer, LOOK_US, NULL); /* armed anew at the next change */
     else
-        (void)bvi_timer_set(node->task_timer, first > now ? first - now : 0, NULL); /* armed anew at the next change */
+        (void)bvi_timer_set(node->task_timer, first > now ? first - now : 0, NULL); /* the same */
 }
 
 int bvi_node_begin_tasks(bvi_node *node, bv_error **err)
@@ -140,29 +168,40 @@ int bvi_node_add_task(bvi_node *node, const char *name, const char *schedule, co
                       bv_error **err)
 {
     bvi_auto_json bvi_json *task = bvi_json_new_object();
-    int r = bvi_node_begin_tasks(node, err);
+    bvi_auto_json bvi_json *tasks = NULL;
+    bvi_schedule parsed;
+    int r = bvi_schedule_parse(schedule, &parsed, err);
 
+    if (r == 0)
+        r = bvi_node_begin_tasks(node, err);
     if (r < 0)
         return r;
     if (!bvi_json_find(node->tasks, name) && bvi_json_count(node->tasks) >= TASKS_MAX)
         return bvi_fail(err, BV_E_LIMIT, "node '%s' has %u scheduled tasks already", node->state.name, TASKS_MAX);
-    if (!task || bvi_json_put_string(task, "schedule", schedule) < 0 ||
+    tasks = bvi_json_copy(node->tasks);
+    if (!task || !tasks || bvi_json_put_string(task, "schedule", schedule) < 0 ||
         bvi_json_put_string(task, "function", function) < 0 || bvi_json_put_string(task, "param", param) < 0 ||
-        bvi_json_put(node->tasks, name, bvi_take(task)) < 0)
+        bvi_json_put(tasks, name, bvi_take(task)) < 0)
         return bvi_fail_nomem(err);
-    r = store(node, err);
-    arm(node);
+    r = store(node, bvi_take(tasks), err);
+    if (r == 0)
+        arm(node);
     return r;
 }
 
 int bvi_node_delete_task(bvi_node *node, const char *name, bv_error **err)
 {
+    bvi_json *tasks = NULL;
     int r = bvi_node_begin_tasks(node, err);
 
     if (r < 0 || !bvi_json_find(node->tasks, name))
         return r;
-    bvi_json_remove(node->tasks, name);
-    r = store(node, err);
-    arm(node);
+    tasks = bvi_json_copy(node->tasks);
+    if (!tasks)
+        return bvi_fail_nomem(err);
+    bvi_json_remove(tasks, name);
+    r = store(node, tasks, err);
+    if (r == 0)
+        arm(node);
     return r;
 }

@@ -15,7 +15,7 @@ static void on_probed(const bv_error *err, void *data)
         bvi_node *node = manager->runtime_waiters.items[0];
 
         bvi_vec_remove(&manager->runtime_waiters, 0);
-        bvi_activity_step_done(node, bvi_error_copy(err));
+        bvi_activity_driver_done(err, node);
     }
 }
 
@@ -39,5 +39,5 @@ int bvi_node_choose_runtime(bvi_node *node, bv_error **err)
         return r;
     }
     manager->runtime = BVI_RUNTIME_PROBING;
-    return BVI_STEP_WAIT;
+    return bvi_activity_wait_driver(node, 0);
 }

@@ -8,6 +8,80 @@
 #include "node/snapshots.h"
 #include "transfer/source_store.h"
 
+struct bvi_snapshots {
+    bvi_store *store;
+    unsigned pending;
+    bool closed;
+};
+
+/* One request of the store. */
+typedef struct asked {
+    bvi_snapshots *snapshots;
+    bvi_store_fn done;
+    void *data;
+} asked;
+
+int bvi_snapshots_new(bvi_store *store, bvi_snapshots **ret_snapshots, bv_error **err)
+{
+    bvi_snapshots *snapshots = bvi_new0(bvi_snapshots);
+
+    if (!snapshots) {
+        bvi_store_free(store);
+        return bvi_fail_nomem(err);
+    }
+    snapshots->store = store;
+    *ret_snapshots = snapshots;
+    return 0;
+}
+
+static void destroy_unused(bvi_snapshots *snapshots)
+{
+    if (!snapshots->closed || snapshots->pending)
+        return;
+    bvi_store_free(snapshots->store);
+    bvi_free(snapshots);
+}
+
+void bvi_snapshots_free(bvi_snapshots *snapshots)
+{
+    if (!snapshots)
+        return;
+    snapshots->closed = true;
+    if (snapshots->pending)
+        snapshots->store->vtable->cancel(snapshots->store);
+    destroy_unused(snapshots);
+}
+
+static void on_answer(const bv_error *err, const bvi_store_reply *reply, void *data)
+{
+    asked *ask = data;
+    bvi_snapshots *snapshots = ask->snapshots;
+
+    ask->done(err, reply, ask->data);
+    bvi_free(ask);
+    snapshots->pending--;
+    destroy_unused(snapshots);
+}
+
+int bvi_snapshots_ask(bvi_snapshots *snapshots, const bvi_store_request *request, bvi_store_fn done, void *data,
+                      bv_error **err)
+{
+    asked *ask = bvi_new0(asked);
+    int r;
+
+    if (!ask)
+        return bvi_fail_nomem(err);
+    *ask = (asked){ snapshots, done, data };
+    r = bvi_store_call(snapshots->store, request, on_answer, ask, err);
+    if (r < 0)
+        bvi_free(ask);
+    else
+        snapshots->pending++;
+    return r;
+}
+
+/* ---- documents ---- */
+
 bvi_json *bvi_snapshot_json(const bvi_snapshot_info *info)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
@@ -26,7 +100,7 @@ bvi_json *bvi_snapshot_json(const bvi_snapshot_info *info)
 static bvi_json *list_json(const bvi_store_reply *listed)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = bvi_json_new_array();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
 
     if (!root || bvi_json_put(root, "snapshots", list) < 0)
         return NULL;
@@ -45,12 +119,12 @@ static void on_list(const bv_error *err, const bvi_store_reply *listed, void *da
         bvi_reply_ok(data, list_json(listed));
 }
 
-void bvi_snapshots_list(bvi_store *store, const char *key, bvi_reply *reply)
+void bvi_snapshots_list(bvi_snapshots *snapshots, const char *key, bvi_reply *reply)
 {
     const bvi_store_request request = { .verb = BVI_STORE_LIST, .store_key = key };
     bv_error *err = NULL;
 
-    if (bvi_store_call(store, &request, on_list, reply, &err) < 0)
+    if (bvi_snapshots_ask(snapshots, &request, on_list, reply, &err) < 0)
         bvi_reply_fail(reply, err);
 }
 
@@ -93,7 +167,7 @@ int bvi_manager_latest_snapshot(bvi_manager *manager, const char *key,
     if (!ask)
         return bvi_fail_nomem(err);
     *ask = (latest){ done, data };
-    r = bvi_store_call(manager->opts.store, &request, on_latest, ask, err);
+    r = bvi_snapshots_ask(manager->opts.snapshots, &request, on_latest, ask, err);
     if (r < 0)
         bvi_free(ask);
     return r;
@@ -134,7 +208,7 @@ void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error 
         return;
     }
     *ask = (archive_question){ done, data, (uint64_t)node->state.snapshot_version };
-    if (bvi_store_call(node->manager->opts.store, &request, on_versions, ask, &err) < 0) {
+    if (bvi_snapshots_ask(node->manager->opts.snapshots, &request, on_versions, ask, &err) < 0) {
         bvi_free(ask);
         done(false, err, data);
     }
