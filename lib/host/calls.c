@@ -67,7 +67,7 @@ static int check_type(const bvi_call *call, const bvi_call_arg *arg, const bvi_j
         if (arg_types[i].type != arg->type)
             continue;
         if (bvi_json_type_of(value) != arg_types[i].json ||
-            (arg->type == 'u' && bvi_json_int64(value, &number) < 0))
+            (arg->type == 'u' && (bvi_json_int64(value, &number) < 0 || number < 0)))
             return bvi_fail(err, BV_E_INVALID, "%s: '%s' must be %s", call->name, arg->name, arg_types[i].text);
     }
     return 0;

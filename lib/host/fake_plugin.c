@@ -1,0 +1,153 @@
+/*
+ * fake_plugin.c - what the plugin of a fake node answers.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host/fake.h"
+
+/* Text of an answer that is a number or a short document. */
+#define TEXT_MAX 256
+
+/* ---- methods: each gives its result as text; NULL: no memory ---- */
+
+static int64_t block_age_s(const bvi_fake_node *node)
+{
+    return (bvi_ctx_now_us(node->fake->base.ctx) - node->block_us) / 1000000;
+}
+
+static char *block_age(bvi_fake_node *node, const char *param)
+{
+    return bvi_asprintf("%" PRId64, block_age_s(node));
+}
+
+static char *echo(bvi_fake_node *node, const char *param)
+{
+    return bvi_strdup(param);
+}
+
+static char *height(bvi_fake_node *node, const char *param)
+{
+    return bvi_asprintf("%" PRIu64, node->height);
+}
+
+static char *init(bvi_fake_node *node, const char *param)
+{
+    return bvi_fake_jobs_start(node) < 0 ? NULL : bvi_strdup("");
+}
+
+static char *name(bvi_fake_node *node, const char *param)
+{
+    return bvi_asprintf("fake-%s", node->state.name);
+}
+
+static const char *state_of(const bvi_fake_node *node)
+{
+    return node->height ? "broadcasting" : "starting";
+}
+
+static const char *health_of(const bvi_fake_node *node)
+{
+    return node->height ? "healthy" : "neutral";
+}
+
+static char *protocol_status(bvi_fake_node *node, const char *param)
+{
+    return bvi_asprintf("{\"state\":\"%s\",\"health\":\"%s\"}", state_of(node), health_of(node));
+}
+
+/* Ordered by name. "upload" is answered elsewhere: it takes time. */
+static const struct {
+    const char *name;
+    char *(*call)(bvi_fake_node *node, const char *param);
+} methods[] = {
+    { "block_age", block_age }, { "echo", echo },
+    { "height", height },       { "init", init },
+    { "name", name },           { "protocol_status", protocol_status },
+    { "upload", NULL },
+};
+
+void bvi_fake_node_capabilities(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
+{
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    bvi_json *list = bvi_json_new_array();
+    int r = root ? bvi_json_put(root, "capabilities", list) : BV_E_NOMEM;
+
+    for (size_t i = 0; r == 0 && i < BVI_COUNT(methods); i++)
+        r = bvi_json_add(list, bvi_json_new_string(methods[i].name));
+    bvi_reply_ok(reply, r == 0 ? bvi_take(root) : NULL);
+}
+
+static void fail_with_options(const bvi_fake_node *node, const char *method, bvi_reply *reply)
+{
+    char text[TEXT_MAX];
+    int at = 0;
+
+    for (size_t i = 0; i < BVI_COUNT(methods) && at < TEXT_MAX; i++)
+        at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%s", i ? ", " : "", methods[i].name);
+    bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no method '%s'; node '%s' has: %s", method, node->state.name, text);
+}
+
+/* A method that begins the upload answers at once; it is the job that takes time. */
+static void answer(bvi_reply *reply, const char *text)
+{
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    int r = root && text ? bvi_json_put_string(root, "result", text) : BV_E_NOMEM;
+
+    bvi_reply_ok(reply, r == 0 ? bvi_take(root) : NULL);
+}
+
+void bvi_fake_node_run(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
+{
+    const char *method = bvi_json_string(bvi_json_find(args, "method"));
+    const char *param = bvi_json_string(bvi_json_find(args, "param"));
+    size_t i = 0;
+
+    while (i < BVI_COUNT(methods) && strcmp(methods[i].name, method) != 0)
+        i++;
+    if (i == BVI_COUNT(methods)) {
+        fail_with_options(node, method, reply);
+    } else if (!node->pid) {
+        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it with `bv node start %s`",
+                        node->state.name, node->state.name);
+    } else if (!methods[i].call) {
+        bvi_fake_snapshot_run_upload(node, reply);
+    } else {
+        bvi_auto_free char *text = methods[i].call(node, param ? param : "");
+
+        answer(reply, text);
+    }
+}
+
+/* ---- what a node document shows ---- */
+
+static bvi_json *status_json(const bvi_fake_node *node)
+{
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+
+    if (!root || bvi_json_put_string(root, "state", state_of(node)) < 0 ||
+        bvi_json_put_string(root, "health", health_of(node)) < 0)
+        return NULL;
+    return bvi_take(root);
+}
+
+int bvi_fake_plugin_put(bvi_fake_node *node, bvi_json *document)
+{
+    static const char *const keys[] = { "protocol_status", "height", "block_age", "reported_name", "address",
+                                        "consensus" };
+    bvi_auto_free char *reported = bvi_asprintf("fake-%s", node->state.name);
+
+    for (size_t i = 0; i < BVI_COUNT(keys); i++) {
+        if (bvi_json_put(document, keys[i], bvi_json_new_null()) < 0)
+            return BV_E_NOMEM;
+    }
+    if (!node->pid || node->work)
+        return 0;
+    if (!reported || bvi_json_put(document, "protocol_status", status_json(node)) < 0 ||
+        bvi_json_put_uint64(document, "height", node->height) < 0 ||
+        bvi_json_put_int64(document, "block_age", block_age_s(node)) < 0 ||
+        bvi_json_put_string(document, "reported_name", reported) < 0)
+        return BV_E_NOMEM;
+    return 0;
+}
