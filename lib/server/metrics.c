@@ -4,11 +4,7 @@
 #include <event2/http.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "server/exchange.h"
-
-#define METRICS_TEXT_MAX (4u * 1024u * 1024u)
-#define TYPE_METRICS     "text/plain; version=0.0.4"
 
 /* A number of host.metrics: its key, its name, its type and what it means. */
 static const struct {
@@ -30,29 +26,15 @@ static const struct {
       "Bytes sent on all interfaces but loopback.", 1 },
 };
 
-typedef struct scrape {
-    bv_server *server;
-    struct evhttp_request *req; /* NULL: the peer is gone */
-    bv_op *op;
-    bvi_buf text;
-} scrape;
-
-static void scrape_free(scrape *s)
-{
-    if (s->req)
-        evhttp_connection_set_closecb(evhttp_request_get_connection(s->req), NULL, NULL);
-    bv_op_unref(s->op);
-    bvi_buf_done(&s->text);
-    bvi_free(s);
-}
-
 static void head(bvi_buf *text, const char *name, const char *type, const char *help)
 {
-    (void)bvi_buf_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type); /* a full buffer is cut */
+    (void)bvi_buf_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type); /* at the maximum the text is cut */
 }
 
 static void add_host(bvi_buf *text, const bv_doc *reply)
 {
+    head(text, "blockvisor_info", "gauge", "Always 1; its label says which version answers.");
+    (void)bvi_buf_printf(text, "blockvisor_info{version=\"%s\"} 1\n", bv_version());
     for (size_t i = 0; i < BVI_COUNT(numbers); i++) {
         const bv_doc *value = bv_doc_get(reply, numbers[i].key);
 
@@ -89,69 +71,50 @@ static void add_nodes(bvi_buf *text, const bv_doc *reply)
     }
 }
 
-static void finish(scrape *s, const bv_error *err)
+static void finish(bvi_exchange *x, const bv_error *err)
 {
-    struct evhttp_request *req = s->req;
+    BVI_AUTO(bvi_buf_done) bvi_buf text = x->text;
+    struct evhttp_request *req;
 
-    if (req) {
-        evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
-        s->req = NULL;
-        if (err)
-            bvi_exchange_fail(req, err);
-        else
-            bvi_exchange_send(req, 200, TYPE_METRICS, bvi_buf_str(&s->text), s->text.len);
-    }
-    scrape_free(s);
+    bvi_buf_init(&x->text, BVI_SERVER_TEXT_MAX); /* it is ours now */
+    req = bvi_exchange_end(x);
+    if (req && err)
+        bvi_answer_error(req, err);
+    else if (req)
+        bvi_answer(req, 200, BVI_TYPE_METRICS, bvi_buf_str(&text), text.len);
 }
 
 static void on_nodes(bv_op *op, const bv_doc *reply, const bv_error *err, void *data)
 {
-    scrape *s = data;
+    bvi_exchange *x = data;
 
+    (void)op;
     if (!err)
-        add_nodes(&s->text, reply);
-    finish(s, err);
+        add_nodes(&x->text, reply);
+    finish(x, err);
 }
 
 static void on_host(bv_op *op, const bv_doc *reply, const bv_error *err, void *data)
 {
-    scrape *s = data;
+    bvi_exchange *x = data;
     bvi_auto_error bv_error *failure = NULL;
 
-    if (!err) {
-        add_host(&s->text, reply);
-        bv_op_unref(s->op);
-        s->op = NULL;
-        if (bv_host_call(s->server->host, "node.list", NULL, on_nodes, s, &s->op, &failure) == 0)
+    (void)op;
+    if (!err && x->req && x->server) {
+        add_host(&x->text, reply);
+        if (bvi_exchange_call(x, "node.list", NULL, on_nodes, &failure) == 0)
             return;
     }
-    finish(s, err ? err : failure);
+    finish(x, err ? err : failure);
 }
 
-static void on_gone(struct evhttp_connection *conn, void *data)
+void bvi_serve_metrics(bv_server *server, struct evhttp_request *req)
 {
-    scrape *s = data;
-
-    s->req = NULL;
-    bv_op_cancel(s->op);
-}
-
-void bvi_exchange_metrics(bv_server *server, struct evhttp_request *req)
-{
-    scrape *s = bvi_new0(scrape);
     bvi_auto_error bv_error *err = NULL;
+    bvi_exchange *x = bvi_exchange_new(server, req, &err);
 
-    if (!s) {
-        evhttp_send_error(req, 500, NULL);
-        return;
-    }
-    s->server = server;
-    bvi_buf_init(&s->text, METRICS_TEXT_MAX);
-    if (bv_host_call(server->host, "host.metrics", NULL, on_host, s, &s->op, &err) < 0) {
-        scrape_free(s);
-        bvi_exchange_fail(req, err);
-        return;
-    }
-    s->req = req;
-    evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_gone, s);
+    if (!x)
+        bvi_answer_error(req, err);
+    else if (bvi_exchange_call(x, "host.metrics", NULL, on_host, &err) < 0)
+        finish(x, err);
 }

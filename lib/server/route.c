@@ -153,9 +153,15 @@ static int read_body(const bvi_call *call, const char *body, size_t len, bvi_jso
     if (bvi_json_type_of(root) != BVI_JSON_OBJECT)
         return bvi_fail(err, BV_E_INVALID, "request body: must be an object");
     bvi_json_each(it, root) {
-        if (bvi_json_find(args, bvi_json_key(it)))
-            return bvi_fail(err, BV_E_INVALID, "request body: '%s' is in the path already", bvi_json_key(it));
-        if (bvi_json_put(args, bvi_json_key(it), bvi_json_copy(it)) < 0)
+        const char *key = bvi_json_key(it);
+        bvi_call_arg arg;
+
+        /* Before anything is put anywhere: a body may have a great many keys. */
+        if (!find_arg(call, key, strlen(key), &arg))
+            return bvi_fail(err, BV_E_INVALID, "%s: there is no argument '%s'", call->name, key);
+        if (bvi_json_find(args, key))
+            return bvi_fail(err, BV_E_INVALID, "request body: '%s' is in the path already", key);
+        if (bvi_json_put(args, key, bvi_json_copy(it)) < 0)
             return bvi_fail_nomem(err);
     }
     return 0;

@@ -73,11 +73,12 @@ static const char *method_of(struct evhttp_request *req)
     return "?";
 }
 
-static bool wants_stream(struct evhttp_request *req)
+/* Such a path takes other methods. */
+static void refuse_method(struct evhttp_request *req, const bv_error *err)
 {
-    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept");
+    bvi_auto_json bvi_json *json = bvi_error_json(err);
 
-    return accept && strstr(accept, "text/event-stream");
+    bvi_answer_json(req, 405, json);
 }
 
 static void answer_call(bv_server *server, struct evhttp_request *req, const char *path, const char *query)
@@ -88,16 +89,19 @@ static void answer_call(bv_server *server, struct evhttp_request *req, const cha
     bvi_auto_json bvi_json *args = NULL;
     bvi_auto_error bv_error *err = NULL;
     const bvi_call *call = NULL;
-    int64_t after = -1;
 
-    if (bvi_route(method_of(req), path, query, body ? body : "", body ? len : 0, &call, &args, &err) < 0) {
-        bvi_exchange_fail(req, err);
-    } else if (call->id == BVI_CALL_HOST_EVENTS && wants_stream(req)) {
-        (void)bvi_json_opt_int64(args, "after", &after, NULL); /* checked by the route */
-        bvi_exchange_follow(server, req, after);
-    } else {
-        bvi_exchange_begin(server, req, call, args);
-    }
+    if (!body)
+        (void)bvi_fail_nomem(&err); /* told below */
+    else
+        (void)bvi_route(method_of(req), path, query, body, len, &call, &args, &err); /* told below */
+    if (bv_error_code(err) == BV_E_UNSUPPORTED)
+        refuse_method(req, err);
+    else if (err)
+        bvi_answer_error(req, err);
+    else if (call->id == BVI_CALL_HOST_EVENTS && bvi_accepts(req, BVI_TYPE_EVENTS))
+        bvi_serve_events(server, req, args);
+    else
+        bvi_serve_call(server, req, call, args);
 }
 
 static void on_request(struct evhttp_request *req, void *data)
@@ -110,13 +114,13 @@ static void on_request(struct evhttp_request *req, void *data)
 
     if (!is_allowed(server, req)) {
         (void)bvi_fail(&err, BV_E_DENIED, "your user may not use this socket; be root or join its group");
-        bvi_exchange_fail(req, err);
+        bvi_answer_error(req, err);
     } else if (!path) {
         evhttp_send_error(req, 400, NULL);
     } else if (is_get && strcmp(path, "/v1/openapi.json") == 0) {
-        bvi_exchange_send(req, 200, "application/json", bvi_openapi_json, bvi_openapi_json_len);
+        bvi_answer(req, 200, BVI_TYPE_JSON, bvi_openapi_json, bvi_openapi_json_len);
     } else if (is_get && strcmp(path, "/metrics") == 0) {
-        bvi_exchange_metrics(server, req);
+        bvi_serve_metrics(server, req);
     } else {
         answer_call(server, req, path, evhttp_uri_get_query(uri));
     }
@@ -135,15 +139,23 @@ static int fill_address(const char *path, struct sockaddr_un *address, bv_error 
     return 0;
 }
 
-/* A socket somebody still listens on is not taken away from them. */
+/* A socket somebody still listens on is not taken away from them, and what is no socket is not ours. */
 static int clear_stale(const char *path, const struct sockaddr_un *address, bv_error **err)
 {
-    bvi_auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bvi_auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat st;
 
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : bvi_fail_sys(err, errno, "cannot look at '%s'", path);
+    if (!S_ISSOCK(st.st_mode))
+        return bvi_fail(err, BV_E_EXISTS, "'%s' exists and is not a socket", path);
     if (fd < 0)
         return bvi_fail_sys(err, errno, "cannot make a socket");
-    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+    /* EAGAIN: somebody listens and has a full queue. */
+    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
         return bvi_fail(err, BV_E_BUSY, "a daemon answers on '%s' already", path);
+    if (errno != ECONNREFUSED && errno != ENOENT)
+        return bvi_fail_sys(err, errno, "cannot tell whether a daemon answers on '%s'", path);
     return bvi_fs_remove(path, err);
 }
 
@@ -169,6 +181,7 @@ static int listen_on(bv_server *server, const bv_server_opts *opts, bv_error **e
                                        (struct sockaddr *)&address, sizeof(address));
     if (!listener)
         return bvi_fail_sys(err, errno, "cannot listen on '%s'", server->socket_path);
+    server->listening = true;
     if (!evhttp_bind_listener(server->http, listener)) {
         evconnlistener_free(listener);
         return bvi_fail_nomem(err);
@@ -209,7 +222,6 @@ int bv_server_new(bv_ctx *ctx, bv_host *host, const bv_server_opts *opts, bv_ser
     server->exchanges.max = BVI_SERVER_CALLS_MAX;
     r = set_up(server, opts, err);
     if (r < 0) {
-        bvi_freep(&server->socket_path); /* it is not ours to remove */
         bv_server_free(server);
         return bvi_wrap(err, r, "cannot serve");
     }
@@ -226,7 +238,7 @@ void bv_server_free(bv_server *server)
     bvi_vec_done(&server->exchanges);
     if (server->http)
         evhttp_free(server->http);
-    if (server->socket_path)
+    if (server->listening)
         (void)unlink(server->socket_path); /* a stale one is replaced at the next start */
     bvi_free(server->socket_path);
     bvi_free(server);
