@@ -37,10 +37,10 @@ enum {
 struct bvi_script_engine {
     bvi_script_options options; /* limits filled in */
     uint64_t memory_used;
-    bool over_ceiling;    /* the last failed allocation hit our ceiling, not the system's */
-    uint32_t grace_bytes; /* beyond the ceiling, while the failure that reports it is made */
-    uint64_t since_collect;     /* bytes asked for since cycles were last looked for */
-    uint64_t work;              /* bytes touched since the machine last counted them as operations */
+    bool over_ceiling;      /* the last failed allocation hit our ceiling, not the system's */
+    uint32_t grace_bytes;   /* beyond the ceiling, while the failure that reports it is made */
+    uint64_t since_collect; /* bytes asked for since cycles were last looked for */
+    uint64_t work;          /* bytes touched since the machine last counted them as operations */
     bool collecting;
     const char *too_large; /* what the last BV_E_LIMIT was about: "Length of string" */
     bvi_traced *objects;   /* every traced object */
@@ -50,8 +50,8 @@ struct bvi_script_engine {
     bvi_native *natives[BVI_NATIVE_BUCKETS];
     bvi_native_table *tables;
     void *method_data;
-    bvi_value modules;          /* MAP: name -> MODULE */
-    uint64_t next_id;           /* of anonymous functions */
+    bvi_value modules; /* MAP: name -> MODULE */
+    uint64_t next_id;  /* of anonymous functions */
 };
 
 /* old_bytes must be what was asked for before; new_bytes 0 frees. NULL: no memory, ptr is

@@ -197,7 +197,8 @@ int bvi_vm_import(bvi_script_call *call, bvi_pos pos);
 int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos);
 int bvi_vm_step_import(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);
 
-/* Long work counts as many operations: what was touched since the last time comes off the budget. */
+/* Long work counts as many operations: what was touched since the last time comes off the budget.
+ */
 #define BVI_WORK_PER_OPERATION 4096u
 void bvi_vm_charge(bvi_script_call *call);
 /* Notes that all of a value is about to be looked at. */
