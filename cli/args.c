@@ -92,8 +92,8 @@ static void print_command(FILE *out, const cli_command *command)
 {
     char left[64];
 
-    (void)snprintf(left, sizeof(left), "%s%s%s", command->group ? command->group : "", command->group ? " " : "",
-                   command->name);
+    (void)snprintf(left, sizeof(left), "%s%s%s", command->group ? command->group : "",
+                   command->group ? " " : "", command->name);
     (void)fprintf(out, "  %-*s %s\n", 18, left, command->help);
 }
 
@@ -124,8 +124,9 @@ void cli_help_group(FILE *out, const char *group)
 
 static void print_usage(FILE *out, const cli_command *command)
 {
-    (void)fprintf(out, "Usage: bv %s%s%s%s%s%s\n", command->group ? command->group : "", command->group ? " " : "",
-                  command->name, command->options[0].name ? " [OPTION...]" : "", *command->params ? " " : "",
+    (void)fprintf(out, "Usage: bv %s%s%s%s%s%s\n", command->group ? command->group : "",
+                  command->group ? " " : "", command->name,
+                  command->options[0].name ? " [OPTION...]" : "", *command->params ? " " : "",
                   command->params);
 }
 
@@ -134,8 +135,8 @@ void cli_help_command(FILE *out, const cli_command *command)
     print_usage(out, command);
     (void)fprintf(out, "\n%c%s.\n", toupper((unsigned char)command->help[0]), command->help + 1);
     if (command->alias)
-        (void)fprintf(out, "Also: bv %s%s%s\n", command->group ? command->group : "", command->group ? " " : "",
-                      command->alias);
+        (void)fprintf(out, "Also: bv %s%s%s\n", command->group ? command->group : "",
+                      command->group ? " " : "", command->alias);
     print_options(out, "Options", command->options);
     print_options(out, "Options of every command", cli_global_options);
 }
@@ -158,7 +159,8 @@ int cli_usage_error(const cli_command *command, const char *fmt, ...)
 
 /* ---- parsing ---- */
 
-static const cli_option *find_option(const cli_command *command, const char *word, size_t len, int *ret_index)
+static const cli_option *find_option(const cli_command *command, const char *word, size_t len,
+                                     int *ret_index)
 {
     for (int i = 0; command->options[i].name; i++) {
         const cli_option *option = &command->options[i];
@@ -177,13 +179,15 @@ static bool is_number(const char *text)
     return *text && strlen(text) <= 18 && strspn(text, "0123456789") == strlen(text);
 }
 
-static int store(const cli_command *command, const cli_option *option, int index, const char *value, cli_args *args)
+static int store(const cli_command *command, const cli_option *option, int index, const char *value,
+                 cli_args *args)
 {
     if (option->kind == CLI_NUMBER && !is_number(value))
         return cli_usage_error(command, "--%s: '%s' is not a whole number", option->name, value);
     if (option->kind == CLI_LIST) {
         if (args->list_counts[index] == CLI_LIST_MAX)
-            return cli_usage_error(command, "--%s is given more than %d times", option->name, CLI_LIST_MAX);
+            return cli_usage_error(command, "--%s is given more than %d times", option->name,
+                                   CLI_LIST_MAX);
         args->lists[index][args->list_counts[index]++] = value;
     }
     args->values[index] = value;
@@ -223,7 +227,8 @@ static int check_count(const cli_command *command, const cli_args *args)
     if (args->count < command->least)
         return cli_usage_error(command, "an argument is missing");
     if (command->most >= 0 && args->count > command->most)
-        return cli_usage_error(command, "'%s' is one argument too many", args->items[command->most]);
+        return cli_usage_error(command, "'%s' is one argument too many",
+                               args->items[command->most]);
     return EXIT_OK;
 }
 

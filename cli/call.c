@@ -26,11 +26,20 @@ static const struct {
     int code;
     int exit_code;
 } exit_codes[] = {
-    { BV_E_NOT_FOUND, EXIT_NOT_FOUND },     { BV_E_EXISTS, EXIT_CONFLICT },       { BV_E_STATE, EXIT_CONFLICT },
-    { BV_E_BUSY, EXIT_CONFLICT },           { BV_E_DENIED, EXIT_DENIED },         { BV_E_TIMEOUT, EXIT_TIMEOUT },
-    { BV_E_REMOTE, EXIT_UNREACHABLE },      { BV_E_AGAIN, EXIT_UNREACHABLE },     { BV_E_FORMAT, EXIT_DAMAGED },
-    { BV_E_CHECKSUM, EXIT_DAMAGED },        { BV_E_UNSUPPORTED, EXIT_UNSUPPORTED }, { BV_E_NOMEM, EXIT_LIMIT },
-    { BV_E_LIMIT, EXIT_LIMIT },             { BV_E_CANCELLED, EXIT_INTERRUPTED },
+    { BV_E_NOT_FOUND, EXIT_NOT_FOUND },
+    { BV_E_EXISTS, EXIT_CONFLICT },
+    { BV_E_STATE, EXIT_CONFLICT },
+    { BV_E_BUSY, EXIT_CONFLICT },
+    { BV_E_DENIED, EXIT_DENIED },
+    { BV_E_TIMEOUT, EXIT_TIMEOUT },
+    { BV_E_REMOTE, EXIT_UNREACHABLE },
+    { BV_E_AGAIN, EXIT_UNREACHABLE },
+    { BV_E_FORMAT, EXIT_DAMAGED },
+    { BV_E_CHECKSUM, EXIT_DAMAGED },
+    { BV_E_UNSUPPORTED, EXIT_UNSUPPORTED },
+    { BV_E_NOMEM, EXIT_LIMIT },
+    { BV_E_LIMIT, EXIT_LIMIT },
+    { BV_E_CANCELLED, EXIT_INTERRUPTED },
 };
 
 int cli_exit_code(int code)
@@ -93,7 +102,8 @@ static void describe(const bv_progress *p, char *text, size_t size)
         (void)cli_duration_text(p->eta_ms, eta, sizeof(eta));
     at = (size_t)snprintf(text, size, "%s %s", p->phase, done);
     if (p->total && at < size)
-        at += (size_t)snprintf(text + at, size - at, " of %s %s(%u%%)", total, strcmp(p->unit, "bytes") ? p->unit : "",
+        at += (size_t)snprintf(text + at, size - at, " of %s %s(%u%%)", total,
+                               strcmp(p->unit, "bytes") ? p->unit : "",
                                (unsigned)((double)p->done * 100 / (double)p->total));
     if (*rate && at < size)
         at += (size_t)snprintf(text + at, size - at, ", %s/s", rate);
@@ -151,16 +161,13 @@ void cli_call_done(bv_op *op, const bv_doc *reply, const bv_error *err, void *da
         call->exit_code = cli_report(err);
         return;
     }
-    /* A reply lives for the length of the callback; ours is a copy. */
-    call->exit_code = bv_doc_print(reply, 0, &call->reply_text, NULL) == 0 &&
-                              bv_doc_parse(call->reply_text, strlen(call->reply_text), &call->reply, NULL) == 0
-                          ? EXIT_OK
-                          : EXIT_LIMIT;
+    call->exit_code = bv_doc_copy(reply, &call->reply, NULL) < 0 ? EXIT_LIMIT : EXIT_OK;
 }
 
 static void wait_once(cli *c)
 {
-    struct pollfd fds[2] = { { .fd = bv_ctx_fd(c->ctx), .events = POLLIN }, { .fd = c->signal_fd, .events = POLLIN } };
+    struct pollfd fds[2] = { { .fd = bv_ctx_fd(c->ctx), .events = POLLIN },
+                             { .fd = c->signal_fd, .events = POLLIN } };
 
     (void)poll(fds, c->signal_fd >= 0 ? 2 : 1, -1);
 }
@@ -195,7 +202,6 @@ int cli_call_wait(cli_call *call, int r)
 void cli_call_end(cli_call *call)
 {
     bv_op_unref(call->op);
-    bv_free(call->reply_text);
     bv_doc_free(call->reply);
     bv_error_free(call->err);
 }

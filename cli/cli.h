@@ -1,5 +1,6 @@
 /*
- * cli.h - what the files of `bv` share: a session with one host, parsed arguments, waiting for calls, output.
+ * cli.h - what the files of `bv` share: a session with one host, parsed arguments, waiting for
+ * calls, output.
  */
 #ifndef BV_CLI_H
 #define BV_CLI_H
@@ -15,13 +16,13 @@ enum {
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
     EXIT_NOT_FOUND = 3,
-    EXIT_CONFLICT = 4,    /* exists, busy, or in a state that does not allow it */
+    EXIT_CONFLICT = 4, /* exists, busy, or in a state that does not allow it */
     EXIT_DENIED = 5,
     EXIT_TIMEOUT = 6,
     EXIT_UNREACHABLE = 7, /* the daemon or a remote peer */
     EXIT_DAMAGED = 8,     /* data is not what it should be */
     EXIT_UNSUPPORTED = 9,
-    EXIT_LIMIT = 10,      /* memory or another maximum */
+    EXIT_LIMIT = 10, /* memory or another maximum */
     EXIT_INTERRUPTED = 130
 };
 
@@ -47,8 +48,9 @@ typedef struct cli_option {
 typedef struct cli_args {
     const struct cli_command *command;
     int count;
-    char **items;                                 /* positional arguments */
-    const char *values[CLI_OPTIONS_MAX];          /* last value, or "" for a flag that is set; by table index */
+    char **items; /* positional arguments */
+    const char
+        *values[CLI_OPTIONS_MAX]; /* last value, or "" for a flag that is set; by table index */
     const char *lists[CLI_OPTIONS_MAX][CLI_LIST_MAX];
     int list_counts[CLI_OPTIONS_MAX];
 } cli_args;
@@ -58,7 +60,7 @@ typedef struct cli {
     bv_host *host;
     const char *uri;
     bool json;
-    bool quiet;   /* no progress, no notes */
+    bool quiet; /* no progress, no notes */
     bool colour;
     int verbose;
     int exit_code;
@@ -68,15 +70,15 @@ typedef struct cli {
 typedef int (*cli_run_fn)(cli *c, const cli_args *args); /* an exit code */
 
 typedef struct cli_command {
-    const char *group;   /* "node"; NULL for a command without one */
-    const char *name;    /* "create" */
-    const char *alias;   /* or NULL */
-    const char *params;  /* "IMAGE" for help */
-    int least, most;     /* positional arguments; most -1: any number */
+    const char *group;  /* "node"; NULL for a command without one */
+    const char *name;   /* "create" */
+    const char *alias;  /* or NULL */
+    const char *params; /* "IMAGE" for help */
+    int least, most;    /* positional arguments; most -1: any number */
     const cli_option *options;
     cli_run_fn run;
-    const char *help;    /* one line */
-    bool offline;        /* needs no host */
+    const char *help; /* one line */
+    bool offline;     /* needs no host */
 } cli_command;
 
 extern const cli_command cli_commands[];
@@ -84,11 +86,13 @@ extern const size_t cli_command_count;
 extern const cli_option cli_global_options[];
 
 /* ---- args.c ---- */
-const char *cli_text(const cli_args *args, const char *name);            /* NULL: not given */
+const char *cli_text(const cli_args *args, const char *name); /* NULL: not given */
 bool cli_flag(const cli_args *args, const char *name);
-uint64_t cli_number(const cli_args *args, const char *name, uint64_t fallback); /* checked while parsing */
+uint64_t cli_number(const cli_args *args, const char *name,
+                    uint64_t fallback); /* checked while parsing */
 const char *const *cli_list(const cli_args *args, const char *name, int *ret_count);
-/* Parses what follows the command's words. EXIT_OK, or EXIT_USAGE with a message on stderr; -1: help was printed. */
+/* Parses what follows the command's words. EXIT_OK, or EXIT_USAGE with a message on stderr; -1:
+ * help was printed. */
 int cli_parse(const cli_command *command, int argc, char **argv, cli_args *args);
 const cli_command *cli_find(const char *group, const char *name);
 void cli_help(FILE *out);
@@ -100,42 +104,45 @@ int cli_usage_error(const cli_command *command, const char *fmt, ...) BV_PRINTF(
 
 typedef struct cli_call {
     cli *c;
-    const char *what;  /* for progress: "importing image" */
+    const char *what; /* for progress: "importing image" */
     bv_op *op;
-    char *reply_text;  /* the reply as JSON; NULL on failure */
-    bv_doc *reply;     /* the same, parsed */
-    bv_error *err;     /* why the call could not be started */
+    bv_doc *reply; /* a copy; NULL on failure */
+    bv_error *err; /* why the call could not be started */
     int exit_code;
     bool done;
-    bool drawn;        /* a progress line is on the screen */
+    bool drawn; /* a progress line is on the screen */
     int64_t shown_ms;
 } cli_call;
 
 void cli_call_begin(cli_call *call, cli *c, const char *what);
 /* For the done and data arguments of a call. */
 void cli_call_done(bv_op *op, const bv_doc *reply, const bv_error *err, void *data);
-/* r: what the starting function returned. Waits; shows progress on stderr; Ctrl-C cancels. An exit code. */
+/* r: what the starting function returned. Waits; shows progress on stderr; Ctrl-C cancels. An exit
+ * code. */
 int cli_call_wait(cli_call *call, int r);
 void cli_call_end(cli_call *call);
 int cli_report(const bv_error *err); /* prints "Error: ..." and gives the exit code */
 int cli_exit_code(int code);
-bool cli_interrupted(cli *c);        /* Ctrl-C came */
+bool cli_interrupted(cli *c); /* Ctrl-C came */
 int64_t cli_now_ms(void);
 
 /* ---- output.c ---- */
 
-/* A table: titles, then rows; columns as wide as needed. Right-aligned columns begin their title with '>'. */
+/* A table: titles, then rows; columns as wide as needed. Right-aligned columns begin their title
+ * with '>'. */
 typedef struct cli_table cli_table;
 cli_table *cli_table_new(const char *const *titles, int columns);
-void cli_table_row(cli_table *table, const char *const *cells, const char *const *colours); /* colours may be NULL */
+void cli_table_row(cli_table *table, const char *const *cells,
+                   const char *const *colours); /* colours may be NULL */
 void cli_table_print(const cli_table *table, const cli *c);
 void cli_table_free(cli_table *table);
 
 const char *cli_status_colour(const char *status);
 void cli_print_json(const bv_doc *doc);
 /* All write into a buffer and return it. */
-char *cli_size_text(uint64_t bytes, char *text, size_t size);      /* "12.3 MiB" */
-char *cli_uptime_text(int64_t seconds, char *text, size_t size);   /* "[3d ]01:02:03", "-" when negative */
+char *cli_size_text(uint64_t bytes, char *text, size_t size); /* "12.3 MiB" */
+char *cli_uptime_text(int64_t seconds, char *text,
+                      size_t size); /* "[3d ]01:02:03", "-" when negative */
 char *cli_time_text(int64_t unix_seconds, char *text, size_t size); /* local time */
 char *cli_duration_text(int64_t ms, char *text, size_t size);       /* "1m05s" */
 bool cli_confirm(const char *question);                             /* y in any case */

@@ -16,7 +16,9 @@ static void bytes_line(const char *label, const bv_doc *doc, const char *key)
 {
     char size[32];
 
-    (void)printf("%-12s %s\n", label, cli_size_text((uint64_t)bv_doc_int64(bv_doc_get(doc, key), 0), size, sizeof(size)));
+    (void)printf(
+        "%-12s %s\n", label,
+        cli_size_text((uint64_t)bv_doc_int64(bv_doc_get(doc, key), 0), size, sizeof(size)));
 }
 
 static void print_info(const bv_doc *h)
@@ -58,14 +60,17 @@ static void print_metrics(const bv_doc *m)
 
     for (const bv_doc *n = bv_doc_first(bv_doc_get(m, "nodes")); n; n = bv_doc_next(n))
         (void)printf("Nodes %-9s %lld\n", bv_doc_key(n), (long long)bv_doc_int64(n, 0));
-    (void)printf("CPU since boot: %.1f %%\n", total > 0 ? bv_doc_double(bv_doc_get(m, "cpu_busy_us"), 0) * 100 / total : 0);
+    (void)printf("CPU since boot: %.1f %%\n",
+                 total > 0 ? bv_doc_double(bv_doc_get(m, "cpu_busy_us"), 0) * 100 / total : 0);
     bytes_line("Free mem:", m, "memory_available_bytes");
     (void)printf("Load:           %.2f %.2f %.2f\n", bv_doc_double(bv_doc_get(m, "load1"), 0),
-                 bv_doc_double(bv_doc_get(m, "load5"), 0), bv_doc_double(bv_doc_get(m, "load15"), 0));
+                 bv_doc_double(bv_doc_get(m, "load5"), 0),
+                 bv_doc_double(bv_doc_get(m, "load15"), 0));
     bytes_line("Network in:", m, "net_received_bytes");
     bytes_line("Network out:", m, "net_sent_bytes");
-    (void)printf("Uptime:         %s\n",
-                 cli_uptime_text(bv_doc_int64(bv_doc_get(m, "uptime_s"), -1), uptime, sizeof(uptime)));
+    (void)printf(
+        "Uptime:         %s\n",
+        cli_uptime_text(bv_doc_int64(bv_doc_get(m, "uptime_s"), -1), uptime, sizeof(uptime)));
 }
 
 int cmd_host_metrics(cli *c, const cli_args *args)
@@ -75,7 +80,8 @@ int cmd_host_metrics(cli *c, const cli_args *args)
 
     (void)args;
     cli_call_begin(&call, c, "asking host");
-    code = cli_call_wait(&call, bv_host_call(c->host, "host.metrics", NULL, cli_call_done, &call, &call.op, &call.err));
+    code = cli_call_wait(&call, bv_host_call(c->host, "host.metrics", NULL, cli_call_done, &call,
+                                             &call.op, &call.err));
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);
     else if (code == EXIT_OK)
@@ -97,9 +103,10 @@ static void print_event(cli *c, const bv_doc *e)
         bv_free(text);
         return;
     }
-    (void)printf("%s  %-18s %-20s %s\n",
-                 cli_time_text(bv_doc_int64(bv_doc_get(e, "time_ms"), 0) / 1000, when, sizeof(when)), str(e, "type"),
-                 str(e, "node"), bv_doc_string(bv_doc_get(e, "message"), ""));
+    (void)printf(
+        "%s  %-18s %-20s %s\n",
+        cli_time_text(bv_doc_int64(bv_doc_get(e, "time_ms"), 0) / 1000, when, sizeof(when)),
+        str(e, "type"), str(e, "node"), bv_doc_string(bv_doc_get(e, "message"), ""));
 }
 
 static int print_events(cli *c, int64_t *after, uint32_t wait_ms)
@@ -108,7 +115,8 @@ static int print_events(cli *c, int64_t *after, uint32_t wait_ms)
     int code;
 
     cli_call_begin(&call, c, "reading events");
-    code = cli_call_wait(&call, bv_host_events(c->host, *after, wait_ms, cli_call_done, &call, &call.op, &call.err));
+    code = cli_call_wait(
+        &call, bv_host_events(c->host, *after, wait_ms, cli_call_done, &call, &call.op, &call.err));
     for (const bv_doc *e = bv_doc_first(bv_doc_get(call.reply, "events")); e; e = bv_doc_next(e))
         print_event(c, e);
     (void)fflush(stdout);
@@ -170,8 +178,8 @@ static void print_group_cases(void)
 
 static void print_option_case(const cli_command *command)
 {
-    (void)printf("        '%s%s%s') options='--help", command->group ? command->group : "", command->group ? " " : "",
-                 command->name);
+    (void)printf("        '%s%s%s') options='--help", command->group ? command->group : "",
+                 command->group ? " " : "", command->name);
     for (const cli_option *o = command->options; o->name; o++)
         (void)printf(" --%s", o->name);
     (void)printf("' ;;\n");
@@ -180,10 +188,13 @@ static void print_option_case(const cli_command *command)
 static void print_names_of_things(void)
 {
     (void)printf("    case \"$group $name\" in\n"
-                 "    'node create') words=$(bv -q -o json image ls 2>/dev/null | sed -n 's/^.*\"name\":[[:space:]]*\"\\(.*\\)\".*/\\1/p') ;;\n"
-                 "    'image rm') words=$(bv -q -o json image ls 2>/dev/null | sed -n 's/^.*\"name\":[[:space:]]*\"\\(.*\\)\".*/\\1/p') ;;\n"
+                 "    'node create') words=$(bv -q -o json image ls 2>/dev/null | sed -n "
+                 "'s/^.*\"name\":[[:space:]]*\"\\(.*\\)\".*/\\1/p') ;;\n"
+                 "    'image rm') words=$(bv -q -o json image ls 2>/dev/null | sed -n "
+                 "'s/^.*\"name\":[[:space:]]*\"\\(.*\\)\".*/\\1/p') ;;\n"
                  "    'image import') COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
-                 "    'node '?*|'job '?*|'snapshot upload') words=$(bv -q node ls 2>/dev/null | sed 1,2d | awk '{print $2}') ;;\n"
+                 "    'node '?*|'job '?*|'snapshot upload') words=$(bv -q node ls 2>/dev/null | "
+                 "sed 1,2d | awk '{print $2}') ;;\n"
                  "    esac\n");
 }
 
@@ -192,14 +203,15 @@ int cmd_completion(cli *c, const cli_args *args)
     (void)c;
     if (strcmp(args->items[0], "bash") != 0)
         return cli_usage_error(args->command, "there is no completion for '%s'", args->items[0]);
-    (void)printf("# bash completion for bv; load it with: source <(bv completion bash)\n"
-                 "_bv() {\n"
-                 "    local word=${COMP_WORDS[COMP_CWORD]} group='' name='' words='' options='' item i\n"
-                 "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-                 "        item=${COMP_WORDS[i]}\n"
-                 "        if [[ $item == -* ]]; then continue; fi\n"
-                 "        if [[ -n $name ]]; then break; fi\n"
-                 "        case $item in\n        ");
+    (void)printf(
+        "# bash completion for bv; load it with: source <(bv completion bash)\n"
+        "_bv() {\n"
+        "    local word=${COMP_WORDS[COMP_CWORD]} group='' name='' words='' options='' item i\n"
+        "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+        "        item=${COMP_WORDS[i]}\n"
+        "        if [[ $item == -* ]]; then continue; fi\n"
+        "        if [[ -n $name ]]; then break; fi\n"
+        "        case $item in\n        ");
     print_groups("|");
     (void)printf(") if [[ -z $group ]]; then group=$item; else name=$item; fi ;;\n"
                  "        *) name=$item ;;\n"

@@ -21,7 +21,8 @@ static void print_images(cli *c, const bv_doc *images)
         char size[32], when[64], id[16];
         const char *const cells[] = {
             id, str(i, "name"), str(i, "version"),
-            cli_size_text((uint64_t)bv_doc_int64(bv_doc_get(i, "size_bytes"), 0), size, sizeof(size)),
+            cli_size_text((uint64_t)bv_doc_int64(bv_doc_get(i, "size_bytes"), 0), size,
+                          sizeof(size)),
             cli_time_text(bv_doc_int64(bv_doc_get(i, "created_at"), 0), when, sizeof(when))
         };
         const char *const colours[] = { NULL, "\033[34m", NULL, NULL, NULL };
@@ -64,12 +65,13 @@ int cmd_image_import(cli *c, const cli_args *args)
         return EXIT_NOT_FOUND;
     }
     cli_call_begin(&call, c, "importing image");
-    code = cli_call_wait(&call, bv_image_import(c->host, path, cli_text(args, "name"), cli_call_done, &call, &call.op,
-                                                &call.err));
+    code = cli_call_wait(&call, bv_image_import(c->host, path, cli_text(args, "name"),
+                                                cli_call_done, &call, &call.op, &call.err));
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);
     else if (code == EXIT_OK)
-        (void)printf("Imported image `%s` with ID `%.12s`\n", str(call.reply, "name"), str(call.reply, "id"));
+        (void)printf("Imported image `%s` with ID `%.12s`\n", str(call.reply, "name"),
+                     str(call.reply, "id"));
     cli_call_end(&call);
     return code;
 }
@@ -83,7 +85,8 @@ int cmd_image_rm(cli *c, const cli_args *args)
         int code;
 
         cli_call_begin(&call, c, "removing image");
-        code = cli_call_wait(&call, bv_image_remove(c->host, args->items[i], cli_call_done, &call, &call.op, &call.err));
+        code = cli_call_wait(&call, bv_image_remove(c->host, args->items[i], cli_call_done, &call,
+                                                    &call.op, &call.err));
         if (code == EXIT_OK && !c->json)
             (void)printf("Removed image `%s`\n", args->items[i]);
         else if (code != EXIT_OK && first_failure == EXIT_OK)

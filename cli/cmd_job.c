@@ -21,7 +21,8 @@ static void print_jobs(cli *c, const bv_doc *jobs)
 
     for (const bv_doc *j = bv_doc_first(jobs); j; j = bv_doc_next(j)) {
         char restarts[24];
-        const char *const cells[] = { str(j, "name"), str(j, "status_text"), str(j, "progress_text"), restarts };
+        const char *const cells[] = { str(j, "name"), str(j, "status_text"),
+                                      str(j, "progress_text"), restarts };
 
         (void)snprintf(restarts, sizeof(restarts), "%lld",
                        (long long)bv_doc_int64(bv_doc_get(j, "restart_count"), 0));
@@ -40,7 +41,8 @@ int cmd_job_ls(cli *c, const cli_args *args)
     int code;
 
     cli_call_begin(&call, c, "listing jobs");
-    code = cli_call_wait(&call, bv_job_list(c->host, args->items[0], cli_call_done, &call, &call.op, &call.err));
+    code = cli_call_wait(
+        &call, bv_job_list(c->host, args->items[0], cli_call_done, &call, &call.op, &call.err));
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);
     else if (code == EXIT_OK)
@@ -55,11 +57,14 @@ static void print_job(const bv_doc *j)
     int64_t seconds = bv_doc_int64(bv_doc_get(bv_doc_get(j, "timestamp"), "secs_since_epoch"), 0);
     const bv_doc *logs = bv_doc_get(j, "logs");
 
-    (void)printf("status:           %s| %s\n", cli_time_text(seconds, when, sizeof(when)), str(j, "status_text"));
+    (void)printf("status:           %s| %s\n", cli_time_text(seconds, when, sizeof(when)),
+                 str(j, "status_text"));
     if (bv_doc_string(bv_doc_get(j, "progress_text"), NULL))
         (void)printf("progress:         %s\n", str(j, "progress_text"));
-    (void)printf("restart_count:    %lld\n", (long long)bv_doc_int64(bv_doc_get(j, "restart_count"), 0));
-    (void)printf("upgrade_blocking: %s\n", bv_doc_is_true(bv_doc_get(j, "upgrade_blocking")) ? "true" : "false");
+    (void)printf("restart_count:    %lld\n",
+                 (long long)bv_doc_int64(bv_doc_get(j, "restart_count"), 0));
+    (void)printf("upgrade_blocking: %s\n",
+                 bv_doc_is_true(bv_doc_get(j, "upgrade_blocking")) ? "true" : "false");
     (void)printf("logs:             %s\n", bv_doc_count(logs) ? "" : "<empty>");
     for (const bv_doc *entry = bv_doc_first(logs); entry; entry = bv_doc_next(entry))
         (void)printf("  %s\n", bv_doc_string(entry, ""));
@@ -71,8 +76,8 @@ int cmd_job_show(cli *c, const cli_args *args)
     int code;
 
     cli_call_begin(&call, c, "asking node");
-    code = cli_call_wait(&call, bv_job_show(c->host, args->items[0], args->items[1], cli_call_done, &call, &call.op,
-                                            &call.err));
+    code = cli_call_wait(&call, bv_job_show(c->host, args->items[0], args->items[1], cli_call_done,
+                                            &call, &call.op, &call.err));
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);
     else if (code == EXIT_OK)
@@ -83,8 +88,8 @@ int cmd_job_show(cli *c, const cli_args *args)
 
 /* ---- start, stop, skip, cleanup ---- */
 
-typedef int (*job_fn)(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data, bv_op **ret_op,
-                      bv_error **err);
+typedef int (*job_fn)(bv_host *host, const char *node, const char *job, bv_reply_fn done,
+                      void *data, bv_op **ret_op, bv_error **err);
 
 static int act(cli *c, const char *node, const char *job, const char *what, job_fn fn)
 {
@@ -118,7 +123,8 @@ static int stop_all(cli *c, const char *node)
     int code, first_failure = EXIT_OK;
 
     cli_call_begin(&call, c, "listing jobs");
-    code = cli_call_wait(&call, bv_job_list(c->host, node, cli_call_done, &call, &call.op, &call.err));
+    code =
+        cli_call_wait(&call, bv_job_list(c->host, node, cli_call_done, &call, &call.op, &call.err));
     for (const bv_doc *j = bv_doc_first(bv_doc_get(call.reply, "jobs")); j; j = bv_doc_next(j)) {
         const char *status = bv_doc_string(bv_doc_get(j, "status"), "");
 
@@ -137,20 +143,21 @@ int cmd_job_stop(cli *c, const cli_args *args)
 
     if (all == (args->count == 2))
         return cli_usage_error(args->command, "give a job or --all");
-    return all ? stop_all(c, args->items[0]) : act(c, args->items[0], args->items[1], "stopping job", bv_job_stop);
+    return all ? stop_all(c, args->items[0])
+               : act(c, args->items[0], args->items[1], "stopping job", bv_job_stop);
 }
 
 /* ---- logs ---- */
 
-static int print_page(cli *c, const char *node, const char *job, uint32_t lines, uint32_t wait_ms, char *cursor,
-                      size_t size)
+static int print_page(cli *c, const char *node, const char *job, uint32_t lines, uint32_t wait_ms,
+                      char *cursor, size_t size)
 {
     cli_call call;
     int code;
 
     cli_call_begin(&call, c, "reading output");
-    code = cli_call_wait(&call, bv_job_logs(c->host, node, job, lines, *cursor ? cursor : NULL, wait_ms, cli_call_done,
-                                            &call, &call.op, &call.err));
+    code = cli_call_wait(&call, bv_job_logs(c->host, node, job, lines, *cursor ? cursor : NULL,
+                                            wait_ms, cli_call_done, &call, &call.op, &call.err));
     if (code == EXIT_OK) {
         if (bv_doc_is_true(bv_doc_get(call.reply, "gap")) && !c->quiet)
             (void)fputs("(some output was too fast to follow and is missing here)\n", stderr);
@@ -172,6 +179,7 @@ int cmd_job_logs(cli *c, const cli_args *args)
     int code = print_page(c, args->items[0], args->items[1], lines, 0, cursor, sizeof(cursor));
 
     while (code == EXIT_OK && cli_flag(args, "follow") && !ferror(stdout) && !cli_interrupted(c))
-        code = print_page(c, args->items[0], args->items[1], lines, FOLLOW_WAIT_MS, cursor, sizeof(cursor));
+        code = print_page(c, args->items[0], args->items[1], lines, FOLLOW_WAIT_MS, cursor,
+                          sizeof(cursor));
     return code;
 }

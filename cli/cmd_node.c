@@ -45,7 +45,8 @@ static bool has_tag(const bv_doc *node, const cli_args *args)
 
 static bool is_wanted(const bv_doc *node, const cli_args *args)
 {
-    return has_tag(node, args) && (!cli_flag(args, "running") || strcmp(str(node, "status"), "running") == 0);
+    return has_tag(node, args) &&
+           (!cli_flag(args, "running") || strcmp(str(node, "status"), "running") == 0);
 }
 
 static void add_node_row(cli_table *table, const bv_doc *node)
@@ -59,16 +60,19 @@ static void add_node_row(cli_table *table, const bv_doc *node)
                                   str(bv_doc_get(node, "image"), "name"),
                                   status,
                                   *ip ? ip : "-",
-                                  cli_uptime_text(bv_doc_int64(bv_doc_get(node, "uptime_s"), -1), uptime, sizeof(uptime)),
+                                  cli_uptime_text(bv_doc_int64(bv_doc_get(node, "uptime_s"), -1),
+                                                  uptime, sizeof(uptime)),
                                   problem };
-    const char *const colours[] = { NULL, "\033[36m", "\033[34m", cli_status_colour(status), "\033[33m", NULL, "\033[31m" };
+    const char *const colours[] = { NULL,       "\033[36m", "\033[34m", cli_status_colour(status),
+                                    "\033[33m", NULL,       "\033[31m" };
 
     cli_table_row(table, cells, colours);
 }
 
 static void print_nodes(cli *c, const cli_args *args, const bv_doc *reply)
 {
-    static const char *const titles[] = { "ID", "Name", "Image", "State", "IP Address", ">Uptime", "Problem" };
+    static const char *const titles[] = { "ID",         "Name",    "Image",  "State",
+                                          "IP Address", ">Uptime", "Problem" };
     cli_table *table = cli_table_new(titles, 7);
     int shown = 0;
 
@@ -197,11 +201,13 @@ int cmd_node_create(cli *c, const cli_args *args)
         opts.properties = properties;
         opts.tags = tags;
         cli_call_begin(&call, c, "creating node");
-        code = cli_call_wait(&call, bv_node_create(c->host, &opts, cli_call_done, &call, &call.op, &call.err));
+        code = cli_call_wait(
+            &call, bv_node_create(c->host, &opts, cli_call_done, &call, &call.op, &call.err));
         if (code == EXIT_OK && c->json)
             cli_print_json(call.reply);
         else if (code == EXIT_OK)
-            (void)printf("Created node `%s` with ID `%s`\n", str(call.reply, "name"), str(call.reply, "id"));
+            (void)printf("Created node `%s` with ID `%s`\n", str(call.reply, "name"),
+                         str(call.reply, "id"));
         cli_call_end(&call);
     }
     bv_doc_free(properties);
@@ -209,11 +215,13 @@ int cmd_node_create(cli *c, const cli_args *args)
     return code;
 }
 
-/* ---- start, stop, restart, rm: one call for each node, all tried, the first failure is the exit code ---- */
+/* ---- start, stop, restart, rm: one call for each node, all tried, the first failure is the exit
+ * code ---- */
 
 typedef int (*node_call_fn)(cli *c, const cli_args *args, const char *node, cli_call *call);
 
-static int for_each_node(cli *c, const cli_args *args, const char *what, const char *done, node_call_fn start)
+static int for_each_node(cli *c, const cli_args *args, const char *what, const char *done,
+                         node_call_fn start)
 {
     int first_failure = EXIT_OK;
 
@@ -244,12 +252,14 @@ static int start_one(cli *c, const cli_args *args, const char *node, cli_call *c
 
 static int stop_one(cli *c, const cli_args *args, const char *node, cli_call *call)
 {
-    return bv_node_stop(c->host, node, cli_flag(args, "force"), cli_call_done, call, &call->op, &call->err);
+    return bv_node_stop(c->host, node, cli_flag(args, "force"), cli_call_done, call, &call->op,
+                        &call->err);
 }
 
 static int restart_one(cli *c, const cli_args *args, const char *node, cli_call *call)
 {
-    return bv_node_restart(c->host, node, cli_flag(args, "force"), cli_call_done, call, &call->op, &call->err);
+    return bv_node_restart(c->host, node, cli_flag(args, "force"), cli_call_done, call, &call->op,
+                           &call->err);
 }
 
 static int delete_one(cli *c, const cli_args *args, const char *node, cli_call *call)
@@ -303,15 +313,16 @@ static void print_jobs(const bv_doc *jobs)
         (void)printf("  %-18s %s", str(j, "name"), str(j, "status_text"));
         if (progress)
             (void)printf(", %s", progress);
-        (void)printf(", %lld restarts\n", (long long)bv_doc_int64(bv_doc_get(j, "restart_count"), 0));
+        (void)printf(", %lld restarts\n",
+                     (long long)bv_doc_int64(bv_doc_get(j, "restart_count"), 0));
     }
 }
 
 static void print_properties(const bv_doc *properties)
 {
     for (const bv_doc *p = bv_doc_first(properties); p; p = bv_doc_next(p))
-        (void)printf("%-16s %s = %s\n", p == bv_doc_first(properties) ? "Properties:" : "", bv_doc_key(p),
-                     bv_doc_string(p, ""));
+        (void)printf("%-16s %s = %s\n", p == bv_doc_first(properties) ? "Properties:" : "",
+                     bv_doc_key(p), bv_doc_string(p, ""));
 }
 
 static void print_node(const bv_doc *n)
@@ -328,7 +339,8 @@ static void print_node(const bv_doc *n)
     line("Network:", str(n, "network"));
     line("Ip:", str(n, "ip"));
     line("Pid:", num(n, "pid", text, sizeof(text)));
-    line("Uptime:", cli_uptime_text(bv_doc_int64(bv_doc_get(n, "uptime_s"), -1), text, sizeof(text)));
+    line("Uptime:",
+         cli_uptime_text(bv_doc_int64(bv_doc_get(n, "uptime_s"), -1), text, sizeof(text)));
     line("Block height:", num(n, "height", text, sizeof(text)));
     line("Block age:", num(n, "block_age", text, sizeof(text)));
     (void)snprintf(state, sizeof(state), "%s (%s)", str(status, "state"), str(status, "health"));
@@ -345,7 +357,8 @@ int cmd_node_show(cli *c, const cli_args *args)
     int code;
 
     cli_call_begin(&call, c, "asking node");
-    code = cli_call_wait(&call, bv_node_show(c->host, args->items[0], cli_call_done, &call, &call.op, &call.err));
+    code = cli_call_wait(
+        &call, bv_node_show(c->host, args->items[0], cli_call_done, &call, &call.op, &call.err));
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);
     else if (code == EXIT_OK)
@@ -429,8 +442,8 @@ int cmd_node_run(cli *c, const cli_args *args)
     if (code != EXIT_OK)
         return code;
     cli_call_begin(&call, c, "running method");
-    code = cli_call_wait(&call, bv_node_run(c->host, args->items[1], args->items[0], param, cli_call_done, &call,
-                                            &call.op, &call.err));
+    code = cli_call_wait(&call, bv_node_run(c->host, args->items[1], args->items[0], param,
+                                            cli_call_done, &call, &call.op, &call.err));
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);
     else if (code == EXIT_OK)
@@ -446,12 +459,12 @@ int cmd_node_caps(cli *c, const cli_args *args)
     int code;
 
     cli_call_begin(&call, c, "asking node");
-    code = cli_call_wait(&call,
-                         bv_node_capabilities(c->host, args->items[0], cli_call_done, &call, &call.op, &call.err));
+    code = cli_call_wait(&call, bv_node_capabilities(c->host, args->items[0], cli_call_done, &call,
+                                                     &call.op, &call.err));
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);
-    for (const bv_doc *name = c->json ? NULL : bv_doc_first(bv_doc_get(call.reply, "capabilities")); name;
-         name = bv_doc_next(name))
+    for (const bv_doc *name = c->json ? NULL : bv_doc_first(bv_doc_get(call.reply, "capabilities"));
+         name; name = bv_doc_next(name))
         (void)puts(bv_doc_string(name, ""));
     cli_call_end(&call);
     return code;
@@ -464,7 +477,8 @@ static int exec_in(const bv_doc *argv, const cli_args *args)
     const char *words[ARGV_MAX];
     size_t count = 0;
 
-    for (const bv_doc *word = bv_doc_first(argv); word && count < ARGV_MAX - 4; word = bv_doc_next(word))
+    for (const bv_doc *word = bv_doc_first(argv); word && count < ARGV_MAX - 4;
+         word = bv_doc_next(word))
         words[count++] = bv_doc_string(word, "");
     for (int i = 1; i < args->count && count < ARGV_MAX - 2; i++)
         words[count++] = args->items[i];
@@ -489,7 +503,8 @@ int cmd_node_shell(cli *c, const cli_args *args)
     cli_json_raw(&j, "}");
     call_args = cli_json_doc(&j);
     cli_call_begin(&call, c, "asking node");
-    code = cli_call_wait(&call, bv_host_call(c->host, "node.exec", call_args, cli_call_done, &call, &call.op, &call.err));
+    code = cli_call_wait(&call, bv_host_call(c->host, "node.exec", call_args, cli_call_done, &call,
+                                             &call.op, &call.err));
     bv_doc_free(call_args);
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);

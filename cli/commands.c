@@ -1,14 +1,19 @@
 /*
- * commands.c - every command of `bv` in one table: help, parsing, completion and a test of the man page follow it.
+ * commands.c - every command of `bv` in one table: help, parsing, completion and a test of the man
+ * page follow it.
  */
 #include <stddef.h>
 
 #include "cli.h"
 
-#define END { NULL, 0, CLI_FLAG, NULL, NULL }
+#define END                                                                                        \
+    {                                                                                              \
+        NULL, 0, CLI_FLAG, NULL, NULL                                                              \
+    }
 
 const cli_option cli_global_options[] = {
-    { "host", 'H', CLI_TEXT, "URI", "unix:SOCKET, local:ROOT or fake: (default: $BV_HOST, else unix:)" },
+    { "host", 'H', CLI_TEXT, "URI",
+      "unix:SOCKET, local:ROOT or fake: (default: $BV_HOST, else unix:)" },
     { "output", 'o', CLI_TEXT, "FORMAT", "table or json" },
     { "quiet", 'q', CLI_FLAG, NULL, "no progress and no notes" },
     { "verbose", 'v', CLI_FLAG, NULL, "log to stderr; twice for debugging" },
@@ -83,42 +88,60 @@ static const cli_option events_options[] = {
 
 const cli_command cli_commands[] = {
     { "node", "ls", "list", "", 0, 0, ls_options, cmd_node_ls, "list nodes", false },
-    { "node", "create", "c", "IMAGE", 1, 1, create_options, cmd_node_create, "create a node from an image", false },
+    { "node", "create", "c", "IMAGE", 1, 1, create_options, cmd_node_create,
+      "create a node from an image", false },
     { "node", "start", NULL, "NODE...", 1, -1, no_options, cmd_node_start, "start nodes", false },
     { "node", "stop", NULL, "NODE...", 1, -1, force_options, cmd_node_stop, "stop nodes", false },
-    { "node", "restart", NULL, "NODE...", 1, -1, force_options, cmd_node_restart, "stop and start nodes", false },
-    { "node", "rm", "delete", "NODE...", 1, -1, yes_options, cmd_node_rm, "delete nodes with their data", false },
-    { "node", "show", "info", "NODE", 1, 1, no_options, cmd_node_show, "all about a node and its jobs", false },
-    { "node", "status", NULL, "NODE...", 1, -1, no_options, cmd_node_status, "one word for each node", false },
-    { "node", "run", NULL, "METHOD NODE", 2, 2, run_options, cmd_node_run, "call a method of its plugin", false },
-    { "node", "caps", "capabilities", "NODE", 1, 1, no_options, cmd_node_caps, "list methods of its plugin", false },
-    { "node", "shell", NULL, "NODE [COMMAND...]", 1, -1, no_options, cmd_node_shell, "a shell inside a node", false },
+    { "node", "restart", NULL, "NODE...", 1, -1, force_options, cmd_node_restart,
+      "stop and start nodes", false },
+    { "node", "rm", "delete", "NODE...", 1, -1, yes_options, cmd_node_rm,
+      "delete nodes with their data", false },
+    { "node", "show", "info", "NODE", 1, 1, no_options, cmd_node_show,
+      "all about a node and its jobs", false },
+    { "node", "status", NULL, "NODE...", 1, -1, no_options, cmd_node_status,
+      "one word for each node", false },
+    { "node", "run", NULL, "METHOD NODE", 2, 2, run_options, cmd_node_run,
+      "call a method of its plugin", false },
+    { "node", "caps", "capabilities", "NODE", 1, 1, no_options, cmd_node_caps,
+      "list methods of its plugin", false },
+    { "node", "shell", NULL, "NODE [COMMAND...]", 1, -1, no_options, cmd_node_shell,
+      "a shell inside a node", false },
 
     { "job", "ls", "list", "NODE", 1, 1, no_options, cmd_job_ls, "list the jobs of a node", false },
     { "job", "show", "info", "NODE JOB", 2, 2, no_options, cmd_job_show, "all about a job", false },
     { "job", "start", NULL, "NODE JOB", 2, 2, no_options, cmd_job_start, "start a job", false },
-    { "job", "stop", NULL, "NODE [JOB]", 1, 2, stop_all_options, cmd_job_stop, "stop a job", false },
-    { "job", "skip", NULL, "NODE JOB", 2, 2, no_options, cmd_job_skip, "count a job as finished well", false },
-    { "job", "cleanup", NULL, "NODE JOB", 2, 2, no_options, cmd_job_cleanup, "remove its intermediate files", false },
-    { "job", "logs", NULL, "NODE JOB", 2, 2, logs_options, cmd_job_logs, "print its output", false },
-
-    { "image", "ls", "list", "", 0, 0, no_options, cmd_image_ls, "list images in the store", false },
-    { "image", "import", NULL, "DIR|TAR", 1, 1, import_options, cmd_image_import, "bring an image into the store",
+    { "job", "stop", NULL, "NODE [JOB]", 1, 2, stop_all_options, cmd_job_stop, "stop a job",
       false },
-    { "image", "rm", "delete", "IMAGE...", 1, -1, no_options, cmd_image_rm, "remove images no node uses", false },
+    { "job", "skip", NULL, "NODE JOB", 2, 2, no_options, cmd_job_skip,
+      "count a job as finished well", false },
+    { "job", "cleanup", NULL, "NODE JOB", 2, 2, no_options, cmd_job_cleanup,
+      "remove its intermediate files", false },
+    { "job", "logs", NULL, "NODE JOB", 2, 2, logs_options, cmd_job_logs, "print its output",
+      false },
 
-    { "snapshot", "ls", "list", "[KEY]", 0, 1, no_options, cmd_snapshot_ls, "list snapshots in the store", false },
-    { "snapshot", "upload", NULL, "NODE", 1, 1, no_options, cmd_snapshot_upload, "upload a node's data", false },
+    { "image", "ls", "list", "", 0, 0, no_options, cmd_image_ls, "list images in the store",
+      false },
+    { "image", "import", NULL, "DIR|TAR", 1, 1, import_options, cmd_image_import,
+      "bring an image into the store", false },
+    { "image", "rm", "delete", "IMAGE...", 1, -1, no_options, cmd_image_rm,
+      "remove images no node uses", false },
+
+    { "snapshot", "ls", "list", "[KEY]", 0, 1, no_options, cmd_snapshot_ls,
+      "list snapshots in the store", false },
+    { "snapshot", "upload", NULL, "NODE", 1, 1, no_options, cmd_snapshot_upload,
+      "upload a node's data", false },
     { "snapshot", "download", NULL, "KEY DIR", 2, 2, version_options, cmd_snapshot_download,
       "fetch a snapshot into a directory", false },
-    { "snapshot", "verify", NULL, "KEY", 1, 1, version_options, cmd_snapshot_verify, "check every chunk of a snapshot",
-      false },
+    { "snapshot", "verify", NULL, "KEY", 1, 1, version_options, cmd_snapshot_verify,
+      "check every chunk of a snapshot", false },
 
     { "host", "info", "i", "", 0, 0, no_options, cmd_host_info, "facts about the host", false },
     { "host", "metrics", "m", "", 0, 0, no_options, cmd_host_metrics, "what the host uses", false },
 
-    { NULL, "events", NULL, "", 0, 0, events_options, cmd_events, "what happened on the host", false },
-    { NULL, "completion", NULL, "bash", 1, 1, no_options, cmd_completion, "print the shell completion script", true },
+    { NULL, "events", NULL, "", 0, 0, events_options, cmd_events, "what happened on the host",
+      false },
+    { NULL, "completion", NULL, "bash", 1, 1, no_options, cmd_completion,
+      "print the shell completion script", true },
 };
 
 const size_t cli_command_count = sizeof(cli_commands) / sizeof(cli_commands[0]);

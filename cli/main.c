@@ -90,10 +90,10 @@ static int take_global(globals *g, const cli_option *option, int argc, char **ar
     return set_global(g, option, value);
 }
 
-/* Takes global options out of argv wherever they stand, and finds the command. What is left of argv goes to the
- * command's own parser. */
-static int split(int argc, char **argv, globals *g, const cli_command **ret_command, const char **ret_group, char **rest,
-                 int *ret_rest)
+/* Takes global options out of argv wherever they stand, and finds the command. What is left of argv
+ * goes to the command's own parser. */
+static int split(int argc, char **argv, globals *g, const cli_command **ret_command,
+                 const char **ret_group, char **rest, int *ret_rest)
 {
     const char *group = NULL;
     bool only_items = false;
@@ -121,8 +121,8 @@ static int split(int argc, char **argv, globals *g, const cli_command **ret_comm
         } else {
             *ret_command = cli_find(group, argv[i]);
             if (!*ret_command)
-                return cli_usage_error(NULL, "there is no command '%s%s%s'; see bv --help", group ? group : "",
-                                       group ? " " : "", argv[i]);
+                return cli_usage_error(NULL, "there is no command '%s%s%s'; see bv --help",
+                                       group ? group : "", group ? " " : "", argv[i]);
         }
     }
     return EXIT_OK;
@@ -131,7 +131,8 @@ static int split(int argc, char **argv, globals *g, const cli_command **ret_comm
 static void log_to_stderr(void *data, const bv_log_record *rec)
 {
     (void)data;
-    (void)fprintf(stderr, "%s: %s%s%s\n", rec->module, rec->node ? rec->node : "", rec->node ? ": " : "", rec->message);
+    (void)fprintf(stderr, "%s: %s%s%s\n", rec->module, rec->node ? rec->node : "",
+                  rec->node ? ": " : "", rec->message);
 }
 
 static int open_session(cli *c, const globals *g)
@@ -146,7 +147,8 @@ static int open_session(cli *c, const globals *g)
         opts.log_level = g->verbose > 1 ? BV_LOG_DEBUG : BV_LOG_INFO;
     }
     c->uri = g->host ? g->host : from_env && *from_env ? from_env : "unix:";
-    if (bv_ctx_new(&opts, &c->ctx, &err) < 0 || bv_host_open(c->ctx, c->uri, NULL, &c->host, &err) < 0) {
+    if (bv_ctx_new(&opts, &c->ctx, &err) < 0 ||
+        bv_host_open(c->ctx, c->uri, NULL, &c->host, &err) < 0) {
         int code = cli_report(err);
 
         bv_error_free(err);

@@ -96,8 +96,8 @@ static void print_cell(const char *text, int width, bool right, bool last, const
 {
     int pad = width - width_of(text);
 
-    (void)printf("%*s%s%s%s%*s", right ? pad : 0, "", colour ? colour : "", text, colour ? "\033[0m" : "",
-                 right || last ? 0 : pad, "");
+    (void)printf("%*s%s%s%s%*s", right ? pad : 0, "", colour ? colour : "", text,
+                 colour ? "\033[0m" : "", right || last ? 0 : pad, "");
     (void)fputs(last ? "\n" : "  ", stdout);
 }
 
@@ -128,7 +128,8 @@ void cli_table_print(const cli_table *table, const cli *c)
     (void)fputc('\n', stdout);
     for (size_t r = 0; r < table->rows; r++) {
         for (int i = 0; i < table->columns; i++) {
-            const char *colour = c->colour ? table->colours[r * (size_t)table->columns + (size_t)i] : NULL;
+            const char *colour =
+                c->colour ? table->colours[r * (size_t)table->columns + (size_t)i] : NULL;
 
             (void)title_of(table, i, &right);
             print_cell(cell_of(table, r, i), widths[i], right, i == table->columns - 1, colour);
@@ -153,7 +154,10 @@ const char *cli_status_colour(const char *status)
         const char *status;
         const char *colour;
     } colours[] = {
-        { "running", "\033[32m" }, { "stopped", "\033[33m" }, { "busy", "\033[33m" }, { "failed", "\033[31m" },
+        { "running", "\033[32m" },
+        { "stopped", "\033[33m" },
+        { "busy", "\033[33m" },
+        { "failed", "\033[31m" },
     };
 
     for (size_t i = 0; i < sizeof(colours) / sizeof(colours[0]); i++) {
@@ -193,7 +197,8 @@ char *cli_uptime_text(int64_t seconds, char *text, size_t size)
     if (s < 0)
         (void)snprintf(text, size, "-");
     else if (s >= 86400)
-        (void)snprintf(text, size, "%lldd %02lld:%02lld:%02lld", s / 86400, s / 3600 % 24, s / 60 % 60, s % 60);
+        (void)snprintf(text, size, "%lldd %02lld:%02lld:%02lld", s / 86400, s / 3600 % 24,
+                       s / 60 % 60, s % 60);
     else
         (void)snprintf(text, size, "%02lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
     return text;

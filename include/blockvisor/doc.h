@@ -70,7 +70,17 @@ BV_API int bv_doc_print(const bv_doc *doc, int pretty, char **ret_text, bv_error
  */
 BV_API int bv_doc_parse(const char *text, size_t len, bv_doc **ret_doc, bv_error **err);
 
-/** Frees a document that bv_doc_parse() made. NULL is fine. @since 0.1 */
+/**
+ * Copies a document, so that a reply can be kept after its callback.
+ *
+ * @param doc      NULL: the copy is null.
+ * @param ret_doc  Freed with bv_doc_free().
+ * @return 0 or BV_E_NOMEM.
+ * @since 0.1
+ */
+BV_API int bv_doc_copy(const bv_doc *doc, bv_doc **ret_doc, bv_error **err);
+
+/** Frees a document that bv_doc_parse() or bv_doc_copy() made. NULL is fine. @since 0.1 */
 BV_API void bv_doc_free(bv_doc *doc);
 
 BV_END_DECLS

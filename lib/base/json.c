@@ -882,3 +882,8 @@ void bvi_json_remove(bvi_json *object, const char *key)
 {
     cJSON_DeleteItemFromObjectCaseSensitive(object, key);
 }
+
+bvi_json *bvi_json_detach(bvi_json *object, const char *key)
+{
+    return cJSON_DetachItemFromObjectCaseSensitive(object, key);
+}

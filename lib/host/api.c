@@ -27,8 +27,8 @@ static int start(bv_host *host, bvi_call_id id, bvi_json *args, int built, endin
     if (!args || r == BV_E_NOMEM)
         r = bvi_fail_nomem(end.err);
     else
-        r = bv_host_call(host, bvi_call_by_id(id)->name, (const bv_doc *)args, end.done, end.data, end.ret_op,
-                         end.err);
+        r = bv_host_call(host, bvi_call_by_id(id)->name, (const bv_doc *)args, end.done, end.data,
+                         end.ret_op, end.err);
     bvi_json_free(args);
     return r;
 }
@@ -59,8 +59,8 @@ int bv_host_info(bv_host *host, bv_reply_fn done, void *data, bv_op **ret_op, bv
     return call_with_strings(host, BVI_CALL_HOST_INFO, END, NULL);
 }
 
-int bv_host_events(bv_host *host, int64_t after, uint32_t wait_ms, bv_reply_fn done, void *data, bv_op **ret_op,
-                   bv_error **err)
+int bv_host_events(bv_host *host, int64_t after, uint32_t wait_ms, bv_reply_fn done, void *data,
+                   bv_op **ret_op, bv_error **err)
 {
     bvi_json *args = bvi_json_new_object();
     int r = 0;
@@ -88,8 +88,8 @@ static int put_create_args(bvi_json *args, const bv_node_create_opts *o)
 
     if (put_text(args, "name", o->name) < 0 || put_text(args, "image", o->image) < 0 ||
         put_text(args, "variant", o->variant) < 0 || put_text(args, "network", o->network) < 0 ||
-        put_text(args, "store_key", o->store_key) < 0 || put_copy(args, "properties", o->properties) < 0 ||
-        put_copy(args, "tags", o->tags) < 0)
+        put_text(args, "store_key", o->store_key) < 0 ||
+        put_copy(args, "properties", o->properties) < 0 || put_copy(args, "tags", o->tags) < 0)
         return BV_E_NOMEM;
     if (o->snapshot_version)
         r = bvi_json_put_int64(args, "snapshot_version", o->snapshot_version);
@@ -100,8 +100,8 @@ static int put_create_args(bvi_json *args, const bv_node_create_opts *o)
     return r;
 }
 
-int bv_node_create(bv_host *host, const bv_node_create_opts *opts, bv_reply_fn done, void *data, bv_op **ret_op,
-                   bv_error **err)
+int bv_node_create(bv_host *host, const bv_node_create_opts *opts, bv_reply_fn done, void *data,
+                   bv_op **ret_op, bv_error **err)
 {
     bvi_json *args;
 
@@ -116,12 +116,14 @@ int bv_node_list(bv_host *host, bv_reply_fn done, void *data, bv_op **ret_op, bv
     return call_with_strings(host, BVI_CALL_NODE_LIST, END, NULL);
 }
 
-int bv_node_show(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
+int bv_node_show(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
+                 bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_NODE_SHOW, END, "node", node, NULL);
 }
 
-int bv_node_start(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
+int bv_node_start(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
+                  bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_NODE_START, END, "node", node, NULL);
 }
@@ -136,79 +138,84 @@ static int call_forced(bv_host *host, bvi_call_id id, const char *node, int forc
     return start(host, id, args, r, end);
 }
 
-int bv_node_stop(bv_host *host, const char *node, int force, bv_reply_fn done, void *data, bv_op **ret_op,
-                 bv_error **err)
+int bv_node_stop(bv_host *host, const char *node, int force, bv_reply_fn done, void *data,
+                 bv_op **ret_op, bv_error **err)
 {
     return call_forced(host, BVI_CALL_NODE_STOP, node, force, END);
 }
 
-int bv_node_restart(bv_host *host, const char *node, int force, bv_reply_fn done, void *data, bv_op **ret_op,
-                    bv_error **err)
+int bv_node_restart(bv_host *host, const char *node, int force, bv_reply_fn done, void *data,
+                    bv_op **ret_op, bv_error **err)
 {
     return call_forced(host, BVI_CALL_NODE_RESTART, node, force, END);
 }
 
-int bv_node_delete(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
+int bv_node_delete(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
+                   bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_NODE_DELETE, END, "node", node, NULL);
 }
 
-int bv_node_run(bv_host *host, const char *node, const char *method, const char *param, bv_reply_fn done,
-                void *data, bv_op **ret_op, bv_error **err)
+int bv_node_run(bv_host *host, const char *node, const char *method, const char *param,
+                bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
 {
-    return call_with_strings(host, BVI_CALL_NODE_RUN, END, "node", node, "method", method, "param", param, NULL);
+    return call_with_strings(host, BVI_CALL_NODE_RUN, END, "node", node, "method", method, "param",
+                             param, NULL);
 }
 
-int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
-                         bv_error **err)
+int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                         bv_op **ret_op, bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_NODE_CAPABILITIES, END, "node", node, NULL);
 }
 
-int bv_job_list(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
+int bv_job_list(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
+                bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_JOB_LIST, END, "node", node, NULL);
 }
 
-int bv_job_show(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data, bv_op **ret_op,
-                bv_error **err)
+int bv_job_show(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data,
+                bv_op **ret_op, bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_JOB_SHOW, END, "node", node, "job", job, NULL);
 }
 
-int bv_job_start(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data, bv_op **ret_op,
-                 bv_error **err)
+int bv_job_start(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data,
+                 bv_op **ret_op, bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_JOB_START, END, "node", node, "job", job, NULL);
 }
 
-int bv_job_stop(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data, bv_op **ret_op,
-                bv_error **err)
+int bv_job_stop(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data,
+                bv_op **ret_op, bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_JOB_STOP, END, "node", node, "job", job, NULL);
 }
 
-int bv_job_skip(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data, bv_op **ret_op,
-                bv_error **err)
+int bv_job_skip(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data,
+                bv_op **ret_op, bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_JOB_SKIP, END, "node", node, "job", job, NULL);
 }
 
-int bv_job_cleanup(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data, bv_op **ret_op,
-                   bv_error **err)
+int bv_job_cleanup(bv_host *host, const char *node, const char *job, bv_reply_fn done, void *data,
+                   bv_op **ret_op, bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_JOB_CLEANUP, END, "node", node, "job", job, NULL);
 }
 
-int bv_job_logs(bv_host *host, const char *node, const char *job, uint32_t lines, const char *cursor,
-                uint32_t wait_ms, bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
+int bv_job_logs(bv_host *host, const char *node, const char *job, uint32_t lines,
+                const char *cursor, uint32_t wait_ms, bv_reply_fn done, void *data, bv_op **ret_op,
+                bv_error **err)
 {
     bvi_json *args = bvi_json_new_object();
     int r = 0;
 
-    if (args && (bvi_json_put_string(args, "node", node) < 0 || bvi_json_put_string(args, "job", job) < 0 ||
-                 put_text(args, "cursor", cursor) < 0 || bvi_json_put_uint64(args, "lines", lines) < 0 ||
-                 bvi_json_put_uint64(args, "wait_ms", wait_ms) < 0))
+    if (args &&
+        (bvi_json_put_string(args, "node", node) < 0 || bvi_json_put_string(args, "job", job) < 0 ||
+         put_text(args, "cursor", cursor) < 0 || bvi_json_put_uint64(args, "lines", lines) < 0 ||
+         bvi_json_put_uint64(args, "wait_ms", wait_ms) < 0))
         r = BV_E_NOMEM;
     return start(host, BVI_CALL_JOB_LOGS, args, r, END);
 }
@@ -230,37 +237,39 @@ int bv_image_remove(bv_host *host, const char *image, bv_reply_fn done, void *da
     return call_with_strings(host, BVI_CALL_IMAGE_REMOVE, END, "image", image, NULL);
 }
 
-int bv_snapshot_upload(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
-                       bv_error **err)
+int bv_snapshot_upload(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                       bv_op **ret_op, bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_SNAPSHOT_UPLOAD, END, "node", node, NULL);
 }
 
-static int call_versioned(bv_host *host, bvi_call_id id, const char *key, uint64_t version, const char *dest_dir,
-                          ending end)
+static int call_versioned(bv_host *host, bvi_call_id id, const char *key, uint64_t version,
+                          const char *dest_dir, ending end)
 {
     bvi_json *args = bvi_json_new_object();
     int r = 0;
 
-    if (args && (bvi_json_put_string(args, "key", key) < 0 || put_text(args, "dest_dir", dest_dir) < 0 ||
-                 (version && bvi_json_put_uint64(args, "version", version) < 0)))
+    if (args &&
+        (bvi_json_put_string(args, "key", key) < 0 || put_text(args, "dest_dir", dest_dir) < 0 ||
+         (version && bvi_json_put_uint64(args, "version", version) < 0)))
         r = BV_E_NOMEM;
     return start(host, id, args, r, end);
 }
 
-int bv_snapshot_download(bv_host *host, const char *key, uint64_t version, const char *dest_dir, bv_reply_fn done,
-                         void *data, bv_op **ret_op, bv_error **err)
+int bv_snapshot_download(bv_host *host, const char *key, uint64_t version, const char *dest_dir,
+                         bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
 {
     return call_versioned(host, BVI_CALL_SNAPSHOT_DOWNLOAD, key, version, dest_dir, END);
 }
 
-int bv_snapshot_list(bv_host *host, const char *key, bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
+int bv_snapshot_list(bv_host *host, const char *key, bv_reply_fn done, void *data, bv_op **ret_op,
+                     bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_SNAPSHOT_LIST, END, "key", key, NULL);
 }
 
-int bv_snapshot_verify(bv_host *host, const char *key, uint64_t version, bv_reply_fn done, void *data,
-                       bv_op **ret_op, bv_error **err)
+int bv_snapshot_verify(bv_host *host, const char *key, uint64_t version, bv_reply_fn done,
+                       void *data, bv_op **ret_op, bv_error **err)
 {
     return call_versioned(host, BVI_CALL_SNAPSHOT_VERIFY, key, version, NULL, END);
 }

@@ -54,12 +54,13 @@ static const struct {
     bvi_json_type json;
     const char *text;
 } arg_types[] = {
-    { 's', BVI_JSON_STRING, "a string" },        { 'b', BVI_JSON_BOOL, "true or false" },
-    { 'u', BVI_JSON_NUMBER, "a whole number" },  { 'd', BVI_JSON_NUMBER, "a number" },
-    { 'o', BVI_JSON_OBJECT, "an object" },       { 'a', BVI_JSON_ARRAY, "an array" },
+    { 's', BVI_JSON_STRING, "a string" },       { 'b', BVI_JSON_BOOL, "true or false" },
+    { 'u', BVI_JSON_NUMBER, "a whole number" }, { 'd', BVI_JSON_NUMBER, "a number" },
+    { 'o', BVI_JSON_OBJECT, "an object" },      { 'a', BVI_JSON_ARRAY, "an array" },
 };
 
-static int check_type(const bvi_call *call, const bvi_call_arg *arg, const bvi_json *value, bv_error **err)
+static int check_type(const bvi_call *call, const bvi_call_arg *arg, const bvi_json *value,
+                      bv_error **err)
 {
     int64_t number = 0;
 
@@ -68,7 +69,8 @@ static int check_type(const bvi_call *call, const bvi_call_arg *arg, const bvi_j
             continue;
         if (bvi_json_type_of(value) != arg_types[i].json ||
             (arg->type == 'u' && (bvi_json_int64(value, &number) < 0 || number < 0)))
-            return bvi_fail(err, BV_E_INVALID, "%s: '%s' must be %s", call->name, arg->name, arg_types[i].text);
+            return bvi_fail(err, BV_E_INVALID, "%s: '%s' must be %s", call->name, arg->name,
+                            arg_types[i].text);
     }
     return 0;
 }
@@ -94,7 +96,8 @@ int bvi_call_check(const bvi_call *call, const bvi_json *args, bv_error **err)
         return bvi_fail(err, BV_E_INVALID, "%s: arguments must be an object", call->name);
     bvi_json_each(it, args) {
         if (!knows_arg(call, bvi_json_key(it)))
-            return bvi_fail(err, BV_E_INVALID, "%s: there is no argument '%s'", call->name, bvi_json_key(it));
+            return bvi_fail(err, BV_E_INVALID, "%s: there is no argument '%s'", call->name,
+                            bvi_json_key(it));
     }
     while (bvi_call_next_arg(&cursor, &arg)) {
         const bvi_json *value = bvi_json_find(args, arg.name);
@@ -102,7 +105,8 @@ int bvi_call_check(const bvi_call *call, const bvi_json *args, bv_error **err)
 
         if (bvi_json_type_of(value) == BVI_JSON_NULL) {
             if (arg.required)
-                return bvi_fail(err, BV_E_INVALID, "%s: argument '%s' is missing", call->name, arg.name);
+                return bvi_fail(err, BV_E_INVALID, "%s: argument '%s' is missing", call->name,
+                                arg.name);
             continue;
         }
         r = check_type(call, &arg, value, err);

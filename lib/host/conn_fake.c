@@ -31,7 +31,8 @@ static int read_setting(const char *text, size_t len, settings *s, bv_error **er
         const char *name;
         uint64_t *value;
         uint64_t most;
-    } known[] = { { "nodes=", &s->nodes, BVI_NODES_MAX }, { "delay_ms=", &s->delay_ms, BVI_FAKE_DELAY_MS_MAX } };
+    } known[] = { { "nodes=", &s->nodes, BVI_NODES_MAX },
+                  { "delay_ms=", &s->delay_ms, BVI_FAKE_DELAY_MS_MAX } };
 
     for (size_t i = 0; i < BVI_COUNT(known); i++) {
         size_t name = strlen(known[i].name);
@@ -43,12 +44,13 @@ static int read_setting(const char *text, size_t len, settings *s, bv_error **er
         for (; at < len && text[at] >= '0' && text[at] <= '9' && value <= known[i].most; at++)
             value = value * 10 + (uint64_t)(text[at] - '0');
         if (at < len || value > known[i].most)
-            return bvi_fail(err, BV_E_INVALID, "'%.*s' is not a number up to %llu", (int)(len > 64 ? 64 : len), text,
-                            (unsigned long long)known[i].most);
+            return bvi_fail(err, BV_E_INVALID, "'%.*s' is not a number up to %llu",
+                            (int)(len > 64 ? 64 : len), text, (unsigned long long)known[i].most);
         *known[i].value = value;
         return 0;
     }
-    return bvi_fail(err, BV_E_INVALID, "there is no setting '%.*s'; there are nodes=N and delay_ms=N",
+    return bvi_fail(err, BV_E_INVALID,
+                    "there is no setting '%.*s'; there are nodes=N and delay_ms=N",
                     (int)(len > 64 ? 64 : len), text);
 }
 
@@ -93,7 +95,8 @@ static int fill(bvi_fake *fake, const settings *s, bv_error **err)
     return r < 0 ? r : bvi_fake_nodes_populate(fake, s->nodes, err);
 }
 
-static int fake_open(bv_ctx *ctx, const char *rest, const bv_host_opts *opts, bvi_conn **ret_conn, bv_error **err)
+static int fake_open(bv_ctx *ctx, const char *rest, const bv_host_opts *opts, bvi_conn **ret_conn,
+                     bv_error **err)
 {
     settings s = { 0 };
     bvi_fake *fake;
@@ -129,11 +132,16 @@ static void host_info(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
     bvi_auto_json bvi_json *root = bvi_json_new_object();
 
     if (!root || bvi_json_put_string(root, "version", bv_version()) < 0 ||
-        bvi_json_put_string(root, "status", "ok") < 0 || bvi_json_put_string(root, "root", "fake:") < 0 ||
-        bvi_json_put_string(root, "driver", "fake") < 0 || bvi_json_put_string(root, "agent_dir", NULL) < 0 ||
-        bvi_json_put_string(root, "store", "fake:") < 0 || bvi_json_put_int64(root, "pid", getpid()) < 0 ||
-        bvi_json_put_string(root, "hostname", "fake") < 0 || bvi_json_put_string(root, "os", "Linux") < 0 ||
-        bvi_json_put_string(root, "os_version", "") < 0 || bvi_json_put_string(root, "kernel", "fake") < 0 ||
+        bvi_json_put_string(root, "status", "ok") < 0 ||
+        bvi_json_put_string(root, "root", "fake:") < 0 ||
+        bvi_json_put_string(root, "driver", "fake") < 0 ||
+        bvi_json_put_string(root, "agent_dir", NULL) < 0 ||
+        bvi_json_put_string(root, "store", "fake:") < 0 ||
+        bvi_json_put_int64(root, "pid", getpid()) < 0 ||
+        bvi_json_put_string(root, "hostname", "fake") < 0 ||
+        bvi_json_put_string(root, "os", "Linux") < 0 ||
+        bvi_json_put_string(root, "os_version", "") < 0 ||
+        bvi_json_put_string(root, "kernel", "fake") < 0 ||
         bvi_json_put_uint64(root, "cpus", HOST_CPUS) < 0 ||
         bvi_json_put_uint64(root, "memory_bytes", HOST_MEMORY_BYTES) < 0 ||
         bvi_json_put_uint64(root, "disk_bytes", HOST_DISK_BYTES) < 0 ||
@@ -220,7 +228,8 @@ static void call_node(bvi_fake *fake, const bvi_call *call, const bvi_json *args
     bvi_fake_node *node = name ? bvi_fake_node_find(fake, name) : NULL;
 
     if (!node) {
-        bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no node '%s'; see `bv node ls`", name ? name : "");
+        bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no node '%s'; see `bv node ls`",
+                        name ? name : "");
         return;
     }
     bvi_fake_node_catch_up(node);

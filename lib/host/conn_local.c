@@ -10,7 +10,8 @@
 #include "sys/fs.h"
 #include "sys/host.h"
 
-/* Where the agent bundle is when nobody says: in a build tree, then installed, seen from the running program. */
+/* Where the agent bundle is when nobody says: in a build tree, then installed, seen from the
+ * running program. */
 static const char *const bundle_places[] = { "../agent-bundle", "../lib/blockvisor/agent",
                                              "../libexec/blockvisor/agent" };
 
@@ -56,12 +57,15 @@ static int open_driver(bvi_local *local, const bv_host_opts *opts, bv_error **er
 {
     bvi_auto_free char *state_dir = bvi_path_join(local->paths.run_dir, "oci", NULL);
     bvi_auto_free char *init = bvi_path_join(local->agent_dir, "current", BVI_BUNDLE_INIT, NULL);
-    const bvi_oci_opts oci = { .runtime = opts->runtime, .state_dir = state_dir, .init_path = init };
+    const bvi_oci_opts oci = { .runtime = opts->runtime,
+                               .state_dir = state_dir,
+                               .init_path = init };
 
     if (opts->driver && strcmp(opts->driver, "fake") == 0)
         return bvi_fake_driver_new(local->base.ctx, &local->driver, err);
     if (opts->driver && strcmp(opts->driver, "oci") != 0)
-        return bvi_fail(err, BV_E_INVALID, "driver '%s': must be \"oci\" or \"fake\"", opts->driver);
+        return bvi_fail(err, BV_E_INVALID, "driver '%s': must be \"oci\" or \"fake\"",
+                        opts->driver);
     if (!state_dir || !init)
         return bvi_fail_nomem(err);
     return bvi_oci_driver_new(local->base.ctx, &oci, &local->driver, err);
@@ -90,7 +94,8 @@ static int take_lock(bvi_local *local, bv_error **err)
     if (r == 0)
         r = bvi_fs_lock(local->paths.lock, &local->lock_fd, err);
     if (r == BV_E_BUSY)
-        return bvi_wrap(err, r, "another process runs the nodes of '%s'; talk to it with --host unix:",
+        return bvi_wrap(err, r,
+                        "another process runs the nodes of '%s'; talk to it with --host unix:",
                         *local->paths.root ? local->paths.root : "/");
     return r;
 }
@@ -101,8 +106,9 @@ static int open_parts(bvi_local *local, const char *root, const bv_host_opts *op
     bvi_host_facts facts;
     int r;
 
-    if ((r = bvi_host_paths_init(&local->paths, *root ? root : "/", err)) < 0 || (r = take_lock(local, err)) < 0 ||
-        (r = bvi_host_facts_get(&facts, err)) < 0 || (r = find_bundle(local, opts->agent_dir, err)) < 0 ||
+    if ((r = bvi_host_paths_init(&local->paths, *root ? root : "/", err)) < 0 ||
+        (r = take_lock(local, err)) < 0 || (r = bvi_host_facts_get(&facts, err)) < 0 ||
+        (r = find_bundle(local, opts->agent_dir, err)) < 0 ||
         (r = open_driver(local, opts, err)) < 0 || (r = open_store(local, opts->store, err)) < 0 ||
         (r = bvi_image_store_open(ctx, local->paths.images_dir, &local->images, err)) < 0 ||
         (r = bvi_events_new(ctx, &local->events, err)) < 0)
@@ -144,7 +150,8 @@ static void local_close(bvi_conn *conn)
     bvi_free(local);
 }
 
-static int local_open(bv_ctx *ctx, const char *rest, const bv_host_opts *opts, bvi_conn **ret_conn, bv_error **err)
+static int local_open(bv_ctx *ctx, const char *rest, const bv_host_opts *opts, bvi_conn **ret_conn,
+                      bv_error **err)
 {
     bvi_local *local = bvi_new0(bvi_local);
     int r;
@@ -182,9 +189,12 @@ static void host_info(bvi_local *local, const bvi_json *args, bvi_reply *reply)
         bvi_json_put_string(root, "driver", local->driver->vtable->name) < 0 ||
         bvi_json_put_string(root, "agent_dir", local->agent_dir) < 0 ||
         bvi_json_put_string(root, "store", local->store_uri) < 0 ||
-        bvi_json_put_int64(root, "pid", getpid()) < 0 || bvi_json_put_string(root, "hostname", facts.hostname) < 0 ||
-        bvi_json_put_string(root, "os", facts.os) < 0 || bvi_json_put_string(root, "os_version", facts.os_version) < 0 ||
-        bvi_json_put_string(root, "kernel", facts.kernel) < 0 || bvi_json_put_uint64(root, "cpus", facts.cpus) < 0 ||
+        bvi_json_put_int64(root, "pid", getpid()) < 0 ||
+        bvi_json_put_string(root, "hostname", facts.hostname) < 0 ||
+        bvi_json_put_string(root, "os", facts.os) < 0 ||
+        bvi_json_put_string(root, "os_version", facts.os_version) < 0 ||
+        bvi_json_put_string(root, "kernel", facts.kernel) < 0 ||
+        bvi_json_put_uint64(root, "cpus", facts.cpus) < 0 ||
         bvi_json_put_uint64(root, "memory_bytes", facts.memory_bytes) < 0 ||
         bvi_json_put_uint64(root, "disk_bytes", total) < 0 ||
         bvi_json_put_uint64(root, "disk_available_bytes", available) < 0) {
@@ -260,8 +270,8 @@ static bool image_in_use(const char *id, void *data)
 
 static void image_remove(bvi_local *local, const bvi_json *args, bvi_reply *reply)
 {
-    bvi_image_store_remove(local->images, bvi_json_string(bvi_json_find(args, "image")), image_in_use, local->manager,
-                           reply);
+    bvi_image_store_remove(local->images, bvi_json_string(bvi_json_find(args, "image")),
+                           image_in_use, local->manager, reply);
 }
 
 /* ---- calls ---- */

@@ -1,37 +1,53 @@
 /*
  * conn_unix.c - "unix:<socket>": a daemon on this machine, over HTTP and JSON.
  *
- * Every call is one request that accepts a stream of lines: progress as it comes, then the result or the error.
+ * Every call is one connection and one request that accepts a stream of lines: progress as it
+ * comes, then the result or the error. Closing the connection is what cancels a call at the daemon.
  */
 #include <string.h>
 
+#include "base/vec.h"
 #include "host/conn.h"
-#include "net/http.h"
+#include "io/stream.h"
+#include "net/http_reader.h"
 
 /* One line of an answer; lists of many nodes are one line. */
 #define LINE_MAX_BYTES (64u * 1024u * 1024u)
 #define PATH_MAX_BYTES (16u * 1024u)
-#define CONNECT_MS     5000
+/* A head and a body; daemons take no larger ones. */
+#define REQUEST_MAX_BYTES (2u * 1024u * 1024u)
+#define CALLS_MAX         4096u
 
 typedef struct unix_call unix_call;
 
 typedef struct unix_conn {
     bvi_conn base;
     char *socket_path;
-    bvi_http *http;
+    BVI_VEC(unix_call *) calls;
 } unix_conn;
 
 struct unix_call {
     unix_conn *conn;
     bvi_reply *reply;
-    bvi_http_call *http_call;
-    bvi_buf line;
+    bvi_stream *stream;
+    bvi_http_reader http;
+    bvi_buf line; /* what is not a whole line yet */
     bvi_json *result;
     bv_error *error; /* what the daemon failed with */
 };
 
 static void call_free(unix_call *call)
 {
+    unix_conn *conn = call->conn;
+
+    for (size_t i = 0; i < conn->calls.len; i++) {
+        if (conn->calls.items[i] == call) {
+            bvi_vec_remove(&conn->calls, i);
+            break;
+        }
+    }
+    bvi_stream_free(call->stream);
+    bvi_http_reader_done(&call->http);
     bvi_buf_done(&call->line);
     bvi_json_free(call->result);
     bv_error_free(call->error);
@@ -70,7 +86,9 @@ static void report(unix_call *call, const bvi_json *node)
 {
     const char *phase = bvi_json_string(bvi_json_find(node, "phase"));
     const char *unit = bvi_json_string(bvi_json_find(node, "unit"));
-    bv_progress p = { .size = sizeof(p), .phase = phase ? phase : "", .unit = unit ? unit : "", .eta_ms = -1 };
+    bv_progress p = {
+        .size = sizeof(p), .phase = phase ? phase : "", .unit = unit ? unit : "", .eta_ms = -1
+    };
 
     /* A field of another type is left at nothing. */
     (void)bvi_json_uint64(bvi_json_find(node, "done"), &p.done);
@@ -80,84 +98,131 @@ static void report(unix_call *call, const bvi_json *node)
     bvi_reply_progress(call->reply, &p);
 }
 
-static int take_line(unix_call *call, const char *text, size_t len)
+static int take_line(unix_call *call, const char *text, size_t len, bv_error **err)
 {
     bvi_auto_json bvi_json *line = NULL;
-    const bvi_json *result, *error, *progress;
+    const bvi_json *error, *progress;
+    int r = len ? bvi_json_parse(text, len, &line, err) : 0;
 
-    if (len == 0)
-        return 0;
-    if (bvi_json_parse(text, len, &line, NULL) < 0)
-        return BV_E_FORMAT;
-    result = bvi_json_find(line, "result");
+    if (r < 0)
+        return bvi_wrap(err, r, "the daemon's answer");
     error = bvi_json_find(line, "error");
     progress = bvi_json_find(line, "progress");
     if (progress)
         report(call, progress);
     if (error && !call->error)
         call->error = read_error(error);
-    if (result && !call->result) {
-        call->result = bvi_json_copy(result);
-        if (!call->result)
-            return BV_E_NOMEM;
-    }
+    if (line && !call->result)
+        call->result = bvi_json_detach(line, "result");
     return 0;
 }
 
-static int on_data(bvi_http_call *http_call, const void *bytes, size_t len, void *data)
+/* Body of the answer: whole lines are taken, the rest is kept. */
+static int on_body(const char *bytes, size_t len, void *data, bv_error **err)
 {
     unix_call *call = data;
-    int r = bvi_buf_append(&call->line, bytes, len);
+    int r = 0;
 
-    while (r == 0) {
-        const char *text = bvi_buf_str(&call->line);
-        const char *end = memchr(text, '\n', call->line.len);
+    while (r == 0 && len > 0) {
+        const char *end = memchr(bytes, '\n', len);
+        size_t part = end ? (size_t)(end - bytes) : len;
 
-        if (!end)
-            break;
-        r = take_line(call, text, (size_t)(end - text));
-        bvi_buf_consume(&call->line, (size_t)(end - text) + 1);
+        r = bvi_buf_append(&call->line, bytes, part);
+        if (r < 0)
+            return bvi_fail(err, r, "the daemon's answer has a line of more than %u bytes",
+                            LINE_MAX_BYTES);
+        if (end) {
+            r = take_line(call, bvi_buf_str(&call->line), call->line.len, err);
+            bvi_buf_clear(&call->line);
+        }
+        bytes += part + (end ? 1 : 0);
+        len -= part + (end ? 1 : 0);
     }
     return r;
 }
 
-/* A failure before the stream began is one document. */
-static void read_failure(unix_call *call, const bvi_http_response *response, bv_error **err)
-{
-    bvi_auto_json bvi_json *body = NULL;
+/* ---- the end ---- */
 
-    if (bvi_json_parse(response->body, response->body_len, &body, NULL) == 0 && bvi_json_find(body, "error"))
-        *err = read_error(bvi_json_find(body, "error"));
-    else
-        (void)bvi_http_check(response, err); /* the error is what we want */
+/* Owns err. */
+static void finish(unix_call *call, bv_error *err)
+{
+    bvi_reply *reply = call->reply;
+    bvi_json *result = bvi_take(call->result);
+
+    if (call->error) {
+        bv_error_free(err);
+        err = bvi_take(call->error);
+    }
+    if (!err && !result)
+        (void)bvi_fail(&err, BV_E_REMOTE,
+                       "the daemon ended its answer without a result"); /* told below */
+    call_free(call);
+    if (!err) {
+        bvi_reply_ok(reply, result);
+        return;
+    }
+    bvi_json_free(result);
+    bvi_reply_fail(reply, err);
 }
 
-static void on_done(bvi_http_call *http_call, const bvi_http_response *response, const bv_error *err, void *data)
+static void fail_broken(unix_call *call, bv_error *err)
+{
+    (void)bvi_wrap(&err, BV_E_REMOTE, "the connection to the daemon on '%s' broke",
+                   call->conn->socket_path);
+    finish(call, err);
+}
+
+/* All of the answer is there: a document without a line end is a failure before the stream began,
+ * or it is nothing. */
+static void answered(unix_call *call)
+{
+    bv_error *err = NULL;
+
+    if (call->line.len && take_line(call, bvi_buf_str(&call->line), call->line.len, &err) < 0) {
+        bv_error_free(err);
+        err = NULL;
+    }
+    if (call->http.status >= 300 && !call->error)
+        (void)bvi_fail(&err, BV_E_REMOTE, "the daemon on '%s' answered with HTTP status %d",
+                       call->conn->socket_path, call->http.status); /* told by finish() */
+    finish(call, err);
+}
+
+static void on_read(bvi_stream *stream, const void *bytes, size_t len, void *data)
 {
     unix_call *call = data;
-    bvi_reply *reply = call->reply;
-    bv_error *failure = NULL;
+    bv_error *err = NULL;
 
-    if (call->error)
-        failure = bvi_take(call->error);
-    else if (err && bv_error_code(err) == BV_E_CANCELLED)
-        failure = bvi_error_copy(err);
-    else if (err) {
-        failure = bvi_error_copy(err);
-        (void)bvi_wrap(&failure, bv_error_code(err),
-                       response->status ? "the connection to the daemon on '%s' broke"
-                                        : "cannot reach the daemon on '%s'; is blockvisord running?",
-                       call->conn->socket_path);
-    } else if (response->status >= 300) {
-        read_failure(call, response, &failure);
-    } else if (!call->result) {
-        (void)bvi_fail(&failure, BV_E_REMOTE, "the daemon ended its answer without a result"); /* told below */
-    }
-    if (failure)
-        bvi_reply_fail(reply, failure);
+    if (bvi_http_reader_feed(&call->http, bytes, len, &err) < 0)
+        fail_broken(call, err);
+    else if (call->http.part == BVI_HTTP_DONE)
+        answered(call);
+}
+
+static void on_close(bvi_stream *stream, const bv_error *why, void *data)
+{
+    unix_call *call = data;
+    bv_error *err = NULL;
+
+    if (why)
+        err = bvi_error_copy(why);
     else
-        bvi_reply_ok(reply, bvi_take(call->result));
-    call_free(call);
+        (void)bvi_http_reader_end(&call->http, &err); /* told below */
+    if (err)
+        fail_broken(call, err);
+    else
+        answered(call);
+}
+
+static void on_cancel(void *data)
+{
+    unix_call *call = data;
+    bv_error *err = NULL;
+
+    (void)bvi_fail(&err, BV_E_CANCELLED, "cancelled"); /* the error is what we want */
+    bv_error_free(call->error);
+    call->error = NULL;
+    finish(call, err);
 }
 
 /* ---- the request ---- */
@@ -168,7 +233,8 @@ static int append_encoded(bvi_buf *out, const char *text)
 
     for (; r == 0 && *text; text++) {
         unsigned char c = (unsigned char)*text;
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~", c);
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     strchr("-._~", c);
 
         r = plain ? bvi_buf_append_char(out, (char)c) : bvi_buf_printf(out, "%%%02X", c);
     }
@@ -184,10 +250,10 @@ static int append_value(bvi_buf *out, const bvi_json *value)
     return bvi_json_print(value, false, &text, NULL) < 0 ? BV_E_NOMEM : append_encoded(out, text);
 }
 
-/* http://blockvisor/v1/nodes/<node>/start, with what a template names filled in. */
+/* /v1/nodes/<node>/start, with what a template names filled in. */
 static int append_path(bvi_buf *out, const char *template_path, const bvi_json *args)
 {
-    int r = bvi_buf_append_str(out, "http://blockvisor");
+    int r = 0;
 
     while (r == 0 && *template_path) {
         size_t plain = strcspn(template_path, "{");
@@ -234,41 +300,69 @@ static int put_rest(const bvi_call *call, const bvi_json *args, bvi_buf *url, bv
     return 0;
 }
 
-static int send(unix_conn *conn, const bvi_call *spec, const bvi_json *args, unix_call *call, bv_error **err)
+static int append_request(const bvi_call *spec, const bvi_json *args, bvi_buf *out, bv_error **err)
 {
-    static const char *const headers[] = { "Accept: application/x-ndjson", "Content-Type: application/json", "Expect:",
-                                           NULL };
-    BVI_AUTO(bvi_buf_done) bvi_buf url = BVI_BUF_INIT(PATH_MAX_BYTES);
+    BVI_AUTO(bvi_buf_done) bvi_buf path = BVI_BUF_INIT(PATH_MAX_BYTES);
     bvi_auto_json bvi_json *body = bvi_json_new_object();
     bvi_auto_free char *text = NULL;
-    bvi_http_request request = BVI_HTTP_REQUEST_INIT;
+    int r = body ? append_path(&path, spec->path, args) : BV_E_NOMEM;
 
-    if (!body || append_path(&url, spec->path, args) < 0 || put_rest(spec, args, &url, body) < 0)
-        return bvi_fail_nomem(err);
-    if (!is_query(spec) && bvi_json_print(body, false, &text, err) < 0)
-        return BV_E_NOMEM;
-    request.method = spec->http_method;
-    request.url = bvi_buf_str(&url);
-    request.headers = headers;
-    request.unix_socket = conn->socket_path;
-    request.body = text;
-    request.body_len = text ? strlen(text) : 0;
-    request.connect_timeout_ms = CONNECT_MS;
-    request.idle_timeout_ms = -1; /* a call takes as long as it takes */
-    request.on_data = on_data;
-    request.on_done = on_done;
-    request.data = call;
-    return bvi_http_start(conn->http, &request, &call->http_call, err);
+    if (r == 0)
+        r = put_rest(spec, args, &path, body);
+    if (r == 0 && !is_query(spec))
+        r = bvi_json_print(body, false, &text, NULL);
+    if (r == 0)
+        r = bvi_buf_printf(out,
+                           "%s %s HTTP/1.1\r\nHost: blockvisor\r\nConnection: close\r\n"
+                           "Accept: application/x-ndjson\r\n",
+                           spec->http_method, bvi_buf_str(&path));
+    if (r == 0 && text)
+        r = bvi_buf_printf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+                           strlen(text));
+    if (r == 0)
+        r = bvi_buf_append_str(out, "\r\n");
+    if (r == 0 && text)
+        r = bvi_buf_append_str(out, text);
+    return r < 0
+               ? bvi_fail(err, r, r == BV_E_LIMIT ? "the arguments are too large" : "out of memory")
+               : 0;
 }
 
-static void on_cancel(void *data)
+static int connect_to(unix_conn *conn, unix_call *call, bv_error **err)
 {
-    unix_call *call = data;
+    const bvi_stream_opts opts = {
+        .write_max = REQUEST_MAX_BYTES, .on_read = on_read, .on_close = on_close, .data = call
+    };
+    int r = bvi_stream_connect(conn->base.ctx, conn->socket_path, &opts, &call->stream, err);
 
-    bvi_http_cancel(call->http_call);
+    if (r == BV_E_DENIED)
+        return bvi_wrap(err, r, "you may not use the daemon on '%s'; be root or join its group",
+                        conn->socket_path);
+    if (r < 0 && r != BV_E_NOMEM)
+        return bvi_wrap(err, BV_E_REMOTE,
+                        "cannot reach the daemon on '%s'; is blockvisord running?",
+                        conn->socket_path);
+    return r;
 }
 
-static void unix_call_begin(bvi_conn *base, const bvi_call *spec, const bvi_json *args, bvi_reply *reply)
+static int begin(unix_conn *conn, const bvi_call *spec, const bvi_json *args, unix_call *call,
+                 bv_error **err)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf request = BVI_BUF_INIT(REQUEST_MAX_BYTES);
+    unix_call **slot = bvi_vec_push(&conn->calls);
+    int r;
+
+    if (!slot)
+        return bvi_fail(err, BV_E_BUSY, "%u calls are under way", CALLS_MAX);
+    *slot = call;
+    if ((r = append_request(spec, args, &request, err)) < 0 ||
+        (r = connect_to(conn, call, err)) < 0)
+        return r;
+    return bvi_stream_write(call->stream, bvi_buf_str(&request), request.len, err);
+}
+
+static void unix_call_begin(bvi_conn *base, const bvi_call *spec, const bvi_json *args,
+                            bvi_reply *reply)
 {
     unix_conn *conn = (unix_conn *)base;
     unix_call *call = bvi_new0(unix_call);
@@ -281,7 +375,8 @@ static void unix_call_begin(bvi_conn *base, const bvi_call *spec, const bvi_json
     call->conn = conn;
     call->reply = reply;
     bvi_buf_init(&call->line, LINE_MAX_BYTES);
-    if (send(conn, spec, args, call, &err) < 0) {
+    bvi_http_reader_init(&call->http, on_body, call);
+    if (begin(conn, spec, args, call, &err) < 0) {
         call_free(call);
         bvi_reply_fail(reply, err);
         return;
@@ -295,24 +390,26 @@ static void unix_close(bvi_conn *base)
 {
     unix_conn *conn = (unix_conn *)base;
 
-    bvi_http_free(conn->http);
+    while (conn->calls.len)
+        on_cancel(conn->calls.items[0]);
+    bvi_vec_done(&conn->calls);
     bvi_free(conn->socket_path);
     bvi_free(conn);
 }
 
-static int unix_open(bv_ctx *ctx, const char *rest, const bv_host_opts *opts, bvi_conn **ret_conn, bv_error **err)
+static int unix_open(bv_ctx *ctx, const char *rest, const bv_host_opts *opts, bvi_conn **ret_conn,
+                     bv_error **err)
 {
     unix_conn *conn = bvi_new0(unix_conn);
-    int r;
 
     if (!conn)
         return bvi_fail_nomem(err);
     conn->base = (bvi_conn){ &bvi_conn_unix, ctx };
+    conn->calls.max = CALLS_MAX;
     conn->socket_path = bvi_strdup(*rest ? rest : BV_HOST_SOCKET_DEFAULT);
-    r = conn->socket_path ? bvi_http_new(ctx, NULL, &conn->http, err) : bvi_fail_nomem(err);
-    if (r < 0) {
-        unix_close(&conn->base);
-        return r;
+    if (!conn->socket_path) {
+        bvi_free(conn);
+        return bvi_fail_nomem(err);
     }
     *ret_conn = &conn->base;
     return 0;

@@ -1,6 +1,6 @@
 /*
- * doc.c - public documents. A bv_doc is a bvi_json under another name; only this file and the two casts in
- * host.c know it.
+ * doc.c - public documents. A bv_doc is a bvi_json under another name; only this file and the two
+ * casts in host.c know it.
  */
 #include <blockvisor/doc.h>
 
@@ -19,8 +19,9 @@ static const bv_doc *as_doc(const bvi_json *node)
 int bv_doc_type_of(const bv_doc *doc)
 {
     static const int types[] = {
-        [BVI_JSON_NULL] = BV_DOC_NULL,     [BVI_JSON_BOOL] = BV_DOC_BOOL,   [BVI_JSON_NUMBER] = BV_DOC_NUMBER,
-        [BVI_JSON_STRING] = BV_DOC_STRING, [BVI_JSON_ARRAY] = BV_DOC_ARRAY, [BVI_JSON_OBJECT] = BV_DOC_OBJECT,
+        [BVI_JSON_NULL] = BV_DOC_NULL,     [BVI_JSON_BOOL] = BV_DOC_BOOL,
+        [BVI_JSON_NUMBER] = BV_DOC_NUMBER, [BVI_JSON_STRING] = BV_DOC_STRING,
+        [BVI_JSON_ARRAY] = BV_DOC_ARRAY,   [BVI_JSON_OBJECT] = BV_DOC_OBJECT,
     };
 
     return types[bvi_json_type_of(json(doc))];
@@ -100,6 +101,16 @@ int bv_doc_parse(const char *text, size_t len, bv_doc **ret_doc, bv_error **err)
     if (r < 0)
         return r;
     *ret_doc = (bv_doc *)root;
+    return 0;
+}
+
+int bv_doc_copy(const bv_doc *doc, bv_doc **ret_doc, bv_error **err)
+{
+    bvi_json *copy = doc ? bvi_json_copy(json(doc)) : bvi_json_new_null();
+
+    if (!copy)
+        return bvi_fail_nomem(err);
+    *ret_doc = (bv_doc *)copy;
     return 0;
 }
 

@@ -1,9 +1,11 @@
 /*
- * fake.h - the parts of a host in memory, shared by conn_fake.c and the fake_*.c files. Nobody else includes it.
+ * fake.h - the parts of a host in memory, shared by conn_fake.c and the fake_*.c files. Nobody else
+ * includes it.
  *
- * The fake host takes the whole table of calls, makes the same documents and refuses the same things as the local one,
- * and needs no privileges: tests, examples and bindings run against it. Its nodes have one service, "chain", which
- * counts blocks by the context's clock. Work that takes time on a real host takes `delay_ms` here.
+ * The fake host takes the whole table of calls, makes the same documents and refuses the same
+ * things as the local one, and needs no privileges: tests, examples and bindings run against it.
+ * Its nodes have one service, "chain", which counts blocks by the context's clock. Work that takes
+ * time on a real host takes `delay_ms` here.
  */
 #ifndef BVI_HOST_FAKE_H
 #define BVI_HOST_FAKE_H
@@ -42,21 +44,21 @@ typedef struct bvi_fake_image {
 typedef struct bvi_fake_job {
     char *name;
     bvi_job_state state;
-    int32_t exit_code;   /* finished */
+    int32_t exit_code; /* finished */
     int64_t changed_ms;
     unsigned restarts;
     bvi_buf log;
-    uint64_t log_start;  /* position of the first byte that is still kept */
+    uint64_t log_start; /* position of the first byte that is still kept */
 } bvi_fake_job;
 
 struct bvi_fake_node {
     bvi_fake *fake;
     bvi_node_state state;
-    pid_t pid;                     /* 0: not running */
-    bvi_fake_work *work;           /* start, stop, restart or delete; NULL: not busy */
-    BVI_VEC(bvi_fake_job *) jobs;  /* ordered by name */
+    pid_t pid;                    /* 0: not running */
+    bvi_fake_work *work;          /* start, stop, restart or delete; NULL: not busy */
+    BVI_VEC(bvi_fake_job *) jobs; /* ordered by name */
     uint64_t height;
-    int64_t block_us;              /* when the last block came, monotonic */
+    int64_t block_us; /* when the last block came, monotonic */
 };
 
 struct bvi_fake {
@@ -78,17 +80,18 @@ typedef struct bvi_fake_work_kind {
     const char *name;  /* "start" */
     const char *phase; /* of its progress; NULL: none is reported */
     bool is_dropped;   /* when nobody waits for it any more; else it goes on */
-    /* At the end: the answer, or NULL with *err, or NULL without (no memory). Node work has left node->work already. */
+    /* At the end: the answer, or NULL with *err, or NULL without (no memory). Node work has left
+     * node->work already. */
     bvi_json *(*finish)(bvi_fake_work *work, bv_error **err);
 } bvi_fake_work_kind;
 
 struct bvi_fake_work {
     bvi_fake *fake;
-    bvi_fake_node *node;  /* whose work it is; NULL: the host's */
+    bvi_fake_node *node; /* whose work it is; NULL: the host's */
     const bvi_fake_work_kind *kind;
     bvi_timer *timer;
-    unsigned step;        /* of BVI_FAKE_WORK_STEPS */
-    char *text, *name;    /* what it is about, as its kind wants */
+    unsigned step;     /* of BVI_FAKE_WORK_STEPS */
+    char *text, *name; /* what it is about, as its kind wants */
     uint64_t number;
     uint64_t total_bytes; /* for progress */
     BVI_VEC(struct bvi_fake_waiter *) waiting;
@@ -96,9 +99,10 @@ struct bvi_fake_work {
 
 #define BVI_FAKE_WORK_STEPS 4u
 
-/* Begins work and lets a caller wait for it; owns reply, which is failed when it cannot begin (NULL is returned). */
-bvi_fake_work *bvi_fake_work_begin(bvi_fake *fake, bvi_fake_node *node, const bvi_fake_work_kind *kind,
-                                   bvi_reply *reply);
+/* Begins work and lets a caller wait for it; owns reply, which is failed when it cannot begin (NULL
+ * is returned). */
+bvi_fake_work *bvi_fake_work_begin(bvi_fake *fake, bvi_fake_node *node,
+                                   const bvi_fake_work_kind *kind, bvi_reply *reply);
 void bvi_fake_work_join(bvi_fake_work *work, bvi_reply *reply); /* owns reply */
 /* Ends it early: those waiting hear of it. The work is gone. */
 void bvi_fake_work_abort(bvi_fake_work *work, const char *why);

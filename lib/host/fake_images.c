@@ -83,8 +83,10 @@ static bvi_json *image_json(const bvi_fake_image *image)
         bvi_json_put_string(root, "protocol", image->meta->protocol_key) < 0 ||
         bvi_json_put(root, "variants", variants) < 0 ||
         bvi_json_put_int64(root, "created_at", image->created_us / 1000000) < 0 ||
-        bvi_json_put_uint64(root, "size_bytes", IMAGE_BYTES) < 0 || bvi_json_put_uint64(root, "files", IMAGE_FILES) < 0 ||
-        bvi_json_put_string(root, "digest", digest) < 0 || bvi_json_put_string(root, "source", image->source) < 0)
+        bvi_json_put_uint64(root, "size_bytes", IMAGE_BYTES) < 0 ||
+        bvi_json_put_uint64(root, "files", IMAGE_FILES) < 0 ||
+        bvi_json_put_string(root, "digest", digest) < 0 ||
+        bvi_json_put_string(root, "source", image->source) < 0)
         return NULL;
     for (size_t i = 0; i < image->meta->variants.len; i++) {
         if (bvi_json_add(variants, bvi_json_new_string(image->meta->variants.items[i].key)) < 0)
@@ -93,7 +95,8 @@ static bvi_json *image_json(const bvi_fake_image *image)
     return bvi_take(root);
 }
 
-/* How well a key names an image: 3 wholly, 2 by the beginning of its id, 1 by its name without the version, 0 not. */
+/* How well a key names an image: 3 wholly, 2 by the beginning of its id, 1 by its name without the
+ * version, 0 not. */
 static int fits(const bvi_fake_image *image, const char *key)
 {
     size_t len = strlen(key);
@@ -152,8 +155,8 @@ static int set_id(bvi_fake_image *image, const char *definition, size_t len, bv_
     return 0;
 }
 
-static int image_new(bvi_fake *fake, const char *definition, size_t len, const char *source, const char *name,
-                     bvi_fake_image **ret_image, bv_error **err)
+static int image_new(bvi_fake *fake, const char *definition, size_t len, const char *source,
+                     const char *name, bvi_fake_image **ret_image, bv_error **err)
 {
     BVI_AUTO(image_freep) bvi_fake_image *image = bvi_new0(bvi_fake_image);
     int r;
@@ -166,8 +169,8 @@ static int image_new(bvi_fake *fake, const char *definition, size_t len, const c
     image->created_us = bvi_ctx_wall_us(fake->base.ctx);
     image->source = bvi_strdup(source);
     image->name = name ? bvi_strdup(name)
-                       : bvi_asprintf("%s/%s:%s", image->meta->protocol_key, image->meta->variants.items[0].key,
-                                      image->meta->version);
+                       : bvi_asprintf("%s/%s:%s", image->meta->protocol_key,
+                                      image->meta->variants.items[0].key, image->meta->version);
     if (!image->source || !image->name)
         return bvi_fail_nomem(err);
     r = set_id(image, definition, len, err);
@@ -177,7 +180,8 @@ static int image_new(bvi_fake *fake, const char *definition, size_t len, const c
 }
 
 /* Owns image. The same content is there once: then the one that was there is given. */
-static int add_image(bvi_fake *fake, bvi_fake_image *image, const bvi_fake_image **ret_image, bv_error **err)
+static int add_image(bvi_fake *fake, bvi_fake_image *image, const bvi_fake_image **ret_image,
+                     bv_error **err)
 {
     bvi_fake_image **slot;
     size_t at = 0;
@@ -193,10 +197,12 @@ static int add_image(bvi_fake *fake, bvi_fake_image *image, const bvi_fake_image
     if (!slot) {
         image_free(image);
         return fake->images.len == BVI_FAKE_IMAGES_MAX
-                   ? bvi_fail(err, BV_E_LIMIT, "the store holds %u images already", BVI_FAKE_IMAGES_MAX)
+                   ? bvi_fail(err, BV_E_LIMIT, "the store holds %u images already",
+                              BVI_FAKE_IMAGES_MAX)
                    : bvi_fail_nomem(err);
     }
-    for (at = fake->images.len - 1; at > 0 && strcmp(fake->images.items[at - 1]->name, image->name) > 0; at--)
+    for (at = fake->images.len - 1;
+         at > 0 && strcmp(fake->images.items[at - 1]->name, image->name) > 0; at--)
         fake->images.items[at] = fake->images.items[at - 1];
     fake->images.items[at] = image;
     *ret_image = image;
@@ -207,12 +213,14 @@ int bvi_fake_images_init(bvi_fake *fake, bv_error **err)
 {
     const bvi_fake_image *added = NULL;
     bvi_fake_image *image = NULL;
-    int r = image_new(fake, built_in, sizeof(built_in) - 1, "built in", BVI_FAKE_IMAGE, &image, err);
+    int r =
+        image_new(fake, built_in, sizeof(built_in) - 1, "built in", BVI_FAKE_IMAGE, &image, err);
 
     return r < 0 ? r : add_image(fake, image, &added, err);
 }
 
-/* The babel.yaml of what is imported, where images may have it; *ret_text stays NULL when there is none. */
+/* The babel.yaml of what is imported, where images may have it; *ret_text stays NULL when there is
+ * none. */
 static int read_definition(const char *path, char **ret_text, size_t *ret_len, bv_error **err)
 {
     static const char *const places[] = { "babel.yaml", "var/lib/babel/babel.yaml" };
@@ -237,7 +245,8 @@ static char *name_after(const char *path)
     return bvi_asprintf("fake/%s:1.0.0", base);
 }
 
-static int import(bvi_fake *fake, const char *path, const char *name, const bvi_fake_image **ret_image, bv_error **err)
+static int import(bvi_fake *fake, const char *path, const char *name,
+                  const bvi_fake_image **ret_image, bv_error **err)
 {
     bvi_auto_free char *text = NULL;
     bvi_auto_free char *made_up = NULL;
@@ -256,8 +265,8 @@ static int import(bvi_fake *fake, const char *path, const char *name, const bvi_
         if (!made_up)
             return bvi_fail_nomem(err);
     }
-    r = image_new(fake, text ? text : built_in, text ? len : sizeof(built_in) - 1, path, name ? name : made_up, &image,
-                  err);
+    r = image_new(fake, text ? text : built_in, text ? len : sizeof(built_in) - 1, path,
+                  name ? name : made_up, &image, err);
     return r < 0 ? r : add_image(fake, image, ret_image, err);
 }
 
@@ -323,7 +332,8 @@ void bvi_fake_image_remove(bvi_fake *fake, const bvi_json *args, bvi_reply *repl
         return;
     }
     if (in_use(fake, image)) {
-        bvi_reply_failf(reply, BV_E_BUSY, "image '%s' is used by a node: delete the node first", image->name);
+        bvi_reply_failf(reply, BV_E_BUSY, "image '%s' is used by a node: delete the node first",
+                        image->name);
         return;
     }
     for (size_t i = 0; i < fake->images.len; i++) {

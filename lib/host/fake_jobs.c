@@ -1,8 +1,9 @@
 /*
  * fake_jobs.c - jobs of a fake node and their output.
  *
- * A running node has one service, "chain". It finds a block every so often and prints a line about it; the blocks are
- * counted when somebody looks, so a thousand nodes cost nothing between two calls.
+ * A running node has one service, "chain". It finds a block every so often and prints a line about
+ * it; the blocks are counted when somebody looks, so a thousand nodes cost nothing between two
+ * calls.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -77,7 +78,8 @@ void bvi_fake_job_set(bvi_fake_node *node, bvi_fake_job *job, bvi_job_state stat
     job->changed_ms = bvi_ctx_wall_us(node->fake->base.ctx) / 1000;
 }
 
-/* The oldest half goes when there is no room; a line that cannot be kept for lack of memory is lost. */
+/* The oldest half goes when there is no room; a line that cannot be kept for lack of memory is
+ * lost. */
 void bvi_fake_job_print(bvi_fake_job *job, const char *fmt, ...)
 {
     char line[256];
@@ -107,7 +109,8 @@ int bvi_fake_jobs_start(bvi_fake_node *node)
     if (!chain)
         return BV_E_NOMEM;
     bvi_fake_job_set(node, chain, BVI_JOB_RUNNING);
-    bvi_fake_job_print(chain, "chain of %s starts at block %" PRIu64 "\n", node->state.name, node->height);
+    bvi_fake_job_print(chain, "chain of %s starts at block %" PRIu64 "\n", node->state.name,
+                       node->height);
     return 0;
 }
 
@@ -171,7 +174,9 @@ static bvi_json *timestamp(int64_t ms)
 /* What a node's agent says of a job. */
 static bvi_json *job_info(const bvi_fake_job *job)
 {
-    const bvi_job_status status = { .state = job->state, .has_exit_code = true, .exit_code = job->exit_code };
+    const bvi_job_status status = { .state = job->state,
+                                    .has_exit_code = true,
+                                    .exit_code = job->exit_code };
     bvi_auto_json bvi_json *info = bvi_json_new_object();
     bvi_json *status_json = NULL;
 
@@ -181,7 +186,8 @@ static bvi_json *job_info(const bvi_fake_job *job)
         bvi_json_put(info, "timestamp", timestamp(job->changed_ms)) < 0 ||
         bvi_json_put(info, "progress", bvi_json_new_null()) < 0 ||
         bvi_json_put_uint64(info, "restart_count", job->restarts) < 0 ||
-        bvi_json_put(info, "logs", bvi_json_new_array()) < 0 || bvi_json_put_bool(info, "upgrade_blocking", false) < 0)
+        bvi_json_put(info, "logs", bvi_json_new_array()) < 0 ||
+        bvi_json_put_bool(info, "upgrade_blocking", false) < 0)
         return NULL;
     return bvi_take(info);
 }
@@ -252,8 +258,10 @@ static const struct {
     const char *verb;
     int (*act)(bvi_fake_node *node, bvi_fake_job *job, bv_error **err);
 } acts[] = {
-    { BVI_CALL_JOB_SHOW, "can't show", show }, { BVI_CALL_JOB_START, "can't start", start },
-    { BVI_CALL_JOB_STOP, "can't stop", stop }, { BVI_CALL_JOB_SKIP, "can't skip", skip },
+    { BVI_CALL_JOB_SHOW, "can't show", show },
+    { BVI_CALL_JOB_START, "can't start", start },
+    { BVI_CALL_JOB_STOP, "can't stop", stop },
+    { BVI_CALL_JOB_SKIP, "can't skip", skip },
     { BVI_CALL_JOB_CLEANUP, "can't cleanup", cleanup },
 };
 
@@ -267,7 +275,8 @@ static void act_on_job(bvi_fake_node *node, size_t act, const char *name, bvi_re
     else if (acts[act].act(node, job, &err) < 0)
         bvi_reply_fail(reply, err);
     else
-        bvi_reply_ok(reply, acts[act].id == BVI_CALL_JOB_SHOW ? job_json(job) : bvi_json_new_object());
+        bvi_reply_ok(reply,
+                     acts[act].id == BVI_CALL_JOB_SHOW ? job_json(job) : bvi_json_new_object());
 }
 
 void bvi_fake_job_call(bvi_fake_node *node, bvi_call_id id, const bvi_json *args, bvi_reply *reply)
@@ -275,7 +284,8 @@ void bvi_fake_job_call(bvi_fake_node *node, bvi_call_id id, const bvi_json *args
     const char *name = bvi_json_string(bvi_json_find(args, "job"));
 
     if (!node->pid) {
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it with `bv node start %s`",
+        bvi_reply_failf(reply, BV_E_STATE,
+                        "node '%s' is not running; start it with `bv node start %s`",
                         node->state.name, node->state.name);
         return;
     }
@@ -345,10 +355,12 @@ static bvi_json *page(const bvi_fake_job *job, uint64_t from)
 
     if (skip_bytes > job->log.len)
         skip_bytes = job->log.len;
-    (void)snprintf(cursor, sizeof(cursor), "1:%" PRIu64, job->log_start + job->log.len); /* at most 22 */
+    (void)snprintf(cursor, sizeof(cursor), "1:%" PRIu64,
+                   job->log_start + job->log.len); /* at most 22 */
     if (!root ||
-        bvi_json_put(root, "text", bvi_json_new_string_n(bvi_buf_str(&job->log) + skip_bytes,
-                                                         job->log.len - skip_bytes)) < 0 ||
+        bvi_json_put(root, "text",
+                     bvi_json_new_string_n(bvi_buf_str(&job->log) + skip_bytes,
+                                           job->log.len - skip_bytes)) < 0 ||
         bvi_json_put_string(root, "cursor", cursor) < 0 || bvi_json_put_bool(root, "gap", gap) < 0)
         return NULL;
     return bvi_take(root);
@@ -383,10 +395,12 @@ static void look(bvi_timer *timer, void *data)
         bvi_reply_ok(reply, answer);
         return;
     }
-    (void)bvi_timer_set(reader->timer, LOG_POLL_MS * 1000, NULL); /* it was set before, so there is room */
+    (void)bvi_timer_set(reader->timer, LOG_POLL_MS * 1000,
+                        NULL); /* it was set before, so there is room */
 }
 
-static int follow(bvi_fake_node *node, const char *job, uint64_t at, uint64_t wait_ms, bvi_reply *reply, bv_error **err)
+static int follow(bvi_fake_node *node, const char *job, uint64_t at, uint64_t wait_ms,
+                  bvi_reply *reply, bv_error **err)
 {
     bvi_fake_reader *reader = bvi_new0(bvi_fake_reader);
     bvi_fake_reader **slot;
@@ -399,7 +413,8 @@ static int follow(bvi_fake_node *node, const char *job, uint64_t at, uint64_t wa
     reader->at = at;
     reader->until_us = bvi_ctx_now_us(node->fake->base.ctx) + (int64_t)wait_ms * 1000;
     reader->job = bvi_strdup(job);
-    r = reader->job ? bvi_timer_new(node->fake->base.ctx, look, reader, &reader->timer, err) : bvi_fail_nomem(err);
+    r = reader->job ? bvi_timer_new(node->fake->base.ctx, look, reader, &reader->timer, err)
+                    : bvi_fail_nomem(err);
     if (r == 0)
         r = bvi_timer_set(reader->timer, 0, err);
     slot = r == 0 ? bvi_vec_push(&node->fake->readers) : NULL;

@@ -104,7 +104,8 @@ void bvi_fake_node_show(bvi_fake_node *node, const bvi_json *args, bvi_reply *re
     bvi_auto_json bvi_json *root = node_json(node);
     bool running = node->pid && !node->work;
 
-    if (!root || bvi_json_put(root, "jobs", running ? bvi_fake_jobs_json(node) : bvi_json_new_null()) < 0 ||
+    if (!root ||
+        bvi_json_put(root, "jobs", running ? bvi_fake_jobs_json(node) : bvi_json_new_null()) < 0 ||
         bvi_fake_plugin_put(node, root) < 0) {
         bvi_reply_ok(reply, NULL);
         return;
@@ -123,7 +124,8 @@ void bvi_fake_node_exec(bvi_fake_node *node, const bvi_json *args, bvi_reply *re
         return;
     }
     /* There is nothing to run in: the command that would be run is printed instead. */
-    if (!root || bvi_json_put(root, "argv", argv) < 0 || bvi_json_add(argv, bvi_json_new_string("/bin/echo")) < 0 ||
+    if (!root || bvi_json_put(root, "argv", argv) < 0 ||
+        bvi_json_add(argv, bvi_json_new_string("/bin/echo")) < 0 ||
         bvi_json_add(argv, bvi_json_new_string(node->state.id)) < 0) {
         bvi_reply_ok(reply, NULL);
         return;
@@ -147,7 +149,8 @@ static int register_node(bvi_fake *fake, bvi_fake_node *node, bv_error **err)
         return fake->nodes.len >= BVI_NODES_MAX
                    ? bvi_fail(err, BV_E_LIMIT, "this host has %u nodes already", BVI_NODES_MAX)
                    : bvi_fail_nomem(err);
-    for (at = fake->nodes.len - 1; at > 0 && strcmp(fake->nodes.items[at - 1]->state.name, node->state.name) > 0; at--)
+    for (at = fake->nodes.len - 1;
+         at > 0 && strcmp(fake->nodes.items[at - 1]->state.name, node->state.name) > 0; at--)
         fake->nodes.items[at] = fake->nodes.items[at - 1];
     fake->nodes.items[at] = node;
     return 0;
@@ -162,7 +165,8 @@ static int node_new(bvi_fake *fake, const bvi_json *args, bvi_fake_node **ret_no
     int r;
 
     if (!image)
-        return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' is not in the store; see `bv image ls`", key);
+        return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' is not in the store; see `bv image ls`",
+                        key);
     node = bvi_new0(bvi_fake_node);
     if (!node)
         return bvi_fail_nomem(err);
@@ -268,7 +272,8 @@ static const bvi_fake_work_kind stop_kind = { .name = "stop", .finish = stop_fin
 static const bvi_fake_work_kind restart_kind = { .name = "restart", .finish = restart_finish };
 static const bvi_fake_work_kind delete_kind = { .name = "delete", .finish = delete_finish };
 
-/* Joins the same work, ends other work when stopping or deleting, or refuses; as activity.h says. */
+/* Joins the same work, ends other work when stopping or deleting, or refuses; as activity.h says.
+ */
 static void begin(bvi_fake_node *node, const bvi_fake_work_kind *kind, bvi_reply *reply)
 {
     bool interrupts = kind == &stop_kind || kind == &delete_kind;
@@ -278,8 +283,9 @@ static void begin(bvi_fake_node *node, const bvi_fake_work_kind *kind, bvi_reply
         return;
     }
     if (node->work && !interrupts) {
-        bvi_reply_failf(reply, BV_E_BUSY, "cannot %s node '%s': %s is under way; try again when it is done", kind->name,
-                        node->state.name, node->work->kind->name);
+        bvi_reply_failf(reply, BV_E_BUSY,
+                        "cannot %s node '%s': %s is under way; try again when it is done",
+                        kind->name, node->state.name, node->work->kind->name);
         return;
     }
     if (node->work)
@@ -312,7 +318,8 @@ void bvi_fake_node_delete(bvi_fake_node *node, const bvi_json *args, bvi_reply *
     begin(node, &delete_kind, reply);
 }
 
-/* ---- a host that has nodes from the start: "node-0001" and so on, every fourth of them stopped ---- */
+/* ---- a host that has nodes from the start: "node-0001" and so on, every fourth of them stopped
+ * ---- */
 
 static int populate_one(bvi_fake *fake, uint64_t number, bv_error **err)
 {

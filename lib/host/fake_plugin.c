@@ -62,9 +62,8 @@ static const struct {
     const char *name;
     char *(*call)(bvi_fake_node *node, const char *param);
 } methods[] = {
-    { "block_age", block_age }, { "echo", echo },
-    { "height", height },       { "init", init },
-    { "name", name },           { "protocol_status", protocol_status },
+    { "block_age", block_age }, { "echo", echo }, { "height", height },
+    { "init", init },           { "name", name }, { "protocol_status", protocol_status },
     { "upload", NULL },
 };
 
@@ -85,8 +84,10 @@ static void fail_with_options(const bvi_fake_node *node, const char *method, bvi
     int at = 0;
 
     for (size_t i = 0; i < BVI_COUNT(methods) && at < TEXT_MAX; i++)
-        at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%s", i ? ", " : "", methods[i].name);
-    bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no method '%s'; node '%s' has: %s", method, node->state.name, text);
+        at +=
+            snprintf(text + at, sizeof(text) - (size_t)at, "%s%s", i ? ", " : "", methods[i].name);
+    bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no method '%s'; node '%s' has: %s", method,
+                    node->state.name, text);
 }
 
 /* A method that begins the upload answers at once; it is the job that takes time. */
@@ -109,7 +110,8 @@ void bvi_fake_node_run(bvi_fake_node *node, const bvi_json *args, bvi_reply *rep
     if (i == BVI_COUNT(methods)) {
         fail_with_options(node, method, reply);
     } else if (!node->pid) {
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it with `bv node start %s`",
+        bvi_reply_failf(reply, BV_E_STATE,
+                        "node '%s' is not running; start it with `bv node start %s`",
                         node->state.name, node->state.name);
     } else if (!methods[i].call) {
         bvi_fake_snapshot_run_upload(node, reply);
@@ -134,8 +136,8 @@ static bvi_json *status_json(const bvi_fake_node *node)
 
 int bvi_fake_plugin_put(bvi_fake_node *node, bvi_json *document)
 {
-    static const char *const keys[] = { "protocol_status", "height", "block_age", "reported_name", "address",
-                                        "consensus" };
+    static const char *const keys[] = { "protocol_status", "height",  "block_age",
+                                        "reported_name",   "address", "consensus" };
     bvi_auto_free char *reported = bvi_asprintf("fake-%s", node->state.name);
 
     for (size_t i = 0; i < BVI_COUNT(keys); i++) {

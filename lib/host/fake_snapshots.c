@@ -77,14 +77,16 @@ static bvi_json *upload_finish(bvi_fake_work *work, bv_error **err)
     bvi_fake_job *job;
 
     if (!node || !node->pid) {
-        (void)bvi_fail(err, BV_E_STATE, "upload of '%s': its node has stopped", work->name); /* told by err */
+        (void)bvi_fail(err, BV_E_STATE, "upload of '%s': its node has stopped",
+                       work->name); /* told by err */
         return NULL;
     }
     job = bvi_fake_job_make(node, UPLOAD_JOB);
     if (!job)
         return NULL;
     if (job->state == BVI_JOB_STOPPED) {
-        (void)bvi_fail(err, BV_E_CANCELLED, "upload of '%s': its job was stopped", work->name); /* told by err */
+        (void)bvi_fail(err, BV_E_CANCELLED, "upload of '%s': its job was stopped",
+                       work->name); /* told by err */
         return NULL;
     }
     bvi_fake_node_catch_up(node);
@@ -95,7 +97,9 @@ static bvi_json *upload_finish(bvi_fake_work *work, bv_error **err)
     return bvi_snapshot_json(info);
 }
 
-static const bvi_fake_work_kind upload_kind = { .name = "upload", .phase = "upload", .finish = upload_finish };
+static const bvi_fake_work_kind upload_kind = { .name = "upload",
+                                                .phase = "upload",
+                                                .finish = upload_finish };
 
 /* The upload of a node that is under way. */
 static bvi_fake_work *find_upload(const bvi_fake_node *node)
@@ -136,9 +140,11 @@ static bvi_fake_work *begin_upload(bvi_fake_node *node, bvi_reply *reply)
 static bool can_upload(const bvi_fake_node *node, bvi_reply *reply)
 {
     if (!*node->state.store_key)
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' has no store key; create it with --store-key", node->state.name);
+        bvi_reply_failf(reply, BV_E_STATE, "node '%s' has no store key; create it with --store-key",
+                        node->state.name);
     else if (!node->pid)
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it first", node->state.name);
+        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it first",
+                        node->state.name);
     else
         return true;
     return false;
@@ -172,7 +178,8 @@ static bvi_json *summary(bvi_fake_work *work, bv_error **err)
     bvi_auto_json bvi_json *root = NULL;
 
     if (!info) {
-        (void)bvi_fail(err, BV_E_NOT_FOUND, "there is no such version in the store"); /* told by err */
+        (void)bvi_fail(err, BV_E_NOT_FOUND,
+                       "there is no such version in the store"); /* told by err */
         (void)bvi_wrap(err, BV_E_NOT_FOUND, "snapshot '%s'", work->name);
         return NULL;
     }
@@ -181,12 +188,13 @@ static bvi_json *summary(bvi_fake_work *work, bv_error **err)
         bvi_json_put_uint64(root, "version", info->version) < 0 ||
         bvi_json_put_uint64(root, "total_bytes", info->total_bytes) < 0 ||
         bvi_json_put_uint64(root, "stored_bytes", info->stored_bytes) < 0 ||
-        bvi_json_put_uint64(root, "chunks", info->chunks) < 0 || bvi_json_put_uint64(root, "resumed_chunks", 0) < 0 ||
-        bvi_json_put_uint64(root, "files", FILES) < 0 || bvi_json_put_uint64(root, "retries", 0) < 0 ||
-        bvi_json_put_bool(root, "ok", true) < 0)
+        bvi_json_put_uint64(root, "chunks", info->chunks) < 0 ||
+        bvi_json_put_uint64(root, "resumed_chunks", 0) < 0 ||
+        bvi_json_put_uint64(root, "files", FILES) < 0 ||
+        bvi_json_put_uint64(root, "retries", 0) < 0 || bvi_json_put_bool(root, "ok", true) < 0)
         return NULL;
-    bvi_events_add(work->fake->events, "snapshot_checked", NULL, NULL, "snapshot %s version %u", info->key,
-                   (unsigned)info->version);
+    bvi_events_add(work->fake->events, "snapshot_checked", NULL, NULL, "snapshot %s version %u",
+                   info->key, (unsigned)info->version);
     return bvi_take(root);
 }
 
@@ -197,7 +205,8 @@ static const bvi_fake_work_kind verify_kind = {
     .name = "verify", .phase = "verify", .is_dropped = true, .finish = summary
 };
 
-static void transfer(bvi_fake *fake, const bvi_fake_work_kind *kind, const bvi_json *args, bvi_reply *reply)
+static void transfer(bvi_fake *fake, const bvi_fake_work_kind *kind, const bvi_json *args,
+                     bvi_reply *reply)
 {
     bvi_auto_free char *key = bvi_strdup(bvi_json_string(bvi_json_find(args, "key")));
     const bvi_snapshot_info *info;

@@ -1,5 +1,6 @@
 /*
- * fake_work.c - what takes time on a fake host: a few steps of a timer, progress, and callers who wait for the end.
+ * fake_work.c - what takes time on a fake host: a few steps of a timer, progress, and callers who
+ * wait for the end.
  */
 #include "host/fake.h"
 
@@ -53,7 +54,8 @@ static void report(bvi_fake_work *work)
                                    .done = work->total_bytes * work->step / BVI_FAKE_WORK_STEPS,
                                    .total = work->total_bytes,
                                    .unit = "bytes",
-                                   .eta_ms = work->fake->delay_us / 1000 * (BVI_FAKE_WORK_STEPS - work->step) /
+                                   .eta_ms = work->fake->delay_us / 1000 *
+                                             (BVI_FAKE_WORK_STEPS - work->step) /
                                              BVI_FAKE_WORK_STEPS };
 
     for (size_t i = 0; i < work->waiting.len; i++)
@@ -89,7 +91,8 @@ void bvi_fake_work_abort(bvi_fake_work *work, const char *why)
 
     (void)bvi_fail(&err, BV_E_CANCELLED, "%s", why); /* the error is what we want */
     if (work->node)
-        (void)bvi_wrap(&err, BV_E_CANCELLED, "cannot %s node '%s'", work->kind->name, work->node->state.name);
+        (void)bvi_wrap(&err, BV_E_CANCELLED, "cannot %s node '%s'", work->kind->name,
+                       work->node->state.name);
     forget(work);
     answer_all(work, NULL, err);
     work_free(work);
@@ -133,8 +136,8 @@ void bvi_fake_work_join(bvi_fake_work *work, bvi_reply *reply)
     bvi_reply_on_cancel(reply, on_cancel, w);
 }
 
-bvi_fake_work *bvi_fake_work_begin(bvi_fake *fake, bvi_fake_node *node, const bvi_fake_work_kind *kind,
-                                   bvi_reply *reply)
+bvi_fake_work *bvi_fake_work_begin(bvi_fake *fake, bvi_fake_node *node,
+                                   const bvi_fake_work_kind *kind, bvi_reply *reply)
 {
     bvi_fake_work *work = bvi_new0(bvi_fake_work);
     bvi_fake_work **slot = NULL;

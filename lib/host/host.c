@@ -25,7 +25,8 @@ static const bvi_conn_vtable *find_scheme(const char *uri, const char **ret_rest
     return NULL;
 }
 
-int bv_host_open(bv_ctx *ctx, const char *uri, const bv_host_opts *opts, bv_host **ret_host, bv_error **err)
+int bv_host_open(bv_ctx *ctx, const char *uri, const bv_host_opts *opts, bv_host **ret_host,
+                 bv_error **err)
 {
     const bv_host_opts defaults = BV_HOST_OPTS_INIT;
     const bvi_conn_vtable *scheme;
@@ -37,7 +38,8 @@ int bv_host_open(bv_ctx *ctx, const char *uri, const bv_host_opts *opts, bv_host
         return bvi_fail(err, BV_E_INVALID, "host options have an unknown size %zu", opts->size);
     scheme = find_scheme(uri, &rest);
     if (!scheme)
-        return bvi_fail(err, BV_E_INVALID, "host '%s': the URI must begin with local:, unix: or fake:", uri);
+        return bvi_fail(err, BV_E_INVALID,
+                        "host '%s': the URI must begin with local:, unix: or fake:", uri);
     host = bvi_new0(bv_host);
     if (!host)
         return bvi_fail_nomem(err);
@@ -74,8 +76,8 @@ static void on_reply(bv_op *op, const bvi_json *result, const bv_error *err, voi
     bvi_free(call);
 }
 
-int bv_host_call(bv_host *host, const char *method, const bv_doc *args, bv_reply_fn done, void *data,
-                 bv_op **ret_op, bv_error **err)
+int bv_host_call(bv_host *host, const char *method, const bv_doc *args, bv_reply_fn done,
+                 void *data, bv_op **ret_op, bv_error **err)
 {
     const bvi_call *call = bvi_call_by_name(method);
     bvi_reply *reply = NULL;

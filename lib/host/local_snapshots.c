@@ -1,5 +1,6 @@
 /*
- * local_snapshots.c - snapshots of the local host's store: listing, fetching into a directory, verifying.
+ * local_snapshots.c - snapshots of the local host's store: listing, fetching into a directory,
+ * verifying.
  */
 #include <string.h>
 
@@ -42,7 +43,8 @@ static void on_cancel(void *data)
 }
 
 /* NULL with an error: no memory, or too many at once. */
-static bvi_local_transfer *transfer_new(bvi_local *local, const char *key, bvi_reply *reply, bv_error **err)
+static bvi_local_transfer *transfer_new(bvi_local *local, const char *key, bvi_reply *reply,
+                                        bv_error **err)
 {
     bvi_local_transfer *t = bvi_new0(bvi_local_transfer);
     bvi_local_transfer **slot = NULL;
@@ -53,7 +55,8 @@ static bvi_local_transfer *transfer_new(bvi_local *local, const char *key, bvi_r
     if (t && t->key)
         slot = bvi_vec_push(&local->transfers);
     if (!slot) {
-        (void)bvi_fail(err, BV_E_BUSY, "%u transfers are under way; try again later", BVI_LOCAL_TRANSFERS_MAX);
+        (void)bvi_fail(err, BV_E_BUSY, "%u transfers are under way; try again later",
+                       BVI_LOCAL_TRANSFERS_MAX);
         if (t)
             bvi_free(t->key);
         bvi_free(t);
@@ -98,7 +101,8 @@ static bvi_json *summary(const bvi_local_transfer *t, const bv_transfer_status *
         bvi_json_put_uint64(root, "chunks", status->chunks_total) < 0 ||
         bvi_json_put_uint64(root, "resumed_chunks", status->resumed_chunks) < 0 ||
         bvi_json_put_uint64(root, "files", status->files) < 0 ||
-        bvi_json_put_uint64(root, "retries", status->retries) < 0 || bvi_json_put_bool(root, "ok", true) < 0)
+        bvi_json_put_uint64(root, "retries", status->retries) < 0 ||
+        bvi_json_put_bool(root, "ok", true) < 0)
         return NULL;
     return bvi_take(root);
 }
@@ -116,8 +120,8 @@ static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *st
         return;
     }
     if (t->local)
-        bvi_events_add(t->local->events, "snapshot_checked", NULL, NULL, "snapshot %s version %llu", t->key,
-                       (unsigned long long)status->data_version);
+        bvi_events_add(t->local->events, "snapshot_checked", NULL, NULL, "snapshot %s version %llu",
+                       t->key, (unsigned long long)status->data_version);
     bvi_reply_ok(reply, summary(t, status));
     transfer_free(t);
 }
@@ -139,7 +143,8 @@ static int check_destination(const char *dir, bv_error **err)
     if (!bvi_fs_exists(dir) || bvi_fs_exists(state))
         return 0;
     r = bvi_fs_list(dir, &names, NULL);
-    r = r == 0 && names.len == 0 ? 0 : bvi_fail(err, BV_E_STATE, "'%s' is not an empty directory", dir);
+    r = r == 0 && names.len == 0 ? 0
+                                 : bvi_fail(err, BV_E_STATE, "'%s' is not an empty directory", dir);
     bvi_strv_done(&names);
     return r;
 }

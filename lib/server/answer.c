@@ -11,10 +11,10 @@ static const struct {
     int code;
     int status;
 } statuses[] = {
-    { BV_OK, 200 },           { BV_E_INVALID, 400 },   { BV_E_FORMAT, 422 },  { BV_E_NOT_FOUND, 404 },
-    { BV_E_EXISTS, 409 },     { BV_E_STATE, 409 },     { BV_E_BUSY, 409 },    { BV_E_AGAIN, 503 },
-    { BV_E_TIMEOUT, 504 },    { BV_E_CANCELLED, 499 }, { BV_E_DENIED, 403 },  { BV_E_CHECKSUM, 422 },
-    { BV_E_REMOTE, 502 },     { BV_E_UNSUPPORTED, 501 }, { BV_E_LIMIT, 413 },
+    { BV_OK, 200 },        { BV_E_INVALID, 400 },     { BV_E_FORMAT, 422 }, { BV_E_NOT_FOUND, 404 },
+    { BV_E_EXISTS, 409 },  { BV_E_STATE, 409 },       { BV_E_BUSY, 409 },   { BV_E_AGAIN, 503 },
+    { BV_E_TIMEOUT, 504 }, { BV_E_CANCELLED, 499 },   { BV_E_DENIED, 403 }, { BV_E_CHECKSUM, 422 },
+    { BV_E_REMOTE, 502 },  { BV_E_UNSUPPORTED, 501 }, { BV_E_LIMIT, 413 },
 };
 
 static const struct {
@@ -79,14 +79,16 @@ bvi_json *bvi_error_json(const bv_error *err)
     return bvi_take(root);
 }
 
-void bvi_answer(struct evhttp_request *req, int status, const char *type, const char *text, size_t len)
+void bvi_answer(struct evhttp_request *req, int status, const char *type, const char *text,
+                size_t len)
 {
     struct evbuffer *body = evbuffer_new();
 
     if (!body || evbuffer_add(body, text, len) < 0) {
         evhttp_send_error(req, 500, NULL);
     } else {
-        (void)evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type", type); /* helps, not needed */
+        (void)evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type",
+                                type); /* helps, not needed */
         evhttp_send_reply(req, status, reason_of(status), body);
     }
     if (body)

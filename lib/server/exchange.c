@@ -1,12 +1,14 @@
 /*
  * exchange.c - one request: its call, its progress and its answer.
  *
- * A peer that accepts application/x-ndjson gets a line for every progress report and one for the result as they come;
- * others get the result as one document. A peer that goes away cancels its call.
+ * A peer that accepts application/x-ndjson gets a line for every progress report and one for the
+ * result as they come; others get the result as one document. A peer that goes away cancels its
+ * call.
  */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <string.h>
 
 #include "server/exchange.h"
 
@@ -37,8 +39,8 @@ static void forget_request(bvi_exchange *x)
     x->req = NULL;
 }
 
-/* The connection is about to be freed. A request it was still reading an answer for has been cut off from it before,
- * and then it is ours; one that is still part of it goes with it. */
+/* The connection is about to be freed. A request it was still reading an answer for has been cut
+ * off from it before, and then it is ours; one that is still part of it goes with it. */
 static void on_peer_gone(struct evhttp_connection *conn, void *data)
 {
     bvi_exchange *x = data;
@@ -59,7 +61,8 @@ bvi_exchange *bvi_exchange_new(bv_server *server, struct evhttp_request *req, bv
 
     if (!slot) {
         bvi_free(x);
-        (void)bvi_fail(err, BV_E_AGAIN, "%u requests are under way already; try again later", BVI_SERVER_CALLS_MAX);
+        (void)bvi_fail(err, BV_E_AGAIN, "%u requests are under way already; try again later",
+                       BVI_SERVER_CALLS_MAX);
         return NULL;
     }
     *slot = x;
@@ -90,7 +93,8 @@ void bvi_exchange_abort(bvi_exchange *x)
         bv_op_cancel(x->op);
 }
 
-int bvi_exchange_call(bvi_exchange *x, const char *method, const bvi_json *args, bv_reply_fn done, bv_error **err)
+int bvi_exchange_call(bvi_exchange *x, const char *method, const bvi_json *args, bv_reply_fn done,
+                      bv_error **err)
 {
     bv_op_unref(x->op);
     x->op = NULL;
@@ -104,17 +108,21 @@ void bvi_exchange_begin_stream(bvi_exchange *x, const char *type)
     if (x->begun)
         return;
     x->begun = true;
-    (void)evhttp_add_header(evhttp_request_get_output_headers(x->req), "Content-Type", type); /* helps, not needed */
+    (void)evhttp_add_header(evhttp_request_get_output_headers(x->req), "Content-Type",
+                            type); /* helps, not needed */
     evhttp_send_reply_start(x->req, 200, "OK");
 }
 
-void bvi_exchange_send(bvi_exchange *x, const char *prefix, const bvi_json *json, const char *suffix)
+void bvi_exchange_send(bvi_exchange *x, const char *prefix, const bvi_json *json,
+                       const char *suffix)
 {
     bvi_auto_free char *text = NULL;
     struct evbuffer *piece = evbuffer_new();
 
     if (piece && json && bvi_json_print(json, false, &text, NULL) == 0 &&
-        evbuffer_add_printf(piece, "%s%s%s", prefix, text, suffix) >= 0)
+        evbuffer_add(piece, prefix, strlen(prefix)) == 0 &&
+        evbuffer_add(piece, text, strlen(text)) == 0 &&
+        evbuffer_add(piece, suffix, strlen(suffix)) == 0)
         evhttp_send_reply_chunk(x->req, piece);
     if (piece)
         evbuffer_free(piece);
@@ -130,24 +138,14 @@ bool bvi_exchange_peer_reads(const bvi_exchange *x)
 
 /* ---- one call ---- */
 
-/* {"<key>": value}; owns value */
-static bvi_json *wrap(const char *key, bvi_json *value)
-{
-    bvi_auto_json bvi_json *root = bvi_json_new_object();
-
-    if (!root) {
-        bvi_json_free(value);
-        return NULL;
-    }
-    return bvi_json_put(root, key, value) < 0 ? NULL : bvi_take(root);
-}
-
 static bvi_json *progress_json(const bv_progress *p)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
 
-    if (!root || bvi_json_put_string(root, "phase", p->phase) < 0 || bvi_json_put_uint64(root, "done", p->done) < 0 ||
-        bvi_json_put_uint64(root, "total", p->total) < 0 || bvi_json_put_string(root, "unit", p->unit) < 0 ||
+    if (!root || bvi_json_put_string(root, "phase", p->phase) < 0 ||
+        bvi_json_put_uint64(root, "done", p->done) < 0 ||
+        bvi_json_put_uint64(root, "total", p->total) < 0 ||
+        bvi_json_put_string(root, "unit", p->unit) < 0 ||
         bvi_json_put_uint64(root, "bytes_per_s", p->bytes_per_s) < 0 ||
         bvi_json_put_int64(root, "eta_ms", p->eta_ms) < 0)
         return NULL;
@@ -162,19 +160,21 @@ static void on_progress(bv_op *op, const bv_progress *progress, void *data)
     (void)op;
     if (!x->req || !bvi_exchange_peer_reads(x))
         return;
-    line = wrap("progress", progress_json(progress));
+    line = progress_json(progress);
     bvi_exchange_begin_stream(x, BVI_TYPE_NDJSON);
-    bvi_exchange_send(x, "", line, "\n");
+    bvi_exchange_send(x, "{\"progress\":", line, "}\n");
 }
 
 static void answer_line(bvi_exchange *x, const bv_doc *reply, const bv_error *err)
 {
-    bvi_auto_json bvi_json *line =
-        err ? bvi_error_json(err) : wrap("result", bvi_json_copy((const bvi_json *)reply));
+    bvi_auto_json bvi_json *failure = err ? bvi_error_json(err) : NULL;
     struct evhttp_request *req;
 
     bvi_exchange_begin_stream(x, BVI_TYPE_NDJSON);
-    bvi_exchange_send(x, "", line, "\n");
+    if (err)
+        bvi_exchange_send(x, "", failure, "\n");
+    else
+        bvi_exchange_send(x, "{\"result\":", (const bvi_json *)reply, "}\n");
     req = bvi_exchange_end(x);
     if (req)
         evhttp_send_reply_end(req);
@@ -197,7 +197,8 @@ static void on_reply(bv_op *op, const bv_doc *reply, const bv_error *err, void *
         bvi_answer_json(req, 200, (const bvi_json *)reply);
 }
 
-void bvi_serve_call(bv_server *server, struct evhttp_request *req, const bvi_call *call, const bvi_json *args)
+void bvi_serve_call(bv_server *server, struct evhttp_request *req, const bvi_call *call,
+                    const bvi_json *args)
 {
     bvi_auto_error bv_error *err = NULL;
     bvi_exchange *x = bvi_exchange_new(server, req, &err);

@@ -1,7 +1,8 @@
 /*
  * follow.c - server-sent events: what happened on the host, to a peer that stays.
  *
- * Each event has an "id:" line, so that a browser that comes back says with Last-Event-ID where it was.
+ * Each event has an "id:" line, so that a browser that comes back says with Last-Event-ID where it
+ * was.
  */
 #include <event2/buffer.h>
 #include <event2/http.h>
@@ -39,7 +40,8 @@ static void send_event(bvi_exchange *x, const bv_doc *event)
 {
     char prefix[ID_TEXT_MAX];
 
-    (void)snprintf(prefix, sizeof(prefix), "id: %" PRId64 "\ndata: ", bv_doc_int64(bv_doc_get(event, "seq"), 0));
+    (void)snprintf(prefix, sizeof(prefix),
+                   "id: %" PRId64 "\ndata: ", bv_doc_int64(bv_doc_get(event, "seq"), 0));
     bvi_exchange_send(x, prefix, (const bvi_json *)event, "\n\n");
 }
 

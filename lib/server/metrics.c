@@ -19,7 +19,8 @@ static const struct {
       "Memory that can be had without swapping.", 1 },
     { "load1", "blockvisor_host_load1", "gauge", "Load average over one minute.", 1 },
     { "uptime_s", "blockvisor_host_uptime_seconds", "gauge", "Time since the host started.", 1 },
-    { "cpu_busy_us", "blockvisor_host_cpu_busy_seconds_total", "counter", "Processor time used, all processors.", 1e-6 },
+    { "cpu_busy_us", "blockvisor_host_cpu_busy_seconds_total", "counter",
+      "Processor time used, all processors.", 1e-6 },
     { "net_received_bytes", "blockvisor_host_network_received_bytes_total", "counter",
       "Bytes received on all interfaces but loopback.", 1 },
     { "net_sent_bytes", "blockvisor_host_network_sent_bytes_total", "counter",
@@ -28,7 +29,8 @@ static const struct {
 
 static void head(bvi_buf *text, const char *name, const char *type, const char *help)
 {
-    (void)bvi_buf_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type); /* at the maximum the text is cut */
+    (void)bvi_buf_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name,
+                         type); /* at the maximum the text is cut */
 }
 
 static void add_host(bvi_buf *text, const bv_doc *reply)
@@ -41,12 +43,14 @@ static void add_host(bvi_buf *text, const bv_doc *reply)
         if (bv_doc_type_of(value) != BV_DOC_NUMBER)
             continue;
         head(text, numbers[i].name, numbers[i].type, numbers[i].help);
-        (void)bvi_buf_printf(text, "%s %.15g\n", numbers[i].name, bv_doc_double(value, 0) * numbers[i].scale);
+        (void)bvi_buf_printf(text, "%s %.15g\n", numbers[i].name,
+                             bv_doc_double(value, 0) * numbers[i].scale);
     }
     head(text, "blockvisor_nodes", "gauge", "Nodes by status.");
     for (const bv_doc *n = bv_doc_first(bv_doc_get(reply, "nodes")); n; n = bv_doc_next(n)) {
         if (strcmp(bv_doc_key(n), "total") != 0)
-            (void)bvi_buf_printf(text, "blockvisor_nodes{status=\"%s\"} %.15g\n", bv_doc_key(n), bv_doc_double(n, 0));
+            (void)bvi_buf_printf(text, "blockvisor_nodes{status=\"%s\"} %.15g\n", bv_doc_key(n),
+                                 bv_doc_double(n, 0));
     }
 }
 
@@ -67,7 +71,8 @@ static void add_nodes(bvi_buf *text, const bv_doc *reply)
         (void)bvi_buf_printf(text, "blockvisor_node_up{node=\"%s\",image=\"",
                              bv_doc_string(bv_doc_get(n, "name"), ""));
         add_quoted(text, bv_doc_string(bv_doc_get(bv_doc_get(n, "image"), "name"), ""));
-        (void)bvi_buf_printf(text, "\"} %d\n", strcmp(bv_doc_string(bv_doc_get(n, "status"), ""), "running") == 0);
+        (void)bvi_buf_printf(text, "\"} %d\n",
+                             strcmp(bv_doc_string(bv_doc_get(n, "status"), ""), "running") == 0);
     }
 }
 

@@ -74,7 +74,8 @@ static int put_arg(bvi_json *args, const bvi_call_arg *arg, const char *text, bv
     return bvi_json_put(args, arg->name, value) < 0 ? bvi_fail_nomem(err) : 0;
 }
 
-static int put_text(bvi_json *args, const bvi_call_arg *arg, const char *text, size_t len, bool plus, bv_error **err)
+static int put_text(bvi_json *args, const bvi_call_arg *arg, const char *text, size_t len,
+                    bool plus, bv_error **err)
 {
     bool bad = false;
     bvi_auto_free char *plain = decode(text, len, plus, &bad);
@@ -132,9 +133,10 @@ static int read_query(const bvi_call *call, const char *query, bvi_json *args, b
 
         if (len) {
             if (!find_arg(call, query, name, &arg) || bvi_call_arg_in_path(call, &arg))
-                return bvi_fail(err, BV_E_INVALID, "there is no query parameter '%.*s'", (int)(name > 64 ? 64 : name),
-                                query);
-            r = put_text(args, &arg, query + name + (name < len), len - name - (name < len), true, err);
+                return bvi_fail(err, BV_E_INVALID, "there is no query parameter '%.*s'",
+                                (int)(name > 64 ? 64 : name), query);
+            r = put_text(args, &arg, query + name + (name < len), len - name - (name < len), true,
+                         err);
             if (r < 0)
                 return r;
         }
@@ -143,7 +145,8 @@ static int read_query(const bvi_call *call, const char *query, bvi_json *args, b
     return 0;
 }
 
-static int read_body(const bvi_call *call, const char *body, size_t len, bvi_json *args, bv_error **err)
+static int read_body(const bvi_call *call, const char *body, size_t len, bvi_json *args,
+                     bv_error **err)
 {
     bvi_auto_json bvi_json *root = NULL;
     int r = bvi_json_parse(body, len, &root, err);
@@ -172,8 +175,8 @@ static bool takes_query(const bvi_call *call)
     return strcmp(call->http_method, "GET") == 0 || strcmp(call->http_method, "DELETE") == 0;
 }
 
-static int read_args(const bvi_call *call, const char *path, const char *query, const char *body, size_t body_len,
-                     bvi_json *args, bv_error **err)
+static int read_args(const bvi_call *call, const char *path, const char *query, const char *body,
+                     size_t body_len, bvi_json *args, bv_error **err)
 {
     int r = 0;
 
@@ -188,8 +191,8 @@ static int read_args(const bvi_call *call, const char *path, const char *query, 
     return r < 0 ? r : bvi_call_check(call, args, err);
 }
 
-int bvi_route(const char *http_method, const char *path, const char *query, const char *body, size_t body_len,
-              const bvi_call **ret_call, bvi_json **ret_args, bv_error **err)
+int bvi_route(const char *http_method, const char *path, const char *query, const char *body,
+              size_t body_len, const bvi_call **ret_call, bvi_json **ret_args, bv_error **err)
 {
     bvi_auto_json bvi_json *args = bvi_json_new_object();
     bool path_known = false;
@@ -213,5 +216,6 @@ int bvi_route(const char *http_method, const char *path, const char *query, cons
         return 0;
     }
     return path_known ? bvi_fail(err, BV_E_UNSUPPORTED, "'%s' does not take %s", path, http_method)
-                      : bvi_fail(err, BV_E_NOT_FOUND, "there is nothing at '%s'; see /v1/openapi.json", path);
+                      : bvi_fail(err, BV_E_NOT_FOUND,
+                                 "there is nothing at '%s'; see /v1/openapi.json", path);
 }

@@ -19,11 +19,11 @@
 #include "server/exchange.h"
 #include "sys/fs.h"
 
-#define BACKLOG          128
-#define MODE_DEFAULT     0660u
-#define PEER_GROUPS_MAX  256
+#define BACKLOG         128
+#define MODE_DEFAULT    0660u
+#define PEER_GROUPS_MAX 256
 /* An idle connection is closed after so long; a call may take as long as it likes. */
-#define IDLE_TIMEOUT_S   (24 * 3600)
+#define IDLE_TIMEOUT_S (24 * 3600)
 
 /* ---- who may ---- */
 
@@ -51,7 +51,8 @@ static bool is_allowed(const bv_server *server, struct evhttp_request *req)
 
     if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
         return false;
-    return peer.uid == 0 || peer.uid == geteuid() || peer.gid == server->gid || in_group(fd, server->gid);
+    return peer.uid == 0 || peer.uid == geteuid() || peer.gid == server->gid ||
+           in_group(fd, server->gid);
 }
 
 /* ---- requests ---- */
@@ -81,7 +82,8 @@ static void refuse_method(struct evhttp_request *req, const bv_error *err)
     bvi_answer_json(req, 405, json);
 }
 
-static void answer_call(bv_server *server, struct evhttp_request *req, const char *path, const char *query)
+static void answer_call(bv_server *server, struct evhttp_request *req, const char *path,
+                        const char *query)
 {
     struct evbuffer *input = evhttp_request_get_input_buffer(req);
     size_t len = evbuffer_get_length(input);
@@ -93,7 +95,8 @@ static void answer_call(bv_server *server, struct evhttp_request *req, const cha
     if (!body)
         (void)bvi_fail_nomem(&err); /* told below */
     else
-        (void)bvi_route(method_of(req), path, query, body, len, &call, &args, &err); /* told below */
+        (void)bvi_route(method_of(req), path, query, body, len, &call, &args,
+                        &err); /* told below */
     if (bv_error_code(err) == BV_E_UNSUPPORTED)
         refuse_method(req, err);
     else if (err)
@@ -113,7 +116,8 @@ static void on_request(struct evhttp_request *req, void *data)
     bvi_auto_error bv_error *err = NULL;
 
     if (!is_allowed(server, req)) {
-        (void)bvi_fail(&err, BV_E_DENIED, "your user may not use this socket; be root or join its group");
+        (void)bvi_fail(&err, BV_E_DENIED,
+                       "your user may not use this socket; be root or join its group");
         bvi_answer_error(req, err);
     } else if (!path) {
         evhttp_send_error(req, 400, NULL);
@@ -139,7 +143,8 @@ static int fill_address(const char *path, struct sockaddr_un *address, bv_error 
     return 0;
 }
 
-/* A socket somebody still listens on is not taken away from them, and what is no socket is not ours. */
+/* A socket somebody still listens on is not taken away from them, and what is no socket is not
+ * ours. */
 static int clear_stale(const char *path, const struct sockaddr_un *address, bv_error **err)
 {
     bvi_auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -162,7 +167,8 @@ static int clear_stale(const char *path, const struct sockaddr_un *address, bv_e
 static int make_dir(const char *path, bv_error **err)
 {
     const char *slash = strrchr(path, '/');
-    bvi_auto_free char *dir = slash && slash != path ? bvi_strndup(path, (size_t)(slash - path)) : bvi_strdup("/");
+    bvi_auto_free char *dir =
+        slash && slash != path ? bvi_strndup(path, (size_t)(slash - path)) : bvi_strdup("/");
 
     return dir ? bvi_fs_mkdir(dir, 0755, err) : bvi_fail_nomem(err);
 }
@@ -174,10 +180,12 @@ static int listen_on(bv_server *server, const bv_server_opts *opts, bv_error **e
     struct sockaddr_un address;
     int r;
 
-    if ((r = fill_address(server->socket_path, &address, err)) < 0 || (r = make_dir(server->socket_path, err)) < 0 ||
+    if ((r = fill_address(server->socket_path, &address, err)) < 0 ||
+        (r = make_dir(server->socket_path, err)) < 0 ||
         (r = clear_stale(server->socket_path, &address, err)) < 0)
         return r;
-    listener = evconnlistener_new_bind(opts->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG,
+    listener = evconnlistener_new_bind(opts->base, NULL, NULL,
+                                       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG,
                                        (struct sockaddr *)&address, sizeof(address));
     if (!listener)
         return bvi_fail_sys(err, errno, "cannot listen on '%s'", server->socket_path);
@@ -186,33 +194,37 @@ static int listen_on(bv_server *server, const bv_server_opts *opts, bv_error **e
         evconnlistener_free(listener);
         return bvi_fail_nomem(err);
     }
-    if (chown(server->socket_path, (uid_t)-1, server->gid) < 0 || chmod(server->socket_path, mode) < 0)
+    if (chown(server->socket_path, (uid_t)-1, server->gid) < 0 ||
+        chmod(server->socket_path, mode) < 0)
         return bvi_fail_sys(err, errno, "cannot set the mode of '%s'", server->socket_path);
     return 0;
 }
 
 static int set_up(bv_server *server, const bv_server_opts *opts, bv_error **err)
 {
-    server->socket_path = bvi_strdup(opts->socket_path ? opts->socket_path : BV_HOST_SOCKET_DEFAULT);
+    server->socket_path =
+        bvi_strdup(opts->socket_path ? opts->socket_path : BV_HOST_SOCKET_DEFAULT);
     server->http = evhttp_new(opts->base);
     if (!server->socket_path || !server->http)
         return bvi_fail_nomem(err);
     evhttp_set_max_body_size(server->http, (ev_ssize_t)BVI_SERVER_BODY_MAX);
     evhttp_set_max_headers_size(server->http, (ev_ssize_t)BVI_SERVER_HEADER_MAX);
     evhttp_set_timeout(server->http, IDLE_TIMEOUT_S);
-    evhttp_set_allowed_methods(server->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                                 EVHTTP_REQ_PATCH);
+    evhttp_set_allowed_methods(server->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+                                                 EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH);
     evhttp_set_gencb(server->http, on_request, server);
     return listen_on(server, opts, err);
 }
 
-int bv_server_new(bv_ctx *ctx, bv_host *host, const bv_server_opts *opts, bv_server **ret_server, bv_error **err)
+int bv_server_new(bv_ctx *ctx, bv_host *host, const bv_server_opts *opts, bv_server **ret_server,
+                  bv_error **err)
 {
     bv_server *server;
     int r;
 
     if (!opts || opts->size != sizeof(*opts) || !opts->base)
-        return bvi_fail(err, BV_E_INVALID, "a server needs options with the event base that drives the context");
+        return bvi_fail(err, BV_E_INVALID,
+                        "a server needs options with the event base that drives the context");
     server = bvi_new0(bv_server);
     if (!server)
         return bvi_fail_nomem(err);
