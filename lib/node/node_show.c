@@ -1,8 +1,8 @@
 /*
  * node_show.c - one node with all that can be known of it: its jobs and what its plugin says.
  *
- * The questions go out together, each with a short time of its own; what has no answer in time is null. So a
- * plugin that is stuck costs a value and never the whole answer.
+ * The questions go out together and have a short time; what has no answer by then is null. The plugin takes them one after
+ * the other, so one that is stuck costs those behind it, and never the whole answer.
  */
 #include <string.h>
 
@@ -52,12 +52,12 @@ static const struct {
     const char *key;
     bvi_json *(*convert)(const bvi_plugin_value *value);
 } questions[] = {
-    { "protocol_status", "protocol_status", protocol_status },
     { "height", "height", number },
     { "block_age", "block_age", number },
     { "name", "reported_name", text },
     { "address", "address", text },
     { "consensus", "consensus", flag },
+    { "protocol_status", "protocol_status", protocol_status }, /* last: it may ask the agent for all jobs */
 };
 
 struct show {
