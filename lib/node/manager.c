@@ -186,7 +186,9 @@ static int load_node(bvi_manager *manager, const char *id, bv_error **err)
         remove_shell(manager, &paths, local);
     else if (is_damage(r))
         set_aside(manager, id, paths.state, local);
-    else if (r < 0 || (r = add_loaded(manager, &state, &local)) < 0)
+    else if (r == 0)
+        r = add_loaded(manager, &state, &local);
+    if (r < 0 && r != BV_E_NOT_FOUND && r != BV_E_NOMEM && bvi_fs_exists(paths.state))
         complain(manager, id, local, "it cannot be managed; its files are left alone");
     bvi_node_state_done(&state);
     bvi_node_paths_done(&paths);

@@ -350,7 +350,8 @@ static void import_image(world *w)
     put("img/var/lib/babel/plugin/main.rhai", script);
     ck_assert_int_eq(bvi_reply_new(w->ctx, keep, a, &reply, &a->op, NULL), 0);
     bvi_image_store_import(w->images, bvt_path("img"), "chain/main:1", reply);
-    world_until(w, a);
+    for (int i = 0; !a->done && i < 1000; i++) /* it runs cp: the one thing here that takes real time */
+        ck_assert_int_ge(bv_ctx_dispatch(w->ctx, 100), 0);
     assert_ok(a);
 }
 
