@@ -31,7 +31,7 @@ typedef struct wanted {
 #define WANTED_INIT                                                                                \
     {                                                                                              \
         .body = BVI_BUF_INIT(2 * BVI_AGENT_JSON_MAX),                                              \
-        .headers = BVI_VEC_INIT(BVI_AGENT_HEADERS_MAX + 2)                                         \
+        .headers = BVI_VEC_INIT(BVI_AGENT_HEADERS_MAX + 3)                                         \
     }
 
 static void wanted_done(wanted *w)
@@ -95,10 +95,12 @@ static int set_header(bvi_strv *headers, const char *name, const char *value, bv
     return r < 0 ? bvi_fail_nomem(err) : 0;
 }
 
+/* A connection kept alive would be the client's to wait for when it shuts down: Bitcoin's family
+ * takes half a minute. */
 static int set_headers(bvi_strv *headers, Bvi__Agent__Header *const *given, size_t count,
                        bv_error **err)
 {
-    int r = 0;
+    int r = set_header(headers, "Connection", "close", err);
 
     for (size_t i = 0; r >= 0 && i < count; i++)
         r = set_header(headers, given[i]->name, given[i]->value, err);
