@@ -3,6 +3,7 @@
 Everything is real: an OCI runtime, the agent bundle, the example images. Each test program makes one Host and uses it as a
 context manager; leaving it removes nodes, mounts, cgroups and files, also after a failure.
 """
+import contextlib
 import hashlib
 import json
 import os
@@ -180,10 +181,19 @@ class Host:
         if self.daemon and self.daemon.poll() is None:
             self.daemon.kill()
             self.daemon.wait()
+        self.kill_containers()
         leftovers = self.mounts()
         for mount in reversed(leftovers):
             subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def kill_containers(self):
+        """Whatever a failed test left running."""
+        for directory in (self.root / "var/lib/blockvisor/nodes").glob("*-*-*-*-*"):
+            for group in pathlib.Path("/sys/fs/cgroup").glob(f"*/blockvisor/{directory.name}/cgroup.procs"):
+                for pid in group.read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
 
     def mounts(self):
         prefix = str(self.root) + "/"
