@@ -195,7 +195,9 @@ static int parse_cursor(const char *text, bvi_job_log_pos *ret_pos, bv_error **e
 {
     char extra;
 
-    if (sscanf(text, "%" SCNu64 ":%" SCNu64 "%c", &ret_pos->inode, &ret_pos->offset, &extra) != 2)
+    /* The first test refuses what sscanf() would take besides digits: signs and blanks. */
+    if (text[strspn(text, "0123456789:")] != '\0' || strlen(text) >= CURSOR_TEXT_MAX ||
+        sscanf(text, "%" SCNu64 ":%" SCNu64 "%c", &ret_pos->inode, &ret_pos->offset, &extra) != 2)
         return bvi_fail(err, BV_E_INVALID, "'%s' is not a cursor of an earlier answer", text);
     return 0;
 }
