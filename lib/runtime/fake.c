@@ -8,7 +8,9 @@
  * scripted: the n-th call of an operation fails with a code.
  */
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/driver.h"
 
@@ -290,6 +292,9 @@ static int fake_prepare(bvi_driver *driver, const bvi_container_spec *spec, bvi_
     container *c = NULL;
     int r = bvi_container_spec_check(spec, false, err);
 
+    /* An empty root, where there is a node directory to have it: callers put files there. */
+    if (r == 0 && mkdir(spec->root_dir, 0755) < 0 && errno != EEXIST && errno != ENOENT)
+        r = bvi_fail_sys(err, errno, "cannot make '%s'", spec->root_dir);
     if (r == 0)
         r = have_container(of(driver), spec, &c, err);
     return r < 0 ? r : begin(of(driver), "prepare", effect_prepare, spec, done, data, err);
