@@ -2,6 +2,8 @@
  * listener.c - waiting for connections on a socket file.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,10 +92,29 @@ static int remove_stale(const char *path, bv_error **err)
     return 0;
 }
 
+/* The folder may be a node's, which can put a link in the place of the file we just made: nothing
+ * but a socket gets the mode. */
+static int set_mode(bvi_listener *l, mode_t mode, bv_error **err)
+{
+    bvi_auto_close int fd = open(l->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char name[64];
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return bvi_fail_sys(err, errno, "cannot look at socket '%s'", l->path);
+    if (!S_ISSOCK(st.st_mode))
+        return bvi_fail(err, BV_E_EXISTS, "'%s' was replaced by something else", l->path);
+    l->dev = st.st_dev;
+    l->ino = st.st_ino;
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd); /* fits */
+    if (chmod(name, mode) < 0)
+        return bvi_fail_sys(err, errno, "cannot set the mode of socket '%s'", l->path);
+    return 0;
+}
+
 static int bind_path(bvi_listener *l, mode_t mode, bv_error **err)
 {
     BVI_AUTO(bvi_socket_addr_done) bvi_socket_addr addr = BVI_SOCKET_ADDR_INIT;
-    struct stat st;
     int r = bvi_socket_addr_set(&addr, l->path, err);
 
     if (r < 0)
@@ -101,13 +122,10 @@ static int bind_path(bvi_listener *l, mode_t mode, bv_error **err)
     /* The file is made with the mode of the socket, less the umask: never wider than asked. */
     if (fchmod(l->fd, mode) < 0 || bind(l->fd, (const struct sockaddr *)&addr.un, addr.len) < 0)
         return bvi_fail_sys(err, errno, "cannot make socket '%s'", l->path);
-    if (lstat(l->path, &st) < 0)
-        return bvi_fail_sys(err, errno, "cannot look at socket '%s'", l->path);
-    l->dev = st.st_dev;
-    l->ino = st.st_ino;
-    if (chmod(l->path, mode) < 0 || listen(l->fd, LISTEN_QUEUE) < 0)
-        return bvi_fail_sys(err, errno, "cannot listen on '%s'", l->path);
-    return 0;
+    r = set_mode(l, mode, err);
+    if (r == 0 && listen(l->fd, LISTEN_QUEUE) < 0)
+        r = bvi_fail_sys(err, errno, "cannot listen on '%s'", l->path);
+    return r;
 }
 
 static int open_socket(bvi_listener *l, bv_error **err)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/socket.h"
@@ -72,19 +73,39 @@ int bvi_socket_peer(int fd, bvi_peer *ret_peer, bv_error **err)
     return 0;
 }
 
+/* A node owns the folder of its sockets and could leave a link to another node's there, or to the
+ * daemon's own: the last part of a path is never followed. What was looked at is what is connected
+ * to. */
+static int open_file(const char *path, int *ret_fd, bv_error **err)
+{
+    bvi_auto_close int fd = -1;
+    struct stat st;
+
+    if (!*path)
+        return bvi_fail(err, BV_E_INVALID, "a socket path is empty");
+    fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return bvi_fail_sys(err, errno, "cannot connect to socket '%s'", path);
+    if (S_ISLNK(st.st_mode))
+        return bvi_fail(err, BV_E_DENIED, "'%s' is a symbolic link; name the socket itself", path);
+    *ret_fd = bvi_take_fd(&fd);
+    return 0;
+}
+
 int bvi_socket_connect(const char *path, int *ret_fd, bv_error **err)
 {
-    BVI_AUTO(bvi_socket_addr_done) bvi_socket_addr addr = BVI_SOCKET_ADDR_INIT;
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    bvi_auto_close int file = -1;
     bvi_auto_close int fd = -1;
-    int r;
+    int r = open_file(path, &file, err);
 
-    r = bvi_socket_addr_set(&addr, path, err);
     if (r < 0)
         return r;
+    (void)snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d", file); /* fits */
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return bvi_fail_sys(err, errno, "cannot make a socket");
-    if (connect(fd, (const struct sockaddr *)&addr.un, addr.len) < 0) {
+    if (connect(fd, (const struct sockaddr *)&un, sizeof(un)) < 0) {
         if (errno == ECONNREFUSED)
             return bvi_fail(err, BV_E_REMOTE, "nobody listens on socket '%s'", path);
         return bvi_fail_sys(err, errno, "cannot connect to socket '%s'", path);

@@ -401,6 +401,30 @@ START_TEST(stale_busy_and_foreign_files)
 }
 END_TEST
 
+/* A node can leave a link to somebody else's socket where its own is expected. */
+START_TEST(links_are_not_followed)
+{
+    const char *path = _i ? long_path() : bvt_path("theirs.socket");
+    const char *link = bvt_path("link.socket");
+    bv_error *err = NULL;
+    door o, other;
+    drive d;
+    int fd;
+
+    drive_open(&d, DRIVE_OWN, 0, true);
+    ck_assert_int_eq(door_open(&o, d.ctx, path, 0, NULL), 0);
+    ck_assert_int_eq(symlink(path, link), 0);
+    ck_assert_int_eq(bvi_socket_connect(link, &fd, &err), BV_E_DENIED);
+    bvt_assert_error_says(err, BV_E_DENIED, "is a symbolic link");
+    bv_error_free(err);
+    ck_assert_int_eq(door_open(&other, d.ctx, link, 0, NULL), BV_E_EXISTS);
+    ck_assert_int_eq(bvi_socket_connect(path, &fd, NULL), 0);
+    ck_assert_int_eq(close(fd), 0);
+    bvi_listener_free(o.listener);
+    drive_close(&d);
+}
+END_TEST
+
 START_TEST(paths_that_do_not_work)
 {
     char name[300];
@@ -504,5 +528,6 @@ BVT_MAIN("io/stream", bvt_times(there_and_back, DRIVE_COUNT), bvt_times(backpres
          bvt_times(half_close, DRIVE_COUNT), bvt_times(the_other_end_goes_away, DRIVE_COUNT),
          bvt_times(freed_inside_callbacks, DRIVE_COUNT), bvt_times(listens_and_connects, 2),
          bvt_test(default_mode_whatever_the_umask), bvt_test(stale_busy_and_foreign_files),
+         bvt_times(links_are_not_followed, 2),
          bvt_test(paths_that_do_not_work), bvt_test(listener_freed_inside_accept),
          bvt_test(out_of_descriptors), bvt_test(survives_every_failed_allocation))
