@@ -328,6 +328,7 @@ static int start_tar(bvi_import *im, bv_error **err)
     if (is_root) {
         argv[n++] = "--xattrs";
         argv[n++] = "--xattrs-include=*";
+        argv[n++] = "--xattrs-exclude=trusted.overlay.*"; /* what an overlay believes of its layers */
     }
     argv[n++] = "--directory";
     argv[n++] = im->unpacked;

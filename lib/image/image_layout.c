@@ -47,11 +47,12 @@ static int read_beneath(int dir_fd, const char *name, size_t max, char **ret_tex
     bvi_auto_free char *path = NULL;
     bvi_auto_close int fd = -1;
     struct stat st;
-    int r = bvi_fs_open_beneath(dir_fd, name, O_RDONLY | O_NONBLOCK, 0, &fd, err);
+    int r = bvi_fs_open_beneath(dir_fd, name, O_PATH, 0, &fd, err);
 
     if (r < 0)
         return r;
-    /* A pipe would keep the reader waiting for ever. */
+    /* Opened for reading only as a file: a pipe would keep the reader waiting for ever, and a device
+     * node that came with the image is one of this host. */
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return bvi_fail(err, BV_E_FORMAT, "'%s' is not a file", name);
     path = bvi_asprintf("/proc/self/fd/%d", fd);
@@ -61,16 +62,16 @@ static int read_beneath(int dir_fd, const char *name, size_t max, char **ret_tex
     return r < 0 ? bvi_wrap(err, r, "'%s'", name) : 0;
 }
 
-static int write_beneath(int root_fd, const char *name, const char *text, size_t len,
-                         bv_error **err)
+/* What is there is replaced and never opened: an image may hold a device node of that name. */
+static int write_beneath(int root_fd, const char *dir, const char *name, const char *text,
+                         size_t len, bv_error **err)
 {
     bvi_auto_close int fd = -1;
-    int r = bvi_fs_open_beneath(root_fd, name, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, err);
+    int r = bvi_fs_open_beneath(root_fd, dir, O_RDONLY | O_DIRECTORY, 0, &fd, err);
 
-    if (r < 0)
-        return r;
-    r = bvi_fs_write_all(fd, text, len);
-    return r < 0 ? bvi_fail_sys(err, -r, "cannot write '%s' in the image", name) : 0;
+    if (r == 0)
+        r = bvi_fs_replace_at(fd, name, text, len, 0644, err);
+    return r < 0 ? bvi_wrap(err, r, "cannot write '%s/%s' in the image", dir, name) : 0;
 }
 
 static int open_dir(const char *path, int *ret_fd, bv_error **err)
@@ -124,12 +125,11 @@ static bool is_script(const char *name)
 
 static int copy_script(int from_fd, int root_fd, const char *name, bv_error **err)
 {
-    bvi_auto_free char *to = bvi_path_join(PLUGIN_DIR, name, NULL);
     bvi_auto_free char *text = NULL;
     size_t len = 0;
-    int r = to ? read_beneath(from_fd, name, SCRIPT_MAX, &text, &len, err) : bvi_fail_nomem(err);
+    int r = read_beneath(from_fd, name, SCRIPT_MAX, &text, &len, err);
 
-    return r < 0 ? r : write_beneath(root_fd, to, text, len, err);
+    return r < 0 ? r : write_beneath(root_fd, PLUGIN_DIR, name, text, len, err);
 }
 
 /* main.rhai and whatever it may import. */
@@ -152,8 +152,7 @@ static int have_plugin(const char *root, int root_fd, const char *beside, int be
 {
     bvi_auto_close int fd = -1;
     bvi_auto_error bv_error *why = NULL;
-    int r =
-        bvi_fs_open_beneath(root_fd, PLUGIN_DIR "/" PLUGIN, O_RDONLY | O_NONBLOCK, 0, &fd, &why);
+    int r = bvi_fs_open_beneath(root_fd, PLUGIN_DIR "/" PLUGIN, O_PATH, 0, &fd, &why);
 
     if (r != BV_E_NOT_FOUND)
         return bvi_error_move(err, bvi_take(why));
@@ -185,7 +184,7 @@ int bvi_image_arrange(const char *root, const char *beside, char **ret_yaml, siz
     if (r == 0 && !in_place)
         r = bvi_fs_mkdir_beneath(root_fd, BABEL_DIR, 0755, err);
     if (r == 0 && !in_place)
-        r = write_beneath(root_fd, BABEL_DIR "/" DEFINITION, yaml, len, err);
+        r = write_beneath(root_fd, BABEL_DIR, DEFINITION, yaml, len, err);
     if (r < 0)
         return r;
     *ret_yaml = bvi_take(yaml);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -214,6 +215,29 @@ START_TEST(imports_a_bundle)
     ck_assert(!bvt_exists(bvt_path("images/%s/root/notes.txt", f.id)));
     ck_assert(!bvt_exists(bvt_path("src/root/var"))); /* the source is only read */
     assert_tidy(1);
+    close_fixture(&f);
+}
+END_TEST
+
+/* Scripts are copied to where the image has other things of their name: a pipe that nobody reads, and
+ * (as root) a device of the host. They are replaced, never opened. */
+START_TEST(plugin_files_replace_what_is_there)
+{
+    fixture f;
+    struct stat st;
+
+    open_fixture(&f, 1);
+    make_bundle("src");
+    ck_assert_int_eq(bvi_fs_mkdir(bvt_path("src/root/var/lib/babel/plugin"), 0755, NULL), 0);
+    if (_i == 0)
+        ck_assert_int_eq(mkfifo(bvt_path("src/root/var/lib/babel/plugin/aux.rhai"), 0644), 0);
+    else if (mknod(bvt_path("src/root/var/lib/babel/plugin/aux.rhai"), S_IFCHR | 0644,
+                   makedev(1, 7)) < 0) /* /dev/full: a write would fail */
+        bvt_skip("no right to make device nodes");
+    assert_imported(&f, bvt_path("src"), NULL);
+    ck_assert_int_eq(
+        lstat(bvt_path("images/%s/root/var/lib/babel/plugin/aux.rhai", f.id), &st), 0);
+    ck_assert(S_ISREG(st.st_mode));
     close_fixture(&f);
 }
 END_TEST
@@ -571,7 +595,8 @@ START_TEST(opening_survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("image/image_store", bvt_loop(imports_a_plain_root, pools), bvt_test(imports_a_bundle),
-         bvt_loop(imports_tars, tars), bvt_loop(refuses_and_leaves_nothing, refused),
+         bvt_times(plugin_files_replace_what_is_there, 2), bvt_loop(imports_tars, tars),
+         bvt_loop(refuses_and_leaves_nothing, refused),
          bvt_test(refuses_bad_arguments), bvt_test(finds_and_removes), bvt_test(opens_again),
          bvt_test(replaces_a_damaged_copy), bvt_test(can_be_cancelled),
          bvt_test(ends_imports_when_freed), bvt_test(digests_trees),
