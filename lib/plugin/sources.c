@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -82,20 +83,26 @@ static int add_file(scan *scanning, int fd, const char *path, size_t len, bv_err
  * file. */
 static int read_file(scan *scanning, const char *path, bv_error **err)
 {
+    bvi_auto_close int found = -1;
     bvi_auto_close int fd = -1;
+    char name[64];
     struct stat st;
     int r;
 
-    r = bvi_fs_open_beneath(scanning->root_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0, &fd,
-                            NULL);
+    r = bvi_fs_open_beneath(scanning->root_fd, path, O_PATH, 0, &found, NULL);
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);
     if (r < 0)
         return 0;
-    if (fstat(fd, &st) < 0)
+    if (fstat(found, &st) < 0)
         return bvi_fail_sys(err, errno, "cannot look at '%s'", path);
     if (!S_ISREG(st.st_mode))
         return 0;
+    /* Only now opened for reading: to open a device node of an image may do something already. */
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", found); /* fits */
+    fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return bvi_fail_sys(err, errno, "cannot open '%s'", path);
     r = check_size(scanning, path, st.st_size, err);
     return r < 0 ? r : add_file(scanning, fd, path, (size_t)st.st_size, err);
 }
