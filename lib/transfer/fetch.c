@@ -94,7 +94,8 @@ static int open_file(bvi_fetch *f, bv_error **err)
     r = bvi_url_to_path(f->opts.url, &path, err);
     if (r < 0)
         return r;
-    f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    /* A chunk is a file of the store, like its manifest: not a link to some other file. */
+    f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (f->fd < 0 || fstat(f->fd, &st) < 0)
         return bvi_fail_sys(err, errno, "cannot open '%s'", path);
     if (!S_ISREG(st.st_mode))

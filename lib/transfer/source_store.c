@@ -162,7 +162,11 @@ static int answer_chunk(source_store *s, uint32_t index, bvi_chunk *chunk, bv_er
         return r;
     key = from->key && *from->key ? bvi_strdup(from->key)
                                   : bvi_store_chunk_key(s->store_key, s->version, index);
-    url = key ? s->store->vtable->url(s->store, key) : NULL;
+    /* Whoever wrote the manifest chose the key: it must not lead out of the store. */
+    r = key ? bvi_target_path_check(key, err) : bvi_fail_nomem(err);
+    if (r < 0)
+        return bvi_wrap(err, r, "the key of chunk %u", index);
+    url = s->store->vtable->url(s->store, key);
     if (!url)
         return bvi_fail_nomem(err);
     return bvi_chunk_set_url(chunk, url, err);

@@ -1,9 +1,12 @@
 /* Directories into a directory store and back: content, versions, settings, refusals. */
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "support.h"
+#include "sys/fs.h"
 
 #define BIG (6u * 1024u * 1024u)
 
@@ -270,9 +273,53 @@ START_TEST(damaged_chunks_are_found)
 }
 END_TEST
 
+/* What a manifest may call a chunk; the file is there each time, with the right content. */
+static const struct {
+    const char *key;
+    bool link; /* the chunk's file is a link to the real one */
+    int code;
+    const char *says;
+} elsewhere[] = {
+    { "../outside", false, BV_E_FORMAT, "leaves the destination through '..'" },
+    { "chain-data/1/../../../outside", false, BV_E_FORMAT, "leaves the destination through '..'" },
+    { "/outside", false, BV_E_FORMAT, "is absolute" },
+    { "chain-data/1/data.part_0", true, BV_E_IO, "cannot open" },
+};
+
+START_TEST(chunks_come_from_the_store_alone)
+{
+    bv_upload_opts up = upload_opts(bvt_path("source"));
+    bv_download_opts down = download_opts(bvt_path("dest"));
+    const char *body = bvt_path("store/chain-data/1/manifest-body.json");
+    const char *part = bvt_path("store/chain-data/1/data.part_0");
+    outcome o = { 0 };
+    bvi_auto_free char *text = NULL;
+    size_t len = 0;
+    char *key;
+
+    make_text(bvt_path("source"), "f", "some text");
+    up.number_of_chunks = 1;
+    ck_assert_msg(run_upload(0, &up, &o) == 0, "%s", o.text);
+    ck_assert_int_eq(rename(part, bvt_path("outside")), 0);
+    if (elsewhere[_i].link)
+        ck_assert_int_eq(symlink(bvt_path("outside"), part), 0);
+    ck_assert_int_eq(bvi_fs_read(body, 65536, &text, &len, NULL), 0);
+    key = strstr(text, "chain-data/1/data.part_0");
+    ck_assert_ptr_nonnull(key);
+    *key = '\0';
+    (void)bvt_write_file("store/chain-data/1/manifest-body.json",
+                         bvt_format("%s%s%s", text, elsewhere[_i].key,
+                                    key + strlen("chain-data/1/data.part_0")));
+    ck_assert_int_eq(run_download(0, &down, &o), elsewhere[_i].code);
+    ck_assert_msg(strstr(o.text, elsewhere[_i].says) != NULL, "%s", o.text);
+    ck_assert(!bvt_exists(bvt_path("dest/f")));
+}
+END_TEST
+
 BVT_MAIN("transfer/roundtrip", bvt_loop(gives_back_what_went_in, settings),
          bvt_test(all_files_get_one_time), bvt_test(versions_count_up_and_never_change),
          bvt_test(an_empty_directory_is_an_archive_too),
          bvt_test(leaves_out_what_is_excluded_and_what_cannot_be_kept),
          bvt_test(refuses_what_cannot_be), bvt_test(does_not_write_through_links),
-         bvt_test(overwrites_longer_files_and_leaves_others), bvt_test(damaged_chunks_are_found))
+         bvt_test(overwrites_longer_files_and_leaves_others), bvt_test(damaged_chunks_are_found),
+         bvt_loop(chunks_come_from_the_store_alone, elsewhere))
