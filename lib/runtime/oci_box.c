@@ -263,11 +263,21 @@ int bvi_oci_box_clear(const bvi_oci_env *env, const bvi_container_spec *spec, bv
 
 /* ---- root ---- */
 
+/* Below are programs that run as root for whoever starts them, made by somebody we do not trust:
+ * users of the host must not get there. */
+static int keep_others_out(const box *b, bv_error **err)
+{
+    if (chmod(b->spec->node_dir, 0700) < 0)
+        return bvi_fail_sys(err, errno, "cannot protect '%s'", b->spec->node_dir);
+    return 0;
+}
+
 static int prepare_root(box *b, bv_error **err)
 {
     const bvi_root_key *known = b->record.exists && b->record.same_boot ? &b->record.root : NULL;
+    int r = keep_others_out(b, err);
 
-    return bvi_oci_root_prepare(b->spec, known, b->lock, &b->record.root, err);
+    return r < 0 ? r : bvi_oci_root_prepare(b->spec, known, b->lock, &b->record.root, err);
 }
 
 int bvi_oci_box_prepare(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err)
@@ -411,6 +421,7 @@ static int make_bundle(const bvi_oci_env *env, const bvi_container_spec *spec, c
         .group = group,
         .nofile_hard = nofile.rlim_max,
         .cgroup_ns = access("/proc/self/ns/cgroup", F_OK) == 0,
+        .seccomp = access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0,
         .binds = binds,
         .bind_count = count,
     };

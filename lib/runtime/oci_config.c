@@ -1,10 +1,17 @@
 /*
  * oci_config.c - config.json by the OCI runtime specification 1.0.
  *
- * What a node may do is what Docker gives a container by default: operators know it, and images are
- * written for it. One thing is on purpose: no_new_privs stays off, because the agent runs jobs as
- * other users through su.
+ * What a node may do is what Docker gives a container by default, less what no node needs: operators
+ * know it, and images are written for it. One thing is on purpose: no_new_privs stays off, because
+ * the agent runs jobs as other users through su.
+ *
+ * A node's root is the host's uid 0 with few rights, so what is dangerous in uid 0 alone matters:
+ * a user namespace would give the rights back inside (and with them most of the kernel's mistakes),
+ * the kernel's key rings belong to a uid, not to a container, and on the host's network raw sockets
+ * read what other nodes send.
  */
+#include <errno.h>
+#include <linux/sched.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -16,11 +23,15 @@
 #define CPU_QUOTA_MIN 1000
 #define HOSTNAME_MAX  63u
 
+/* Not CAP_MKNOD: device nodes would be kept from use by the control group alone. */
 static const char *const capabilities[] = {
-    "CAP_AUDIT_WRITE", "CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",     "CAP_FSETID",
-    "CAP_KILL",        "CAP_MKNOD",   "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",    "CAP_SETFCAP",
-    "CAP_SETGID",      "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT", NULL,
+    "CAP_AUDIT_WRITE", "CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",
+    "CAP_FSETID",      "CAP_KILL",    "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",
+    "CAP_SETGID",      "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT",
 };
+
+/* With a network of its own a node may do to it what it likes. */
+#define OWN_NETWORK_CAPABILITY "CAP_NET_RAW"
 
 /* Inheritable and ambient stay empty, as Docker's have been since CVE-2022-24769. */
 static const char *const capability_sets[] = { "bounding", "effective", "permitted" };
@@ -72,13 +83,18 @@ static bvi_json *strings(const char *const *texts)
     return array;
 }
 
-static int put_capabilities(bvi_json *process)
+static int put_capabilities(bvi_json *process, bvi_network network)
 {
+    const char *given[BVI_COUNT(capabilities) + 2] = { NULL };
     bvi_json *sets = bvi_json_new_object();
     int r = bvi_json_put(process, "capabilities", sets);
 
+    for (size_t i = 0; i < BVI_COUNT(capabilities); i++)
+        given[i] = capabilities[i];
+    if (network != BVI_NETWORK_HOST)
+        given[BVI_COUNT(capabilities)] = OWN_NETWORK_CAPABILITY;
     for (size_t i = 0; i < BVI_COUNT(capability_sets) && r == 0; i++)
-        r = bvi_json_put(sets, capability_sets[i], strings(capabilities));
+        r = bvi_json_put(sets, capability_sets[i], strings(given));
     return r;
 }
 
@@ -128,7 +144,7 @@ static int put_process(bvi_json *root, const bvi_container_spec *spec,
     if (r == 0)
         r = bvi_json_put_bool(process, "noNewPrivileges", false);
     if (r == 0)
-        r = put_capabilities(process);
+        r = put_capabilities(process, spec->network);
     return r < 0 ? r : put_rlimits(process, facts->nofile_hard);
 }
 
@@ -154,7 +170,8 @@ static int add_binds(bvi_json *mounts, const bvi_bind *binds, size_t count)
     int r = 0;
 
     for (size_t i = 0; i < count && r == 0; i++) {
-        const char *options[] = { "rbind", "rprivate", binds[i].read_only ? "ro" : "rw", NULL };
+        const char *options[] = { "rbind", "rprivate", "nodev",
+                                  binds[i].read_only ? "ro" : "rw", NULL };
 
         r = add_mount(mounts, binds[i].destination, "bind", binds[i].source, options);
     }
@@ -258,6 +275,91 @@ static int put_resources(bvi_json *root, const bvi_container_spec *spec)
     return r;
 }
 
+/* ---- system calls ---- */
+
+/* Refused as if the right were missing. */
+static const char *const refused_calls[] = {
+    "add_key", "bpf", "keyctl", "perf_event_open", "request_key", "setns", "userfaultfd", NULL,
+};
+static const char *const namespace_calls[] = { "clone", "unshare", NULL };
+/* Its flags are in memory, where a filter cannot look: programs take clone() instead. */
+static const char *const missing_calls[] = { "clone3", NULL };
+
+/* Programs for the processor's older relatives go on working; without a list they would be killed. */
+static const char *const architectures[] = {
+#if defined(__x86_64__)
+    "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32",
+#elif defined(__aarch64__)
+    "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM",
+#endif
+    NULL,
+};
+
+static int add_refusal(bvi_json *list, const char *const *names, int errnum, bvi_json **ret_row)
+{
+    bvi_json *row = bvi_json_new_object();
+    int r = bvi_json_add(list, row);
+
+    if (r == 0)
+        r = bvi_json_put(row, "names", strings(names));
+    if (r == 0)
+        r = bvi_json_put_string(row, "action", "SCMP_ACT_ERRNO");
+    if (r == 0)
+        r = bvi_json_put_int64(row, "errnoRet", errnum);
+    if (r == 0 && ret_row)
+        *ret_row = row;
+    return r;
+}
+
+/* Only calls whose first argument has all bits of a mask. */
+static int put_first_argument(bvi_json *row, int64_t mask)
+{
+    bvi_json *list = bvi_json_new_array();
+    bvi_json *arg;
+    int r = bvi_json_put(row, "args", list);
+
+    if (r < 0)
+        return r;
+    arg = bvi_json_new_object();
+    r = bvi_json_add(list, arg);
+    if (r == 0)
+        r = bvi_json_put_int64(arg, "index", 0);
+    if (r == 0)
+        r = bvi_json_put_int64(arg, "value", mask);
+    if (r == 0)
+        r = bvi_json_put_int64(arg, "valueTwo", mask);
+    return r < 0 ? r : bvi_json_put_string(arg, "op", "SCMP_CMP_MASKED_EQ");
+}
+
+static int put_refusals(bvi_json *filter)
+{
+    bvi_json *list = bvi_json_new_array();
+    bvi_json *row = NULL;
+    int r = bvi_json_put(filter, "syscalls", list);
+
+    if (r == 0)
+        r = add_refusal(list, refused_calls, EPERM, NULL);
+    if (r == 0)
+        r = add_refusal(list, missing_calls, ENOSYS, NULL);
+    if (r == 0)
+        r = add_refusal(list, namespace_calls, EPERM, &row);
+    return r < 0 ? r : put_first_argument(row, CLONE_NEWUSER);
+}
+
+/* A list of what is refused, not of what is allowed: nodes run programs nobody here knows, on
+ * kernels nobody here knows. */
+static int put_seccomp(bvi_json *os)
+{
+    bvi_json *filter = bvi_json_new_object();
+    int r = bvi_json_put(os, "seccomp", filter);
+
+    if (r == 0)
+        r = bvi_json_put_string(filter, "defaultAction", "SCMP_ACT_ALLOW");
+    if (r == 0)
+        r = bvi_json_put(filter, "architectures", strings(architectures));
+    return r < 0 ? r : put_refusals(filter);
+}
+
 static int put_linux(bvi_json *root, const bvi_container_spec *spec,
                      const bvi_oci_config_facts *facts)
 {
@@ -272,6 +374,8 @@ static int put_linux(bvi_json *root, const bvi_container_spec *spec,
         r = put_namespaces(os, spec, facts);
     if (r == 0)
         r = put_resources(os, spec);
+    if (r == 0 && facts->seccomp)
+        r = put_seccomp(os);
     if (r == 0)
         r = bvi_json_put(os, "maskedPaths", strings(masked_paths));
     return r < 0 ? r : bvi_json_put(os, "readonlyPaths", strings(readonly_paths));

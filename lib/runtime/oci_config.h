@@ -17,6 +17,7 @@ typedef struct bvi_oci_config_facts {
     const char *group;     /* control group, "blockvisor/<id>" */
     uint64_t nofile_hard;  /* current hard limit; never raised */
     bool cgroup_ns;        /* the kernel has control group namespaces */
+    bool seccomp;          /* the kernel has filters of system calls */
     const bvi_bind *binds; /* further ones, after the spec's */
     size_t bind_count;
 } bvi_oci_config_facts;

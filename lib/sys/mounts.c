@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -174,7 +175,9 @@ int bvi_mount_overlay(const char *const *lowers, size_t lower_count, const char 
         return bvi_fail(
             err, r, "the paths of the overlay at '%s' are too long: use a shorter root directory",
             target);
-    if (mount("overlay", target, "overlay", 0, options.data) == 0)
+    /* Device nodes in a layer are whatever its author wrote: they are of no use, here or in the node,
+     * whose own /dev is another mount. */
+    if (mount("overlay", target, "overlay", MS_NODEV, options.data) == 0)
         return 0;
     if (errno == ENODEV)
         return bvi_fail(err, BV_E_UNSUPPORTED, "this kernel has no overlayfs");
@@ -183,13 +186,20 @@ int bvi_mount_overlay(const char *const *lowers, size_t lower_count, const char 
 
 int bvi_mount_bind(const char *source, const char *target, bool read_only, bv_error **err)
 {
+    unsigned long flags = MS_BIND | MS_REMOUNT | MS_NODEV | (read_only ? MS_RDONLY : 0);
+    struct statvfs st;
+
     if (mount(source, target, NULL, MS_BIND, NULL) < 0)
         return bvi_fail_sys(err, errno, "cannot bind '%s' to '%s'", source, target);
-    if (read_only && mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0) {
+    /* What the file system behind it forbids stays forbidden; device nodes always are, as above. */
+    if (statvfs(target, &st) == 0)
+        flags |= (st.f_flag & ST_RDONLY ? MS_RDONLY : 0) | (st.f_flag & ST_NOSUID ? MS_NOSUID : 0) |
+                 (st.f_flag & ST_NOEXEC ? MS_NOEXEC : 0);
+    if (mount(NULL, target, NULL, flags, NULL) < 0) {
         int saved = errno;
 
         (void)umount2(target, MNT_DETACH); /* the failure that counts is already known */
-        return bvi_fail_sys(err, saved, "cannot make the bind at '%s' read-only", target);
+        return bvi_fail_sys(err, saved, "cannot restrict the bind at '%s'", target);
     }
     return 0;
 }

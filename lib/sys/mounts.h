@@ -19,7 +19,8 @@
 #define BVI_OVERLAY_LOWERS_MAX 64u
 
 /* An overlay at target: the first of lowers is the topmost. upper and work are on one file system.
- * The target must exist. BV_E_UNSUPPORTED: no overlayfs here. */
+ * The target must exist. BV_E_UNSUPPORTED: no overlayfs here. Device nodes do not work in what is
+ * mounted, neither here nor in a bind. */
 int bvi_mount_overlay(const char *const *lowers, size_t lower_count, const char *upper,
                       const char *work, const char *target, bv_error **err);
 int bvi_mount_bind(const char *source, const char *target, bool read_only, bv_error **err);

@@ -418,6 +418,44 @@ START_TEST(shares_the_hosts_network)
 }
 END_TEST
 
+/* What root in a node must not get: rights in a user namespace, the host's key rings, devices, other
+ * nodes' packets; and on the host nobody but root gets to what a node made. */
+START_TEST(keeps_root_in_the_node)
+{
+    host h;
+    struct stat st;
+
+    skip_unless_possible();
+    open_host(&h, runtimes[_i]);
+    make_node(&h, "escape",
+              "cd /blockjoy;"
+              " busybox unshare -U true 2>userns && echo yes >>userns;"
+              " busybox mknod /dev/disk b 8 0 2>disk && echo yes >>disk;"
+              " busybox mknod null c 1 3 2>null && echo yes >>null;"
+              " busybox grep -i '^seccomp:' /proc/self/status >filter;"
+              " busybox grep '^CapBnd' /proc/self/status >rights;"
+              " busybox grep -E '^[0-9]+ [0-9]+ [0-9:]+ [^ ]+ (/|/blockjoy) ' /proc/self/mountinfo >mounts;"
+              " touch ready; exec sleep 1000");
+    h.spec.network = BVI_NETWORK_HOST;
+    assert_done(&h, start, SPEC(&h));
+    wait_file(data_file(&h, "ready"));
+    ck_assert_ptr_null(strstr(bvt_read_file(data_file(&h, "userns"), NULL), "yes"));
+    ck_assert_ptr_null(strstr(bvt_read_file(data_file(&h, "disk"), NULL), "yes"));
+    ck_assert_ptr_null(strstr(bvt_read_file(data_file(&h, "null"), NULL), "yes"));
+    ck_assert_ptr_nonnull(strstr(bvt_read_file(data_file(&h, "rights"), NULL), "00000000a00405fb"));
+    if (access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0)
+        ck_assert_ptr_nonnull(strstr(bvt_read_file(data_file(&h, "filter"), NULL), "2"));
+    const char *mounts = bvt_read_file(data_file(&h, "mounts"), NULL);
+    ck_assert_ptr_nonnull(strstr(mounts, "nodev"));
+    ck_assert_ptr_nonnull(strstr(strchr(mounts, '\n') + 1, "nodev")); /* both of them */
+    ck_assert_int_eq(stat(h.node_dir, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0700);
+    assert_done(&h, remove, SPEC(&h));
+    assert_nothing_left(&h);
+    close_driver(&h);
+}
+END_TEST
+
 START_TEST(limits_memory)
 {
     host h;
@@ -790,6 +828,7 @@ int main(void)
         bvt_loop(probes, runtimes),
         bvt_loop(lives, runtimes),
         bvt_loop(shares_the_hosts_network, runtimes),
+        bvt_loop(keeps_root_in_the_node, runtimes),
         bvt_loop(limits_memory, runtimes),
         bvt_loop(escalates, runtimes),
         bvt_loop(notices_an_end, runtimes),

@@ -28,6 +28,7 @@ static const bvi_oci_config_facts base_facts = {
     .group = "blockvisor/n1",
     .nofile_hard = 20000,
     .cgroup_ns = true,
+    .seccomp = true,
     .binds = more,
     .bind_count = 1,
 };
@@ -89,22 +90,29 @@ static const struct {
     { "process.terminal", "false" },
     { "process.noNewPrivileges", "false" },
     { "process.rlimits", "[{\"type\":\"RLIMIT_NOFILE\",\"hard\":20000,\"soft\":20000}]" },
-    { "process.capabilities.bounding", "[\"CAP_AUDIT_WRITE\",\"CAP_CHOWN\",\"CAP_DAC_OVERRIDE\","
-                                       "\"CAP_FOWNER\",\"CAP_FSETID\",\"CAP_KILL\","
-                                       "\"CAP_MKNOD\",\"CAP_NET_BIND_SERVICE\",\"CAP_NET_RAW\","
-                                       "\"CAP_SETFCAP\",\"CAP_SETGID\",\"CAP_SETPCAP\","
-                                       "\"CAP_SETUID\",\"CAP_SYS_CHROOT\"]" },
+    /* On the host's network a node may not listen to others. */
+    { "process.capabilities.bounding",
+      "[\"CAP_AUDIT_WRITE\",\"CAP_CHOWN\",\"CAP_DAC_OVERRIDE\",\"CAP_FOWNER\",\"CAP_FSETID\","
+      "\"CAP_KILL\",\"CAP_NET_BIND_SERVICE\",\"CAP_SETFCAP\",\"CAP_SETGID\",\"CAP_SETPCAP\","
+      "\"CAP_SETUID\",\"CAP_SYS_CHROOT\"]" },
     { "mounts.0", "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\","
                   "\"options\":[\"nosuid\",\"noexec\",\"nodev\"]}" },
     { "mounts.5.options", "[\"nosuid\",\"noexec\",\"nodev\",\"ro\"]" },
     { "mounts.7", "{\"destination\":\"/blockjoy\",\"type\":\"bind\",\"source\":\"/srv/data\","
-                  "\"options\":[\"rbind\",\"rprivate\",\"rw\"]}" },
-    { "mounts.8.options", "[\"rbind\",\"rprivate\",\"ro\"]" },
+                  "\"options\":[\"rbind\",\"rprivate\",\"nodev\",\"rw\"]}" },
+    { "mounts.8.options", "[\"rbind\",\"rprivate\",\"nodev\",\"ro\"]" },
     { "mounts.9.destination", "\"/etc/hosts\"" },
     { "linux.cgroupsPath", "\"/blockvisor/n1\"" },
     { "linux.namespaces", "[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":"
                           "\"mount\"},{\"type\":\"cgroup\"}]" },
     { "linux.resources", "{\"devices\":[{\"allow\":false,\"access\":\"rwm\"}]}" },
+    { "linux.seccomp.defaultAction", "\"SCMP_ACT_ALLOW\"" },
+    { "linux.seccomp.syscalls.1",
+      "{\"names\":[\"clone3\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":38}" },
+    { "linux.seccomp.syscalls.2",
+      "{\"names\":[\"clone\",\"unshare\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":1,"
+      "\"args\":[{\"index\":0,\"value\":268435456,\"valueTwo\":268435456,"
+      "\"op\":\"SCMP_CMP_MASKED_EQ\"}]}" },
     { "linux.readonlyPaths",
       "[\"/proc/bus\",\"/proc/fs\",\"/proc/irq\",\"/proc/sys\",\"/proc/sysrq-trigger\"]" },
 };
@@ -129,6 +137,8 @@ START_TEST(has_its_own_network_only_when_asked)
     facts.cgroup_ns = false;
     bvi_auto_json bvi_json *config = make(&spec, &facts);
     assert_json(config, "linux.namespaces.4.type", "\"network\"");
+    assert_json(config, "process.capabilities.bounding.12", "\"CAP_NET_RAW\"");
+    ck_assert_ptr_null(at(config, "process.capabilities.bounding.13"));
 }
 END_TEST
 
@@ -169,6 +179,16 @@ START_TEST(limits_resources)
 }
 END_TEST
 
+START_TEST(filters_nothing_where_the_kernel_cannot)
+{
+    bvi_oci_config_facts facts = base_facts;
+
+    facts.seccomp = false;
+    bvi_auto_json bvi_json *config = make(&base_spec, &facts);
+    ck_assert_ptr_null(at(config, "linux.seccomp"));
+}
+END_TEST
+
 START_TEST(never_raises_a_limit)
 {
     bvi_oci_config_facts facts = base_facts;
@@ -193,4 +213,5 @@ END_TEST
 
 BVT_MAIN("runtime/oci_config", bvt_loop(says_what_is_expected, expected),
          bvt_test(has_its_own_network_only_when_asked), bvt_loop(limits_resources, limits),
-         bvt_test(never_raises_a_limit), bvt_test(survives_every_failed_allocation))
+         bvt_test(filters_nothing_where_the_kernel_cannot), bvt_test(never_raises_a_limit),
+         bvt_test(survives_every_failed_allocation))
