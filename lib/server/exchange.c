@@ -7,7 +7,9 @@
  */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <event2/http.h>
+#include <poll.h>
 #include <string.h>
 
 #include "server/exchange.h"
@@ -30,12 +32,42 @@ static void leave_server(bvi_exchange *x)
     x->server = NULL;
 }
 
+/* Only a peer that is wholly gone: one that has nothing more to say may well be listening. */
+static void on_hang_up(evutil_socket_t fd, short events, void *data)
+{
+    bvi_exchange *x = data;
+    struct pollfd pfd = { .fd = (int)fd };
+
+    (void)events;
+    if (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR)) && x->op)
+        bv_op_cancel(x->op); /* the answer goes nowhere, which ends the connection */
+}
+
+/* Without it a call goes on until its answer cannot be sent. */
+static void watch_peer(bvi_exchange *x)
+{
+    struct evhttp_connection *conn = evhttp_request_get_connection(x->req);
+    evutil_socket_t fd = bufferevent_getfd(evhttp_connection_get_bufferevent(conn));
+
+    x->hang_up = event_new(x->server->base, fd, EV_CLOSED, on_hang_up, x);
+    if (x->hang_up)
+        (void)event_add(x->hang_up, NULL); /* as said above */
+}
+
+static void unwatch_peer(bvi_exchange *x)
+{
+    if (x->hang_up)
+        event_free(x->hang_up);
+    x->hang_up = NULL;
+}
+
 static void forget_request(bvi_exchange *x)
 {
     struct evhttp_connection *conn = x->req ? evhttp_request_get_connection(x->req) : NULL;
 
     if (conn)
         evhttp_connection_set_closecb(conn, NULL, NULL);
+    unwatch_peer(x);
     x->req = NULL;
 }
 
@@ -47,6 +79,7 @@ static void on_peer_gone(struct evhttp_connection *conn, void *data)
     struct evhttp_request *req = x->req;
 
     (void)conn;
+    unwatch_peer(x);
     x->req = NULL;
     if (req && !evhttp_request_get_connection(req))
         evhttp_request_free(req);
@@ -70,6 +103,7 @@ bvi_exchange *bvi_exchange_new(bv_server *server, struct evhttp_request *req, bv
     x->req = req;
     bvi_buf_init(&x->text, BVI_SERVER_TEXT_MAX);
     evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_peer_gone, x);
+    watch_peer(x);
     return x;
 }
 

@@ -35,6 +35,7 @@ struct evhttp_request;
 typedef struct bvi_exchange {
     bv_server *server;          /* NULL: it is closed */
     struct evhttp_request *req; /* NULL: nobody to answer */
+    struct event *hang_up;      /* evhttp does not look at a peer while its call is under way */
     bv_op *op;                  /* the call under way */
     bool streaming;             /* lines as they come */
     bool begun;                 /* the head of a stream has been sent */
@@ -45,6 +46,7 @@ typedef struct bvi_exchange {
 struct bv_server {
     bv_ctx *ctx;
     bv_host *host;
+    struct event_base *base;
     struct evhttp *http;
     char *socket_path;
     bool listening; /* the socket is ours to remove */

@@ -230,6 +230,7 @@ int bv_server_new(bv_ctx *ctx, bv_host *host, const bv_server_opts *opts, bv_ser
         return bvi_fail_nomem(err);
     server->ctx = ctx;
     server->host = host;
+    server->base = opts->base;
     server->gid = opts->socket_gid < 0 ? getegid() : (gid_t)opts->socket_gid;
     server->exchanges.max = BVI_SERVER_CALLS_MAX;
     r = set_up(server, opts, err);
