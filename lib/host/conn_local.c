@@ -249,7 +249,7 @@ static void host_events(bvi_local *local, const bvi_json *args, bvi_reply *reply
 static void image_list(bvi_local *local, const bvi_json *args, bvi_reply *reply)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = bvi_json_new_array();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
     int r = root ? bvi_json_put(root, "images", list) : BV_E_NOMEM;
 
     for (size_t i = 0; r == 0 && i < bvi_image_store_count(local->images); i++)

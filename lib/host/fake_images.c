@@ -74,19 +74,21 @@ void bvi_fake_images_done(bvi_fake *fake)
 static bvi_json *image_json(const bvi_fake_image *image)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *variants = bvi_json_new_array();
+    bvi_json *variants = NULL;
     bvi_auto_free char *digest = bvi_asprintf("blake3:%s", image->id);
 
     if (!root || !digest || bvi_json_put_string(root, "id", image->id) < 0 ||
         bvi_json_put_string(root, "name", image->name) < 0 ||
         bvi_json_put_string(root, "version", image->meta->version) < 0 ||
         bvi_json_put_string(root, "protocol", image->meta->protocol_key) < 0 ||
-        bvi_json_put(root, "variants", variants) < 0 ||
         bvi_json_put_int64(root, "created_at", image->created_us / 1000000) < 0 ||
         bvi_json_put_uint64(root, "size_bytes", IMAGE_BYTES) < 0 ||
         bvi_json_put_uint64(root, "files", IMAGE_FILES) < 0 ||
         bvi_json_put_string(root, "digest", digest) < 0 ||
         bvi_json_put_string(root, "source", image->source) < 0)
+        return NULL;
+    variants = bvi_json_new_array();
+    if (bvi_json_put(root, "variants", variants) < 0)
         return NULL;
     for (size_t i = 0; i < image->meta->variants.len; i++) {
         if (bvi_json_add(variants, bvi_json_new_string(image->meta->variants.items[i].key)) < 0)
@@ -129,7 +131,7 @@ const bvi_fake_image *bvi_fake_image_find(const bvi_fake *fake, const char *key)
 void bvi_fake_image_list(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = bvi_json_new_array();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
     int r = root ? bvi_json_put(root, "images", list) : BV_E_NOMEM;
 
     for (size_t i = 0; r == 0 && i < fake->images.len; i++)

@@ -91,7 +91,7 @@ bvi_json *bvi_fake_node_counts(bvi_fake *fake)
 void bvi_fake_node_list(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = bvi_json_new_array();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
     int r = root ? bvi_json_put(root, "nodes", list) : BV_E_NOMEM;
 
     for (size_t i = 0; r == 0 && i < fake->nodes.len; i++)
@@ -116,21 +116,19 @@ void bvi_fake_node_show(bvi_fake_node *node, const bvi_json *args, bvi_reply *re
 void bvi_fake_node_exec(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *argv = bvi_json_new_array();
+    bvi_json *argv = root ? bvi_json_new_array() : NULL;
+    int r = argv ? bvi_json_put(root, "argv", argv) : BV_E_NOMEM;
 
     if (!node->pid) {
-        bvi_json_free(argv);
         bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running", node->state.name);
         return;
     }
     /* There is nothing to run in: the command that would be run is printed instead. */
-    if (!root || bvi_json_put(root, "argv", argv) < 0 ||
-        bvi_json_add(argv, bvi_json_new_string("/bin/echo")) < 0 ||
-        bvi_json_add(argv, bvi_json_new_string(node->state.id)) < 0) {
-        bvi_reply_ok(reply, NULL);
-        return;
-    }
-    bvi_reply_ok(reply, bvi_take(root));
+    if (r == 0)
+        r = bvi_json_add(argv, bvi_json_new_string("/bin/echo"));
+    if (r == 0)
+        r = bvi_json_add(argv, bvi_json_new_string(node->state.id));
+    bvi_reply_ok(reply, r == 0 ? bvi_take(root) : NULL);
 }
 
 /* ---- create ---- */

@@ -70,7 +70,7 @@ static const struct {
 void bvi_fake_node_capabilities(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = bvi_json_new_array();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
     int r = root ? bvi_json_put(root, "capabilities", list) : BV_E_NOMEM;
 
     for (size_t i = 0; r == 0 && i < BVI_COUNT(methods); i++)

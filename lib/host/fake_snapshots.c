@@ -19,7 +19,7 @@ void bvi_fake_snapshot_list(bvi_fake *fake, const bvi_json *args, bvi_reply *rep
 {
     const char *key = bvi_json_string(bvi_json_find(args, "key"));
     bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = bvi_json_new_array();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
     int r = root ? bvi_json_put(root, "snapshots", list) : BV_E_NOMEM;
 
     for (size_t i = 0; r == 0 && i < fake->snapshots.len; i++) {
