@@ -115,6 +115,7 @@ static int open_new(bvi_engine_server *server, const char *store_key, lent **ret
 static int borrow(bvi_engine_server *server, const char *store_key, lent **ret_lent, bv_error **err)
 {
     lent *found = NULL;
+    unsigned busy = 0;
     int r = 0;
 
     if (strlen(store_key) > STORE_KEY_MAX)
@@ -122,7 +123,11 @@ static int borrow(bvi_engine_server *server, const char *store_key, lent **ret_l
     for (lent *l = server->sources; l && !found; l = l->next) {
         if (!l->busy && strcmp(l->store_key, store_key) == 0)
             found = l;
+        busy += l->busy;
     }
+    /* Each connection has its own limit of calls; this one is the node's. */
+    if (!found && busy >= BVI_ENGINE_CALLS_MAX)
+        return bvi_fail(err, BV_E_BUSY, "%u calls of this node are under way already", busy);
     if (!found)
         r = open_new(server, store_key, &found, err);
     if (r < 0)
@@ -608,6 +613,8 @@ int bvi_engine_server_new(bv_ctx *ctx, const char *socket_path, const bvi_engine
         .service = server,
         .self = { .program = "blockvisor", .version = BVI_AGENT_VERSION },
         .calls_max = BVI_ENGINE_CALLS_MAX,
+        .connections_max = BVI_ENGINE_CONNECTIONS_MAX,
+        .unsent_max = BVI_ENGINE_UNSENT_MAX,
     };
     int r;
 

@@ -41,6 +41,9 @@
 #define BVI_AGENT_RAMDISKS_MAX 16u
 #define BVI_AGENT_UPLOADS_MAX  16u /* files being written at once */
 #define BVI_ENGINE_CALLS_MAX   32u /* under way at once for one node */
+/* Connections of one node to its engine, and what may wait on one for a node that does not read. */
+#define BVI_ENGINE_CONNECTIONS_MAX 16u
+#define BVI_ENGINE_UNSENT_MAX      (16u * 1024u * 1024u)
 #define BVI_ENGINE_SOURCES_MAX 4u  /* kept idle for one node */
 
 /* Capabilities, exchanged when a connection is made. */

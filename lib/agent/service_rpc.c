@@ -149,6 +149,8 @@ static int start(bvi_service_rpc *s, const bvi_service_rpc_opts *opts, bv_error 
         .self = opts->self,
         .data = s,
         .calls_max = opts->calls_max,
+        .connections_max = opts->connections_max,
+        .unsent_max = opts->unsent_max,
     };
 
     s->table = bvi_new_array(bvi_rpc_method, opts->method_count + 1);

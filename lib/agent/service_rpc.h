@@ -16,6 +16,8 @@ typedef struct bvi_service_rpc_opts {
     void *service; /* of the handlers */
     bvi_rpc_self self;
     uint32_t calls_max; /* on one connection */
+    uint32_t connections_max; /* 0: as many as usual; so for what follows */
+    size_t unsent_max;        /* on one connection */
 } bvi_service_rpc_opts;
 
 int bvi_service_rpc_new(bv_ctx *ctx, const bvi_service_rpc_opts *opts,

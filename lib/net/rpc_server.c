@@ -11,6 +11,10 @@
 #include "base/vec.h"
 #include "net/rpc_frame.h"
 
+/* Peers may be hostile: so many lines about them in a minute. */
+#define WARNINGS_PER_MIN 20u
+#define MINUTE_US        (60 * INT64_C(1000000))
+
 typedef struct conn conn;
 
 struct bvi_rpc_server {
@@ -21,6 +25,8 @@ struct bvi_rpc_server {
     conn *conns;
     uint32_t conn_count;
     uint32_t calls;
+    int64_t warnings_since_us; /* when the minute began */
+    uint32_t warnings;         /* in it */
 };
 
 struct conn {
@@ -57,6 +63,23 @@ struct bvi_rpc_call {
     void (*on_room)(bvi_rpc_call *call, void *data);
     void *room_data;
 };
+
+/* ---- complaints ---- */
+
+static bool may_warn(bvi_rpc_server *server)
+{
+    int64_t now_us = bvi_ctx_now_us(server->ctx);
+
+    if (server->warnings == 0 || now_us - server->warnings_since_us >= MINUTE_US) {
+        server->warnings_since_us = now_us;
+        server->warnings = 0;
+    }
+    server->warnings++;
+    if (server->warnings == WARNINGS_PER_MIN)
+        bvi_log_warn(server->ctx, "net", "more troubles at '%s' are not told for a minute",
+                     bvi_listener_path(server->listener));
+    return server->warnings < WARNINGS_PER_MIN;
+}
 
 /* ---- calls and connections going away ---- */
 
@@ -144,8 +167,9 @@ static void drop_conn(conn *c, const bv_error *why)
     char text[512];
 
     (void)bv_error_format(why, text, sizeof(text)); /* cut when too long */
-    bvi_log_warn(c->server->ctx, "net", "a connection of process %d to '%s' is closed: %s",
-                 (int)c->peer.pid, bvi_listener_path(c->server->listener), text);
+    if (may_warn(c->server))
+        bvi_log_warn(c->server->ctx, "net", "a connection of process %d to '%s' is closed: %s",
+                     (int)c->peer.pid, bvi_listener_path(c->server->listener), text);
     close_conn(c);
 }
 
@@ -423,7 +447,7 @@ static bool is_allowed(const bvi_rpc_server *server, const bvi_peer *peer)
 }
 
 /* Says why and closes; a fresh socket has room for so little. */
-static void turn_away(const bvi_rpc_server *server, int fd, const bvi_peer *peer, int code,
+static void turn_away(bvi_rpc_server *server, int fd, const bvi_peer *peer, int code,
                       const char *why)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(4096);
@@ -431,8 +455,9 @@ static void turn_away(const bvi_rpc_server *server, int fd, const bvi_peer *peer
     bvi_auto_close int owned = fd;
 
     (void)bvi_fail(&failure, code, why, (unsigned)peer->uid); /* the error is what is sent */
-    bvi_log_warn(server->ctx, "net", "process %d of user %u was turned away from '%s'",
-                 (int)peer->pid, (unsigned)peer->uid, server->opts.path);
+    if (may_warn(server))
+        bvi_log_warn(server->ctx, "net", "process %d of user %u was turned away from '%s'",
+                     (int)peer->pid, (unsigned)peer->uid, server->opts.path);
     if (bvi_rpc_failure_pack(0, failure, &out, NULL) == 0)
         (void)send(owned, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT); /* a courtesy */
 }

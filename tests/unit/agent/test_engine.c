@@ -595,6 +595,78 @@ START_TEST(the_host_may_end_while_a_source_works)
 }
 END_TEST
 
+typedef struct answers {
+    unsigned all, busy;
+} answers;
+
+static void count_answer(bvi_rpc_request *request, const bvi_rpc_reply *reply, void *data)
+{
+    answers *a = data;
+
+    a->all++;
+    a->busy += bv_error_code(reply->err) == BV_E_BUSY;
+}
+
+static bvi_rpc_client *new_client(engine *e)
+{
+    const bvi_rpc_client_opts opts = { .path = bvt_path("engine.socket"),
+                                       .self = { .program = "hostile", .version = "1" },
+                                       .reach_ms = -1 };
+    bvi_rpc_client *client = NULL;
+    bv_error *err = NULL;
+
+    bvt_assert_ok(bvi_rpc_client_new(e->ctx, &opts, &client, &err), err);
+    bvi_rpc_client_connect(client);
+    return client;
+}
+
+static void ask(bvi_rpc_client *client, answers *a)
+{
+    const bvi_rpc_request_opts opts = { .method = BVI_CALL_METADATA,
+                                        .on_reply = count_answer,
+                                        .data = a };
+
+    ck_assert_int_eq(bvi_rpc_request_start(client, &opts, NULL, NULL), 0);
+}
+
+static void settle(engine *e)
+{
+    for (int i = 0; i < 200; i++)
+        ck_assert_int_ge(bv_ctx_dispatch(e->ctx, 1), 0);
+}
+
+/* However many connections it makes, a node does not get more of the host than one may. */
+START_TEST(a_node_gets_no_more_than_its_share)
+{
+    bvi_rpc_client *clients[BVI_ENGINE_CONNECTIONS_MAX + 4];
+    answers a = { 0 };
+    unsigned open = 0;
+    engine e;
+
+    open_engine(&e, NULL);
+    e.host.hang = true;
+    for (size_t i = 0; i < BVI_COUNT(clients); i++)
+        clients[i] = new_client(&e);
+    settle(&e);
+    for (size_t i = 0; i < BVI_COUNT(clients); i++)
+        open += bvi_rpc_client_state(clients[i]) == BVI_RPC_OPEN;
+    ck_assert_uint_eq(open, BVI_ENGINE_CONNECTIONS_MAX);
+    for (size_t i = 0; i < BVI_COUNT(clients); i++) {
+        for (unsigned k = 0; k < 8 && bvi_rpc_client_state(clients[i]) == BVI_RPC_OPEN; k++)
+            ask(clients[i], &a);
+    }
+    settle(&e);
+    ck_assert_int_eq(e.host.opened, BVI_ENGINE_CALLS_MAX);
+    ck_assert_uint_eq(a.all, 8 * BVI_ENGINE_CONNECTIONS_MAX - BVI_ENGINE_CALLS_MAX);
+    ck_assert_uint_eq(a.busy, a.all);
+    for (size_t i = 0; i < BVI_COUNT(clients); i++)
+        bvi_rpc_client_free(clients[i]);
+    settle(&e);
+    ck_assert_int_eq(e.host.cancels, BVI_ENGINE_CALLS_MAX);
+    close_engine(&e);
+}
+END_TEST
+
 START_TEST(reports_are_one_line_and_few)
 {
     struct stat st;
@@ -625,4 +697,5 @@ BVT_MAIN("agent/engine", bvt_loop(metadata_comes_through, two),
          bvt_loop(codes_survive_and_passing_failures_are_tried_again, failures),
          bvt_test(an_unknown_store_key_is_not_found), bvt_test(cancelling_reaches_the_source),
          bvt_test(cancelling_between_attempts), bvt_test(a_host_that_restarts_is_waited_for),
-         bvt_test(the_host_may_end_while_a_source_works), bvt_test(reports_are_one_line_and_few))
+         bvt_test(the_host_may_end_while_a_source_works),
+         bvt_test(a_node_gets_no_more_than_its_share), bvt_test(reports_are_one_line_and_few))
