@@ -20,6 +20,8 @@
  * long. */
 #define KILL_TIMEOUT_US (30 * 1000 * 1000)
 #define REASONS_MAX     16384u
+/* The logs of running containers are looked at so often. */
+#define CONSOLES_US (INT64_C(60) * 1000 * 1000)
 
 typedef struct oci_driver oci_driver;
 typedef struct call call;
@@ -62,6 +64,7 @@ struct oci_driver {
     char *wanted;       /* configured runtime; "" */
     bvi_oci_runtime rt; /* chosen by probe; path NULL before */
     BVI_VEC(container *) containers;
+    bvi_timer *consoles;
     unsigned refs; /* the owner's, and one for each call */
     bool closed;
 };
@@ -143,6 +146,17 @@ static int add(oci_driver *oci, const bvi_container_spec *spec, container **ret_
 }
 
 static void first_process_ended(bvi_watch *watch, int fd, unsigned events, void *data);
+
+static void look_at_consoles(bvi_timer *timer, void *data)
+{
+    const oci_driver *oci = data;
+
+    for (size_t i = 0; i < oci->containers.len; i++) {
+        if (oci->containers.items[i]->state == BVI_CONTAINER_RUNNING)
+            bvi_oci_box_trim_console(oci->containers.items[i]->node_dir);
+    }
+    (void)bvi_timer_set(timer, CONSOLES_US, NULL); /* it was set before */
+}
 
 static int watch_process(container *c, const bvi_proc_id *proc, int *pidfd, bv_error **err)
 {
@@ -685,6 +699,8 @@ static void oci_free(bvi_driver *driver)
     oci_driver *oci = of(driver);
 
     oci->closed = true;
+    bvi_timer_free(oci->consoles);
+    oci->consoles = NULL;
     oci->refs++; /* calls freed below must not take the driver with them yet */
     for (size_t i = 0; i < oci->containers.len; i++) {
         container *c = oci->containers.items[i];
@@ -737,6 +753,13 @@ static int set_up(oci_driver *oci, const bvi_oci_opts *opts, bv_error **err)
     return bvi_cgroups_detect(&oci->env.cgroups, err);
 }
 
+static int watch_consoles(oci_driver *oci, bv_error **err)
+{
+    int r = bvi_timer_new(oci->driver.ctx, look_at_consoles, oci, &oci->consoles, err);
+
+    return r < 0 ? r : bvi_timer_set(oci->consoles, CONSOLES_US, err);
+}
+
 int bvi_oci_driver_new(bv_ctx *ctx, const bvi_oci_opts *opts, bvi_driver **ret_driver,
                        bv_error **err)
 {
@@ -750,7 +773,10 @@ int bvi_oci_driver_new(bv_ctx *ctx, const bvi_oci_opts *opts, bvi_driver **ret_d
     oci->containers.max = CONTAINERS_MAX;
     oci->refs = 1;
     r = set_up(oci, opts, err);
+    if (r == 0)
+        r = watch_consoles(oci, err);
     if (r < 0) {
+        bvi_timer_free(oci->consoles);
         unref(oci);
         return r;
     }

@@ -20,7 +20,9 @@
 /* A console log larger than this is put aside (one generation) when its node starts. */
 #define CONSOLE_KEEP_MAX (1024u * 1024u)
 #define CONSOLE_TAIL_MAX (2u * CONSOLE_KEEP_MAX)
-#define PID_FILE_MAX     64u
+/* One larger than this is cut while its node runs: whoever is root in there may write to it. */
+#define CONSOLE_RUNNING_MAX (16u * 1024u * 1024u)
+#define PID_FILE_MAX        64u
 /* A runtime left over from a killed host program is done in a few hundredths of a second. */
 #define LOCK_WAIT_MS 5000
 #define LOCK_POLL_MS 5
@@ -441,6 +443,30 @@ static int open_console(const bvi_container_spec *spec, int *ret_fd, bv_error **
         return bvi_fail_sys(err, errno, "cannot put '%s' aside", path);
     *ret_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     return *ret_fd < 0 ? bvi_fail_sys(err, errno, "cannot open '%s'", path) : 0;
+}
+
+/* Writers append, so a file that was cut goes on at its beginning. */
+void bvi_oci_box_trim_console(const char *node_dir)
+{
+    bvi_auto_free char *path = bvi_path_join(node_dir, FILE_CONSOLE, NULL);
+    bvi_auto_free char *old = bvi_path_join(node_dir, FILE_OLD, NULL);
+    bvi_auto_free char *text = NULL;
+    bvi_auto_close int from = -1;
+    bvi_auto_close int to = -1;
+    struct stat st;
+    ssize_t n;
+
+    if (!path || !old)
+        return;
+    from = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (from < 0 || fstat(from, &st) < 0 || st.st_size <= (off_t)CONSOLE_RUNNING_MAX)
+        return;
+    text = bvi_malloc(CONSOLE_KEEP_MAX);
+    n = text ? pread(from, text, CONSOLE_KEEP_MAX, st.st_size - (off_t)CONSOLE_KEEP_MAX) : -1;
+    to = n < 0 ? -1 : open(old, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (to >= 0)
+        (void)bvi_fs_write_all(to, text, (size_t)n); /* a full disk is why it must be cut */
+    (void)!ftruncate(from, 0);                       /* tried again */
 }
 
 /* What the first process said last, for the message about its early end; NULL when nothing. */

@@ -39,6 +39,9 @@ int bvi_oci_box_run(const bvi_oci_env *env, const bvi_oci_runtime *rt,
 int bvi_oci_box_clear(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err);
 int bvi_oci_box_unmount(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err);
 int bvi_oci_box_remove(const bvi_oci_env *env, const bvi_container_spec *spec, bv_error **err);
+/* Cuts the log of a running container that has become too large; the last part is put aside. What
+ * goes wrong is tried again at the next call. Quick: callable from the loop. */
+void bvi_oci_box_trim_console(const char *node_dir);
 /* "<cgroup_parent>/<id>"; NULL: no memory. */
 char *bvi_oci_box_group(const bvi_oci_env *env, const char *id);
 
