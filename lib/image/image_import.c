@@ -222,7 +222,8 @@ static void work_on_import(void *data)
 
 /* ---- on the loop ---- */
 
-/* Gives the image of the list: the one that was there before, or the new one. */
+/* Gives the image of the list: the one that was there before, or the new one. An image has one name,
+ * so asking for content that is here under another one is told rather than passed over. */
 static int join_list(bvi_import *im, const bvi_image **ret_image, bv_error **err)
 {
     const char *id = im->image->id;
@@ -233,6 +234,9 @@ static int join_list(bvi_import *im, const bvi_image **ret_image, bv_error **err
         if (strcmp(im->store->images.items[i]->id, id) == 0)
             known = im->store->images.items[i];
     }
+    if (im->name && strcmp((known ? known : im->image)->name, im->name) != 0)
+        return bvi_fail(err, BV_E_EXISTS, "the same content is in the store as '%s': use that name",
+                        (known ? known : im->image)->name);
     if (!known) {
         known = im->image;
         r = bvi_image_store_add(im->store, bvi_take(im->image), err);
@@ -274,6 +278,26 @@ static void work_done(void *data, bool cancelled)
     finish(im);
 }
 
+/* Freed with bvi_free(). The last line of tar says that there were errors; the one before says
+ * which. */
+static char *describe_unpacking(const bvi_child_result *result)
+{
+    static const char *const summaries[] = {
+        "tar: Exiting with failure status due to previous errors",
+        "tar: Error is not recoverable: exiting now",
+    };
+    bvi_child_result shorter = *result;
+
+    for (size_t i = 0; i < BVI_COUNT(summaries); i++) {
+        size_t len = strlen(summaries[i]);
+        size_t at = result->err_len > len ? result->err_len - len - 1 : 0;
+
+        if (at > 0 && strncmp(result->err + at, summaries[i], len) == 0)
+            shorter.err_len = at;
+    }
+    return bvi_child_describe(&shorter);
+}
+
 static void unpacked(const bvi_child_result *result, void *data)
 {
     bvi_import *im = data;
@@ -283,7 +307,7 @@ static void unpacked(const bvi_child_result *result, void *data)
         (void)bvi_fail(&im->error, BV_E_CANCELLED,
                        "cancelled"); /* the error tells, here and below */
     } else if (result->timed_out || result->wait_status != 0) {
-        bvi_auto_free char *text = bvi_child_describe(result);
+        bvi_auto_free char *text = describe_unpacking(result);
 
         (void)bvi_fail(&im->error, BV_E_IO, "%s %s", im->is_tar ? "tar" : "cp",
                        text ? text : "failed");

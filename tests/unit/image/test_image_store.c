@@ -329,6 +329,15 @@ static void not_a_tar(void)
     put("src", "this is no tar");
 }
 
+static void climbing_tar(void)
+{
+    put("victim", "not ours");
+    ck_assert_int_eq(mkdir(bvt_path("in"), 0755), 0);
+    run((const char *[]){ "tar", "-C", bvt_path("in"), "-P", "-cf", bvt_path("src"), "../victim",
+                          NULL });
+    ck_assert_int_eq(unlink(bvt_path("victim")), 0);
+}
+
 static void nothing(void)
 {
 }
@@ -350,7 +359,8 @@ static const struct {
     { linked_definition, BV_E_INVALID, "symbolic link" },
     { piped_definition, BV_E_FORMAT, "is not a file" },
     { leading_out, BV_E_INVALID, "symbolic link" },
-    { not_a_tar, BV_E_IO, "tar exited with status" },
+    { not_a_tar, BV_E_IO, "does not look like a tar archive" },
+    { climbing_tar, BV_E_IO, "Member name contains '..'" },
     { nothing, BV_E_NOT_FOUND, "cannot look at" },
     { empty_dir, BV_E_FORMAT, "no babel.yaml" },
 };
@@ -441,6 +451,24 @@ START_TEST(finds_and_removes)
     ck_assert_int_eq(remove_image(&f, "a/early", NULL), 0);
     ck_assert_int_eq(remove_image(&f, "a/early", NULL), 0);
     assert_tidy(0);
+    close_fixture(&f);
+}
+END_TEST
+
+/* An image has one name; the id is that of its content. */
+START_TEST(the_same_content_keeps_its_name)
+{
+    fixture f;
+
+    open_fixture(&f, 1);
+    make_plain("src");
+    assert_imported(&f, bvt_path("src"), "a/first:1");
+    assert_imported(&f, bvt_path("src"), "a/first:1");
+    assert_imported(&f, bvt_path("src"), NULL);
+    ck_assert_int_eq(import(&f, bvt_path("src"), "b/second:1"), BV_E_EXISTS);
+    ck_assert_ptr_nonnull(strstr(f.story, "in the store as 'a/first:1'"));
+    ck_assert_uint_eq(bvi_image_store_count(f.store), 1);
+    assert_tidy(1);
     close_fixture(&f);
 }
 END_TEST
@@ -597,7 +625,8 @@ END_TEST
 BVT_MAIN("image/image_store", bvt_loop(imports_a_plain_root, pools), bvt_test(imports_a_bundle),
          bvt_times(plugin_files_replace_what_is_there, 2), bvt_loop(imports_tars, tars),
          bvt_loop(refuses_and_leaves_nothing, refused),
-         bvt_test(refuses_bad_arguments), bvt_test(finds_and_removes), bvt_test(opens_again),
+         bvt_test(refuses_bad_arguments), bvt_test(finds_and_removes),
+         bvt_test(the_same_content_keeps_its_name), bvt_test(opens_again),
          bvt_test(replaces_a_damaged_copy), bvt_test(can_be_cancelled),
          bvt_test(ends_imports_when_freed), bvt_test(digests_trees),
          bvt_test(opening_survives_every_failed_allocation))
