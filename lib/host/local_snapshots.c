@@ -54,9 +54,12 @@ static bvi_local_transfer *transfer_new(bvi_local *local, const char *key, bvi_r
         t->key = bvi_strdup(key);
     if (t && t->key)
         slot = bvi_vec_push(&local->transfers);
-    if (!slot) {
+    if (!slot && local->transfers.len < BVI_LOCAL_TRANSFERS_MAX)
+        (void)bvi_fail_nomem(err); /* the caller looks at the error */
+    else if (!slot)
         (void)bvi_fail(err, BV_E_BUSY, "%u transfers are under way; try again later",
                        BVI_LOCAL_TRANSFERS_MAX);
+    if (!slot) {
         if (t)
             bvi_free(t->key);
         bvi_free(t);
