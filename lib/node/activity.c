@@ -51,7 +51,8 @@ static void advance(void *data);
 
 void bvi_activity_setup(bvi_node *node)
 {
-    node->activity = (bvi_activity){ .waiting = BVI_VEC_INIT(WAITING_MAX), .next_waiting = BVI_VEC_INIT(WAITING_MAX) };
+    node->activity = (bvi_activity){ .waiting = BVI_VEC_INIT(WAITING_MAX),
+                                     .next_waiting = BVI_VEC_INIT(WAITING_MAX) };
     bvi_task_init(&node->activity.advance, node->ctx, advance, node);
 }
 
@@ -153,7 +154,8 @@ static void finish(bvi_node *node)
 
 static const bvi_step *current(const bvi_activity *activity)
 {
-    const bvi_step *steps = activity->undoing ? activity->sequence->undo : activity->sequence->steps;
+    const bvi_step *steps =
+        activity->undoing ? activity->sequence->undo : activity->sequence->steps;
 
     return &steps[activity->index];
 }
@@ -166,14 +168,14 @@ static bool fail(bvi_node *node, bv_error *err)
     if (activity->undoing) {
         bvi_auto_free char *text = bvi_error_text(err);
 
-        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "undoing %s: %s", activity->sequence->name,
-                     text ? text : "out of memory");
+        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "undoing %s: %s",
+                     activity->sequence->name, text ? text : "out of memory");
         bv_error_free(err);
         activity->index++;
         return true;
     }
-    (void)bvi_wrap(&err, bv_error_code(err), "cannot %s node '%s': %s", activity->sequence->name, node->state.name,
-                   current(activity)->name); /* the code stays */
+    (void)bvi_wrap(&err, bv_error_code(err), "cannot %s node '%s': %s", activity->sequence->name,
+                   node->state.name, current(activity)->name); /* the code stays */
     activity->failure = err;
     activity->undoing = activity->sequence->undo && !activity->next;
     activity->index = 0;
@@ -277,8 +279,8 @@ void bvi_activity_break(bvi_node *node, bv_error *err)
 {
     bvi_activity *activity = &node->activity;
 
-    if (activity->sequence && activity->sequence->needs_container && activity->in_step && activity->cancel_step &&
-        !activity->broken) {
+    if (activity->sequence && activity->sequence->needs_container && activity->in_step &&
+        activity->cancel_step && !activity->broken) {
         activity->broken = err;
         hurry(node);
     } else {
@@ -292,7 +294,8 @@ static bool add_waiting(bvi_node *node, bool behind, bvi_reply *reply)
 
     if (!reply)
         return true;
-    slot = behind ? bvi_vec_push(&node->activity.next_waiting) : bvi_vec_push(&node->activity.waiting);
+    slot =
+        behind ? bvi_vec_push(&node->activity.next_waiting) : bvi_vec_push(&node->activity.waiting);
     if (!slot) {
         bvi_reply_failf(reply, BV_E_BUSY, "too many callers wait for node '%s'", node->state.name);
         return false;
@@ -306,7 +309,8 @@ static void refuse(bvi_node *node, const bvi_sequence *sequence, bvi_reply *repl
     const bvi_activity *activity = &node->activity;
 
     if (reply)
-        bvi_reply_failf(reply, BV_E_BUSY, "cannot %s node '%s': %s is under way; try again when it is done",
+        bvi_reply_failf(reply, BV_E_BUSY,
+                        "cannot %s node '%s': %s is under way; try again when it is done",
                         sequence->name, node->state.name,
                         activity->next ? activity->next->name : activity->sequence->name);
 }

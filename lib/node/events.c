@@ -60,8 +60,10 @@ static bvi_json *event_json(const event *e)
 
     if (!node || bvi_json_put_int64(node, "seq", e->seq) < 0 ||
         bvi_json_put_int64(node, "time_ms", e->wall_us / 1000) < 0 ||
-        bvi_json_put_string(node, "type", e->type) < 0 || bvi_json_put_string(node, "node", e->node) < 0 ||
-        bvi_json_put_string(node, "job", e->job) < 0 || bvi_json_put_string(node, "message", e->message) < 0)
+        bvi_json_put_string(node, "type", e->type) < 0 ||
+        bvi_json_put_string(node, "node", e->node) < 0 ||
+        bvi_json_put_string(node, "job", e->job) < 0 ||
+        bvi_json_put_string(node, "message", e->message) < 0)
         return NULL;
     return bvi_take(node);
 }
@@ -124,7 +126,8 @@ static void on_cancel(void *data)
     bvi_reply_failf(reply, BV_E_CANCELLED, "cancelled");
 }
 
-void bvi_events_add(bvi_events *events, const char *type, const char *node, const char *job, const char *fmt, ...)
+void bvi_events_add(bvi_events *events, const char *type, const char *node, const char *job,
+                    const char *fmt, ...)
 {
     event *e = &events->ring[events->next_seq % (int64_t)BVI_EVENTS_KEPT];
     va_list args;
@@ -145,7 +148,8 @@ void bvi_events_add(bvi_events *events, const char *type, const char *node, cons
         waiter_answer(events->waiters.items[0]);
 }
 
-static int wait(bvi_events *events, int64_t after, int64_t wait_ms, bvi_reply *reply, bv_error **err)
+static int wait(bvi_events *events, int64_t after, int64_t wait_ms, bvi_reply *reply,
+                bv_error **err)
 {
     waiter *w = bvi_new0(waiter);
     waiter **slot;
@@ -164,7 +168,8 @@ static int wait(bvi_events *events, int64_t after, int64_t wait_ms, bvi_reply *r
     slot = bvi_vec_push(&events->waiters);
     if (!slot) {
         waiter_free(w);
-        return bvi_fail(err, BV_E_BUSY, "more than %u readers wait for events", BVI_EVENTS_WAITERS_MAX);
+        return bvi_fail(err, BV_E_BUSY, "more than %u readers wait for events",
+                        BVI_EVENTS_WAITERS_MAX);
     }
     *slot = w;
     bvi_reply_on_cancel(reply, on_cancel, w);
@@ -178,7 +183,8 @@ void bvi_events_read(bvi_events *events, int64_t after, int64_t wait_ms, bvi_rep
     if (after < 0)
         after = events->next_seq - 1;
     else if (after >= events->next_seq)
-        after = 0; /* counted by an earlier run of the daemon: everything here is new to this reader */
+        after =
+            0; /* counted by an earlier run of the daemon: everything here is new to this reader */
     if (wait_ms > BVI_EVENTS_WAIT_MAX_MS)
         wait_ms = BVI_EVENTS_WAIT_MAX_MS;
     if (after < events->next_seq - 1 || wait_ms <= 0) {

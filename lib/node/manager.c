@@ -36,7 +36,8 @@ int bvi_manager_register(bvi_manager *manager, bvi_node *node, bv_error **err)
         return manager->nodes.len >= BVI_NODES_MAX
                    ? bvi_fail(err, BV_E_LIMIT, "this host has %u nodes already", BVI_NODES_MAX)
                    : bvi_fail_nomem(err);
-    while (at + 1 < manager->nodes.len && strcmp(manager->nodes.items[at]->state.name, node->state.name) < 0)
+    while (at + 1 < manager->nodes.len &&
+           strcmp(manager->nodes.items[at]->state.name, node->state.name) < 0)
         at++;
     memmove(&manager->nodes.items[at + 1], &manager->nodes.items[at],
             (manager->nodes.len - at - 1) * sizeof(manager->nodes.items[0]));
@@ -91,8 +92,10 @@ static void complain(bvi_manager *manager, const char *id, const bv_error *err, 
 {
     bvi_auto_free char *text = bvi_error_text(err);
 
-    bvi_log_full(manager->ctx, BV_LOG_ERROR, "node", id, NULL, "%s: %s", what, text ? text : "out of memory");
-    bvi_events_add(manager->opts.events, "node_damaged", id, NULL, "%s: %s", what, text ? text : "out of memory");
+    bvi_log_full(manager->ctx, BV_LOG_ERROR, "node", id, NULL, "%s: %s", what,
+                 text ? text : "out of memory");
+    bvi_events_add(manager->opts.events, "node_damaged", id, NULL, "%s: %s", what,
+                   text ? text : "out of memory");
 }
 
 /* The state file is set aside; the node's data stays for a person to look at. */
@@ -108,13 +111,14 @@ static void set_aside(bvi_manager *manager, const char *id, const char *path, co
 
 static void begin_loaded(bvi_node *node)
 {
-    bool interrupted = node->state.intent == BVI_INTENT_CREATE || node->state.intent == BVI_INTENT_DELETE;
+    bool interrupted =
+        node->state.intent == BVI_INTENT_CREATE || node->state.intent == BVI_INTENT_DELETE;
 
     bvi_activity_begin(node, interrupted ? &bvi_delete_sequence : &bvi_attach_sequence, true, NULL);
 }
 
-/* A creation that was interrupted before its first state file left empty directories. Only such go: whatever else is
- * there may be somebody's data. */
+/* A creation that was interrupted before its first state file left empty directories. Only such go:
+ * whatever else is there may be somebody's data. */
 static void remove_shell(bvi_manager *manager, const bvi_node_paths *paths, const bv_error *why)
 {
     static const char temporary[] = ".state.json.tmp-";
@@ -132,12 +136,13 @@ static void remove_shell(bvi_manager *manager, const bvi_node_paths *paths, cons
     (void)rmdir(paths->data); /* these fail when something is in them */
     (void)rmdir(paths->run);
     if (rmdir(paths->dir) < 0)
-        complain(manager, strrchr(paths->dir, '/') + 1, why, "its directory has no state and is left alone");
+        complain(manager, strrchr(paths->dir, '/') + 1, why,
+                 "its directory has no state and is left alone");
 }
 
 /* Reads the state file and says whether it fits. */
-static int read_state(bvi_manager *manager, const char *id, const bvi_node_paths *paths, bvi_node_state *state,
-                      bv_error **err)
+static int read_state(bvi_manager *manager, const char *id, const bvi_node_paths *paths,
+                      bvi_node_state *state, bv_error **err)
 {
     int r = bvi_node_state_load(paths->state, state, err);
 
@@ -262,7 +267,8 @@ static void free_nodes(bvi_manager *manager)
     bvi_free(manager);
 }
 
-int bvi_manager_new(bv_ctx *ctx, const bvi_manager_opts *opts, bvi_manager **ret_manager, bv_error **err)
+int bvi_manager_new(bv_ctx *ctx, const bvi_manager_opts *opts, bvi_manager **ret_manager,
+                    bv_error **err)
 {
     bvi_manager *manager = bvi_new0(bvi_manager);
     int r;
@@ -355,8 +361,8 @@ static void node_delete(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 
 static void node_run(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 {
-    bvi_node_run(node, bvi_json_string(bvi_json_find(args, "method")), bvi_json_string(bvi_json_find(args, "param")),
-                 reply);
+    bvi_node_run(node, bvi_json_string(bvi_json_find(args, "method")),
+                 bvi_json_string(bvi_json_find(args, "param")), reply);
 }
 
 static void node_capabilities(bvi_node *node, const bvi_json *args, bvi_reply *reply)
@@ -378,10 +384,10 @@ static const struct {
     const char *method;
     void (*call)(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 } node_calls[] = {
-    { "node.show", node_show },       { "node.start", node_start },
-    { "node.stop", node_stop },       { "node.restart", node_restart },
-    { "node.delete", node_delete },   { "node.run", node_run },
-    { "node.exec", node_exec },       { "node.capabilities", node_capabilities },
+    { "node.show", node_show },        { "node.start", node_start },
+    { "node.stop", node_stop },        { "node.restart", node_restart },
+    { "node.delete", node_delete },    { "node.run", node_run },
+    { "node.exec", node_exec },        { "node.capabilities", node_capabilities },
     { "job.logs", bvi_node_job_logs }, { "snapshot.upload", node_upload },
 };
 
@@ -391,11 +397,13 @@ static bvi_node *node_of(bvi_manager *manager, const bvi_json *args, bvi_reply *
     bvi_node *node = name ? bvi_manager_find(manager, name) : NULL;
 
     if (!node)
-        bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no node '%s'; see `bv node ls`", name ? name : "");
+        bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no node '%s'; see `bv node ls`",
+                        name ? name : "");
     return node;
 }
 
-void bvi_manager_call(bvi_manager *manager, const char *method, const bvi_json *args, bvi_reply *reply)
+void bvi_manager_call(bvi_manager *manager, const char *method, const bvi_json *args,
+                      bvi_reply *reply)
 {
     bvi_node *node;
 

@@ -41,7 +41,8 @@ int bvi_node_find_image(bvi_node *node, bv_error **err)
     return r;
 }
 
-/* Host directories that stand for the snapshot store inside the node: one key to read, one place to write. */
+/* Host directories that stand for the snapshot store inside the node: one key to read, one place to
+ * write. */
 static int make_store_binds(bvi_node *node, bv_error **err)
 {
     const char *dir = node->manager->opts.store_dir;
@@ -50,7 +51,8 @@ static int make_store_binds(bvi_node *node, bv_error **err)
 
     if (!node->state.store_key || !*node->state.store_key)
         return 0;
-    r = bvi_store_key_normalise(node->state.store_key, &key, err); /* a key is a path below the store */
+    r = bvi_store_key_normalise(node->state.store_key, &key,
+                                err); /* a key is a path below the store */
     if (r < 0 || !dir)
         return r;
     node->store_bind = bvi_path_join(dir, key, NULL);
@@ -87,8 +89,9 @@ static void fill_spec(bvi_node *node)
         .binds = node->binds,
         .argv = init_argv,
         .env = (const char *const *)node->env_strings.items,
-        .network = node->state.network && strcmp(node->state.network, "none") == 0 ? BVI_NETWORK_NONE
-                                                                                     : BVI_NETWORK_HOST,
+        .network = node->state.network && strcmp(node->state.network, "none") == 0
+                       ? BVI_NETWORK_NONE
+                       : BVI_NETWORK_HOST,
         .memory_bytes = node->state.memory_mb * 1000000u,
         .cpus = node->state.cpus,
     };
@@ -108,14 +111,16 @@ static int make_env(bvi_node *node, bv_error **err)
 
     if (r < 0)
         return r;
-    node->params = node->state.properties ? bvi_json_copy(node->state.properties) : bvi_json_new_object();
+    node->params =
+        node->state.properties ? bvi_json_copy(node->state.properties) : bvi_json_new_object();
     if (!node->params)
         return bvi_fail_nomem(err);
     node->env_strings.max = ENV_STRINGS_MAX;
     r = bvi_node_env_strings(node->env, &node->env_strings, err);
     if (r < 0)
         return r;
-    if (bvi_strv_add(&node->env_strings, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") < 0)
+    if (bvi_strv_add(&node->env_strings,
+                     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") < 0)
         return bvi_fail_nomem(err);
     end = bvi_vec_push(&node->env_strings); /* the closing NULL of an environment */
     return end ? 0 : bvi_fail_nomem(err);
@@ -237,7 +242,9 @@ int bvi_node_write_env(bvi_node *node, bv_error **err)
 int bvi_node_load_plugin(bvi_node *node, bv_error **err)
 {
     bvi_plugin_env env = { 0 };
-    bvi_plugin_opts opts = { .root = node->image_root, .config_path = node->paths.plugin_config, .env = &env };
+    bvi_plugin_opts opts = { .root = node->image_root,
+                             .config_path = node->paths.plugin_config,
+                             .env = &env };
     bvi_plugin *plugin = NULL;
     int r;
 
@@ -260,7 +267,9 @@ static void on_node_error(void *data, const char *text)
 
 int bvi_node_serve_engine(bvi_node *node, bv_error **err)
 {
-    const bvi_engine_host host = { .data = node, .open_source = bvi_node_open_source, .bv_error = on_node_error };
+    const bvi_engine_host host = { .data = node,
+                                   .open_source = bvi_node_open_source,
+                                   .bv_error = on_node_error };
 
     if (node->engine)
         return 0;
@@ -282,9 +291,11 @@ const char *bvi_node_status(const bvi_node *node)
 
     if (node->activity.sequence)
         return "busy";
-    if (node->state.expected == BVI_EXPECT_FAILED || running != (node->state.expected == BVI_EXPECT_RUNNING))
+    if (node->state.expected == BVI_EXPECT_FAILED ||
+        running != (node->state.expected == BVI_EXPECT_RUNNING))
         return "failed";
-    if (running && (!node->state.initialized || bvi_agent_client_state(node->agent) == BVI_AGENT_BROKEN))
+    if (running &&
+        (!node->state.initialized || bvi_agent_client_state(node->agent) == BVI_AGENT_BROKEN))
         return "failed";
     return running ? "running" : "stopped";
 }

@@ -1,8 +1,8 @@
 /*
  * node_create.c - making a node from an image (spec host.md 9.1).
  *
- * The node's directory and state file, with the intent "create", come first; a crash before the end leaves a
- * directory that the next start removes.
+ * The node's directory and state file, with the intent "create", come first; a crash before the end
+ * leaves a directory that the next start removes.
  */
 #include <string.h>
 
@@ -15,7 +15,8 @@ static bool name_taken(const char *name, void *data)
     return bvi_manager_find(data, name) != NULL;
 }
 
-static int make_state(bvi_manager *manager, const bvi_json *args, bvi_node_state *state, bv_error **err)
+static int make_state(bvi_manager *manager, const bvi_json *args, bvi_node_state *state,
+                      bv_error **err)
 {
     bvi_node_make from = { .name_taken = name_taken, .data = manager };
     const bvi_image *image;
@@ -26,7 +27,8 @@ static int make_state(bvi_manager *manager, const bvi_json *args, bvi_node_state
         return r;
     image = bvi_image_store_find(manager->opts.images, image_name);
     if (!image)
-        return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' is not in the store; see `bv image ls`", image_name);
+        return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' is not in the store; see `bv image ls`",
+                        image_name);
     from.image_id = bvi_image_id(image);
     from.image_name = bvi_image_name(image);
     from.meta = bvi_image_meta_of(image);
@@ -61,7 +63,8 @@ void bvi_manager_create(bvi_manager *manager, const bvi_json *args, bvi_reply *r
 
 /* ---- steps ---- */
 
-/* The state file's own directory is synced with it; that the directory exists must survive as well. */
+/* The state file's own directory is synced with it; that the directory exists must survive as well.
+ */
 static int make_dirs(bvi_node *node, bv_error **err)
 {
     int r = bvi_step_make_dirs(node, err);
@@ -111,13 +114,15 @@ static bvi_json *created(bvi_node *node, const bv_error *err)
             bvi_manager_forget(node->manager, node);
         return NULL;
     }
-    bvi_log_full(node->ctx, BV_LOG_INFO, "node", node->state.id, NULL, "created as '%s' from image '%s'",
-                 node->state.name, node->state.image_uri);
-    bvi_events_add(node->manager->opts.events, "node_created", node->state.name, NULL, "created from image %s",
-                   node->state.image_uri);
+    bvi_log_full(node->ctx, BV_LOG_INFO, "node", node->state.id, NULL,
+                 "created as '%s' from image '%s'", node->state.name, node->state.image_uri);
+    bvi_events_add(node->manager->opts.events, "node_created", node->state.name, NULL,
+                   "created from image %s", node->state.image_uri);
     return bvi_node_json(node);
 }
 
-const bvi_sequence bvi_create_sequence = {
-    .name = "create", .steps = create_steps, .undo = undo_steps, .finished = created, .frees_on_failure = true
-};
+const bvi_sequence bvi_create_sequence = { .name = "create",
+                                           .steps = create_steps,
+                                           .undo = undo_steps,
+                                           .finished = created,
+                                           .frees_on_failure = true };

@@ -1,6 +1,6 @@
 /*
- * node_doc.h - the node document, from a node's state and what is so at the moment; shared by the local and the fake
- * host.
+ * node_doc.h - the node document, from a node's state and what is so at the moment; shared by the
+ * local and the fake host.
  */
 #ifndef BVI_NODE_NODE_DOC_H
 #define BVI_NODE_NODE_DOC_H
@@ -16,6 +16,7 @@ typedef struct bvi_node_now {
     int64_t wall_s;
 } bvi_node_now;
 
-bvi_json *bvi_node_state_json(const bvi_node_state *state, const bvi_node_now *now); /* NULL: no memory */
+bvi_json *bvi_node_state_json(const bvi_node_state *state,
+                              const bvi_node_now *now); /* NULL: no memory */
 
 #endif

@@ -31,7 +31,8 @@ static const struct {
     { "PROTOCOL_DATA_PATH", "protocol_data_path" },
 };
 
-int bvi_node_env_json(const bvi_node_state *state, const char *host_name, bvi_json **ret_env, bv_error **err)
+int bvi_node_env_json(const bvi_node_state *state, const char *host_name, bvi_json **ret_env,
+                      bv_error **err)
 {
     const struct {
         const char *key;
@@ -54,12 +55,14 @@ int bvi_node_env_json(const bvi_node_state *state, const char *host_name, bvi_js
     bvi_auto_json bvi_json *env = bvi_json_new_object();
 
     for (size_t i = 0; i < BVI_COUNT(texts); i++) {
-        if (!env || bvi_json_put_string(env, texts[i].key, texts[i].value ? texts[i].value : "") < 0)
+        if (!env ||
+            bvi_json_put_string(env, texts[i].key, texts[i].value ? texts[i].value : "") < 0)
             return bvi_fail_nomem(err);
     }
     if (bvi_json_put_bool(env, "dev_mode", state->dev_mode) < 0 ||
         bvi_json_put(env, "properties",
-                     state->properties ? bvi_json_copy(state->properties) : bvi_json_new_object()) < 0)
+                     state->properties ? bvi_json_copy(state->properties) : bvi_json_new_object()) <
+            0)
         return bvi_fail_nomem(err);
     *ret_env = bvi_take(env);
     return 0;

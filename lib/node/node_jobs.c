@@ -132,7 +132,8 @@ void bvi_node_job_call(bvi_node *node, const char *method, const bvi_json *args,
     bv_error *err = NULL;
 
     if (!bvi_node_is_running(node)) {
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it with `bv node start %s`",
+        bvi_reply_failf(reply, BV_E_STATE,
+                        "node '%s' is not running; start it with `bv node start %s`",
                         node->state.name, node->state.name);
         return;
     }

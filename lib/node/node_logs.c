@@ -1,8 +1,9 @@
 /*
- * node_logs.c - a job's output, read from the node's root on the host; it works while the node is stopped.
+ * node_logs.c - a job's output, read from the node's root on the host; it works while the node is
+ * stopped.
  *
- * The root belongs to the node, so the job's directory is opened below it without following links, and read through that
- * descriptor.
+ * The root belongs to the node, so the job's directory is opened below it without following links,
+ * and read through that descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +18,14 @@
 #include "sys/fs.h"
 
 /* One answer carries no more. */
-#define LOG_PAGE_MAX    (256u * 1024u)
-#define LINES_DEFAULT   100u
-#define JOB_NAME_MAX    128u
+#define LOG_PAGE_MAX  (256u * 1024u)
+#define LINES_DEFAULT 100u
+#define JOB_NAME_MAX  128u
 /* A reader that waits for output looks so often. */
 #define LOG_POLL_MS     150
 #define CURSOR_TEXT_MAX 64u
 /* A reader that wants to wait longer is answered after so long. */
-#define WAIT_MAX_MS     (10 * 60 * 1000)
+#define WAIT_MAX_MS (10 * 60 * 1000)
 
 struct bvi_log_reader {
     bvi_manager *manager;
@@ -56,12 +57,14 @@ static bvi_json *text_json(const bvi_buf *bytes)
     BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT((size_t)LOG_PAGE_MAX * 3u);
     size_t used = 0;
 
-    if (bvi_utf8_valid(bvi_buf_str(bytes), bytes->len) && !memchr(bvi_buf_str(bytes), '\0', bytes->len))
+    if (bvi_utf8_valid(bvi_buf_str(bytes), bytes->len) &&
+        !memchr(bvi_buf_str(bytes), '\0', bytes->len))
         return bvi_json_new_string_n(bvi_buf_str(bytes), bytes->len);
     for (size_t i = 0; i < bytes->len; i += used) {
         bool good = bvi_utf8_decode(bytes->data + i, bytes->len - i, &used) > 0;
 
-        if ((good ? bvi_buf_append(&text, bytes->data + i, used) : bvi_buf_append_str(&text, "\xEF\xBF\xBD")) < 0)
+        if ((good ? bvi_buf_append(&text, bytes->data + i, used)
+                  : bvi_buf_append_str(&text, "\xEF\xBF\xBD")) < 0)
             return NULL;
     }
     return bvi_json_new_string_n(bvi_buf_str(&text), text.len);
@@ -72,7 +75,8 @@ static bvi_json *page(const bvi_buf *bytes, const bvi_job_log_pos *pos, bool gap
     bvi_auto_json bvi_json *root = bvi_json_new_object();
     char cursor[CURSOR_TEXT_MAX];
 
-    (void)snprintf(cursor, sizeof(cursor), "%" PRIu64 ":%" PRIu64, pos->inode, pos->offset); /* at most 41 */
+    (void)snprintf(cursor, sizeof(cursor), "%" PRIu64 ":%" PRIu64, pos->inode,
+                   pos->offset); /* at most 41 */
     if (!root || bvi_json_put(root, "text", text_json(bytes)) < 0 ||
         bvi_json_put_string(root, "cursor", cursor) < 0 || bvi_json_put_bool(root, "gap", gap) < 0)
         return NULL;
@@ -141,8 +145,8 @@ void bvi_log_reader_cancel(void *data)
     reader_fail(data, err);
 }
 
-static int follow(bvi_node *node, const char *job, const bvi_job_log_pos *pos, int64_t wait_ms, bvi_reply *reply,
-                  bv_error **err)
+static int follow(bvi_node *node, const char *job, const bvi_job_log_pos *pos, int64_t wait_ms,
+                  bvi_reply *reply, bv_error **err)
 {
     bvi_log_reader *reader = bvi_new0(bvi_log_reader);
     bvi_log_reader **slot;
@@ -173,7 +177,8 @@ static int follow(bvi_node *node, const char *job, const bvi_job_log_pos *pos, i
     return 0;
 }
 
-static int tail(bvi_node *node, const char *job, uint64_t lines, bvi_json **ret_answer, bv_error **err)
+static int tail(bvi_node *node, const char *job, uint64_t lines, bvi_json **ret_answer,
+                bv_error **err)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf bytes = BVI_BUF_INIT(LOG_PAGE_MAX);
     bvi_job_log_pos pos = { 0 };

@@ -1,5 +1,6 @@
 /*
- * node_make.c - what node.create is given, turned into the state of a new node. Pure but for its random id and name.
+ * node_make.c - what node.create is given, turned into the state of a new node. Pure but for its
+ * random id and name.
  */
 #include <string.h>
 
@@ -10,12 +11,15 @@
 /* Tries to make up a name that is free. */
 #define NAME_TRIES 32u
 
-static const char *const adjectives[] = { "quiet", "brave", "calm", "swift", "bright", "proud", "gentle", "lucky",
-                                          "eager", "noble", "sunny", "merry", "bold", "keen", "wise", "clever" };
-static const char *const colours[] = { "red", "blue", "green", "amber", "violet", "silver", "golden", "teal",
-                                       "coral", "ivory", "olive", "ruby", "indigo", "copper", "jade", "azure" };
-static const char *const animals[] = { "fox", "otter", "heron", "lynx", "raven", "badger", "falcon", "marten",
-                                       "beaver", "crane", "ibex", "owl", "puffin", "seal", "stoat", "wren" };
+static const char *const adjectives[] = { "quiet",  "brave", "calm",  "swift", "bright", "proud",
+                                          "gentle", "lucky", "eager", "noble", "sunny",  "merry",
+                                          "bold",   "keen",  "wise",  "clever" };
+static const char *const colours[] = { "red",    "blue",   "green", "amber", "violet", "silver",
+                                       "golden", "teal",   "coral", "ivory", "olive",  "ruby",
+                                       "indigo", "copper", "jade",  "azure" };
+static const char *const animals[] = { "fox",    "otter",  "heron",  "lynx",  "raven", "badger",
+                                       "falcon", "marten", "beaver", "crane", "ibex",  "owl",
+                                       "puffin", "seal",   "stoat",  "wren" };
 
 static int make_up_name(const bvi_node_make *from, char **ret_name, bv_error **err)
 {
@@ -27,7 +31,8 @@ static int make_up_name(const bvi_node_make *from, char **ret_name, bv_error **e
         if (r < 0)
             return r;
         name = bvi_asprintf("%s-%s-%s", adjectives[dice[0] % BVI_COUNT(adjectives)],
-                            colours[dice[1] % BVI_COUNT(colours)], animals[dice[2] % BVI_COUNT(animals)]);
+                            colours[dice[1] % BVI_COUNT(colours)],
+                            animals[dice[2] % BVI_COUNT(animals)]);
         if (!name)
             return bvi_fail_nomem(err);
         if (!from->name_taken(name, from->data)) {
@@ -39,13 +44,16 @@ static int make_up_name(const bvi_node_make *from, char **ret_name, bv_error **e
     return bvi_fail(err, BV_E_EXISTS, "no free name was found; give one");
 }
 
-static int choose_name(const bvi_node_make *from, const char *wanted, char **ret_name, bv_error **err)
+static int choose_name(const bvi_node_make *from, const char *wanted, char **ret_name,
+                       bv_error **err)
 {
     if (!wanted)
         return make_up_name(from, ret_name, err);
     if (!bvi_name_valid(wanted, BVI_NODE_NAME_MAX))
-        return bvi_fail(err, BV_E_INVALID, "'%s' is not a node name: use letters, digits, '.', '_' and '-', at most %u",
-                        wanted, BVI_NODE_NAME_MAX);
+        return bvi_fail(
+            err, BV_E_INVALID,
+            "'%s' is not a node name: use letters, digits, '.', '_' and '-', at most %u", wanted,
+            BVI_NODE_NAME_MAX);
     if (from->name_taken(wanted, from->data))
         return bvi_fail(err, BV_E_EXISTS, "a node with the name '%s' exists", wanted);
     *ret_name = bvi_strdup(wanted);
@@ -53,8 +61,8 @@ static int choose_name(const bvi_node_make *from, const char *wanted, char **ret
 }
 
 /* The image's defaults, overridden by what the caller gave; unknown names are refused. */
-static int merge_properties(const bvi_image_variant *variant, const bvi_json *given, bvi_json **ret_properties,
-                            bv_error **err)
+static int merge_properties(const bvi_image_variant *variant, const bvi_json *given,
+                            bvi_json **ret_properties, bv_error **err)
 {
     bvi_auto_json bvi_json *merged = bvi_json_new_object();
 
@@ -109,15 +117,16 @@ static int set_numbers(bvi_node_state *state, const bvi_json *args, bv_error **e
     return bvi_node_state_check_numbers(state, err);
 }
 
-static int set_texts(bvi_node_state *state, const bvi_node_make *from, const bvi_image_variant *variant,
-                     const bvi_json *args, bv_error **err)
+static int set_texts(bvi_node_state *state, const bvi_node_make *from,
+                     const bvi_image_variant *variant, const bvi_json *args, bv_error **err)
 {
     const char *network = "host";
     const char *store_key = variant->store_key;
     bvi_auto_free char *normal = NULL; /* only whether it can be made */
     int r;
 
-    if ((r = bvi_json_opt_string(args, "network", &network, err)) < 0 || (r = check_network(network, err)) < 0 ||
+    if ((r = bvi_json_opt_string(args, "network", &network, err)) < 0 ||
+        (r = check_network(network, err)) < 0 ||
         (r = bvi_json_opt_string(args, "store_key", &store_key, err)) < 0)
         return r;
     if (store_key && *store_key && (r = bvi_store_key_normalise(store_key, &normal, err)) < 0)
@@ -129,13 +138,14 @@ static int set_texts(bvi_node_state *state, const bvi_node_make *from, const bvi
         (r = bvi_node_state_set(&state->image_id, from->image_id, err)) < 0 ||
         (r = bvi_node_state_set(&state->image_uri, from->image_name, err)) < 0 ||
         (r = bvi_node_state_set(&state->image_version, from->meta->version, err)) < 0 ||
-        (r = bvi_node_state_set(&state->ip, strcmp(network, "host") == 0 ? "127.0.0.1" : "", err)) < 0)
+        (r = bvi_node_state_set(&state->ip, strcmp(network, "host") == 0 ? "127.0.0.1" : "", err)) <
+            0)
         return r;
     return bvi_node_state_set(&state->gateway, "", err);
 }
 
-static int set_documents(bvi_node_state *state, const bvi_image_variant *variant, const bvi_json *args,
-                         bv_error **err)
+static int set_documents(bvi_node_state *state, const bvi_image_variant *variant,
+                         const bvi_json *args, bv_error **err)
 {
     const bvi_json *tags = bvi_json_find(args, "tags");
     int r = check_tags(tags, err);
@@ -144,12 +154,14 @@ static int set_documents(bvi_node_state *state, const bvi_image_variant *variant
         r = merge_properties(variant, bvi_json_find(args, "properties"), &state->properties, err);
     if (r < 0)
         return r;
-    state->tags = bvi_json_type_of(tags) == BVI_JSON_ARRAY ? bvi_json_copy(tags) : bvi_json_new_array();
+    state->tags =
+        bvi_json_type_of(tags) == BVI_JSON_ARRAY ? bvi_json_copy(tags) : bvi_json_new_array();
     state->ramdisks = bvi_json_copy(variant->ramdisks);
     return state->tags && state->ramdisks ? 0 : bvi_fail_nomem(err);
 }
 
-int bvi_node_make_state(const bvi_node_make *from, const bvi_json *args, bvi_node_state *state, bv_error **err)
+int bvi_node_make_state(const bvi_node_make *from, const bvi_json *args, bvi_node_state *state,
+                        bv_error **err)
 {
     const bvi_image_variant *variant;
     const char *variant_key = NULL, *name = NULL;
@@ -165,8 +177,10 @@ int bvi_node_make_state(const bvi_node_make *from, const bvi_json *args, bvi_nod
     state->id = bvi_malloc(BVI_ID_TEXT_SIZE);
     if (!state->id)
         return bvi_fail_nomem(err);
-    if ((r = bvi_id_new(state->id, err)) < 0 || (r = choose_name(from, name, &state->name, err)) < 0 ||
-        (r = set_texts(state, from, variant, args, err)) < 0 || (r = set_numbers(state, args, err)) < 0)
+    if ((r = bvi_id_new(state->id, err)) < 0 ||
+        (r = choose_name(from, name, &state->name, err)) < 0 ||
+        (r = set_texts(state, from, variant, args, err)) < 0 ||
+        (r = set_numbers(state, args, err)) < 0)
         return r;
     state->created_at = from->created_at;
     state->intent = BVI_INTENT_CREATE;

@@ -1,5 +1,6 @@
 /*
- * node_make.h - the state of a new node from the arguments of node.create; shared by the local and the fake host.
+ * node_make.h - the state of a new node from the arguments of node.create; shared by the local and
+ * the fake host.
  */
 #ifndef BVI_NODE_NODE_MAKE_H
 #define BVI_NODE_NODE_MAKE_H
@@ -17,8 +18,9 @@ typedef struct bvi_node_make {
     int64_t created_at; /* Unix seconds */
 } bvi_node_make;
 
-/* The state must be initialised and empty; on failure it is half filled. BV_E_EXISTS (name), BV_E_NOT_FOUND (variant),
- * BV_E_INVALID. */
-int bvi_node_make_state(const bvi_node_make *from, const bvi_json *args, bvi_node_state *state, bv_error **err);
+/* The state must be initialised and empty; on failure it is half filled. BV_E_EXISTS (name),
+ * BV_E_NOT_FOUND (variant), BV_E_INVALID. */
+int bvi_node_make_state(const bvi_node_make *from, const bvi_json *args, bvi_node_state *state,
+                        bv_error **err);
 
 #endif

@@ -14,18 +14,21 @@ typedef struct path_rule {
     const char *name;
 } path_rule;
 
-#define HOST(member, base, name) { offsetof(bvi_host_paths, member), offsetof(bvi_host_paths, base), name }
+#define HOST(member, base, name)                                                                   \
+    {                                                                                              \
+        offsetof(bvi_host_paths, member), offsetof(bvi_host_paths, base), name                     \
+    }
 
 static const path_rule host_rules[] = {
-    HOST(var_dir, root, "/var/lib/blockvisor"),
-    HOST(nodes_dir, var_dir, "/nodes"),
-    HOST(images_dir, var_dir, "/images"),
-    HOST(snapshots_dir, var_dir, "/snapshots"),
-    HOST(run_dir, root, "/run/blockvisor"),
-    HOST(lock, var_dir, "/host.lock"),
+    HOST(var_dir, root, "/var/lib/blockvisor"), HOST(nodes_dir, var_dir, "/nodes"),
+    HOST(images_dir, var_dir, "/images"),       HOST(snapshots_dir, var_dir, "/snapshots"),
+    HOST(run_dir, root, "/run/blockvisor"),     HOST(lock, var_dir, "/host.lock"),
 };
 
-#define NODE(member, base, name) { offsetof(bvi_node_paths, member), offsetof(bvi_node_paths, base), name }
+#define NODE(member, base, name)                                                                   \
+    {                                                                                              \
+        offsetof(bvi_node_paths, member), offsetof(bvi_node_paths, base), name                     \
+    }
 
 static const path_rule node_rules[] = {
     NODE(state, dir, "/state.json"),
@@ -87,7 +90,8 @@ void bvi_host_paths_done(bvi_host_paths *paths)
     bvi_freep(&paths->root);
 }
 
-int bvi_node_paths_init(bvi_node_paths *paths, const char *nodes_dir, const char *id, bv_error **err)
+int bvi_node_paths_init(bvi_node_paths *paths, const char *nodes_dir, const char *id,
+                        bv_error **err)
 {
     memset(paths, 0, sizeof(*paths));
     paths->dir = bvi_asprintf("%s/%s", nodes_dir, id);

@@ -1,5 +1,6 @@
 /*
- * node_paths.h - where things are on the host: upstream's layout (spec host.md 2) below one root directory.
+ * node_paths.h - where things are on the host: upstream's layout (spec host.md 2) below one root
+ * directory.
  */
 #ifndef BVI_NODE_PATHS_H
 #define BVI_NODE_PATHS_H
@@ -35,7 +36,8 @@ typedef struct bvi_node_paths {
     char *data_lock;     /* data/.protocol_data.lock */
 } bvi_node_paths;
 
-int bvi_node_paths_init(bvi_node_paths *paths, const char *nodes_dir, const char *id, bv_error **err);
+int bvi_node_paths_init(bvi_node_paths *paths, const char *nodes_dir, const char *id,
+                        bv_error **err);
 void bvi_node_paths_done(bvi_node_paths *paths);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * node_plugin.c - what a plugin can do to its node: the plugin's environment, carried out by the node's agent.
+ * node_plugin.c - what a plugin can do to its node: the plugin's environment, carried out by the
+ * node's agent.
  */
 #include <string.h>
 
@@ -62,9 +63,9 @@ static request *begin(bvi_plugin_reply *reply, bvi_agent_wait *ret_wait)
         return NULL;
     }
     req->reply = reply;
-    *ret_wait = (bvi_agent_wait){
-        .timeout_ms = bvi_plugin_reply_timeout_ms(reply), .done = on_result, .data = req
-    };
+    *ret_wait = (bvi_agent_wait){ .timeout_ms = bvi_plugin_reply_timeout_ms(reply),
+                                  .done = on_result,
+                                  .data = req };
     return req;
 }
 
@@ -85,7 +86,8 @@ static bvi_json *copy_json(const bvi_agent_result *result)
     return bvi_json_copy(result->json);
 }
 
-static void env_create_job(void *data, const char *name, const bvi_json *config, bvi_plugin_reply *reply)
+static void env_create_job(void *data, const char *name, const bvi_json *config,
+                           bvi_plugin_reply *reply)
 {
     bvi_node *node = data;
     bvi_agent_wait wait;
@@ -100,7 +102,8 @@ typedef int (*named_call_fn)(bvi_agent_client *client, const char *name, const b
                              bvi_agent_call **ret_call, bv_error **err);
 
 static void call_named(bvi_node *node, named_call_fn call, const char *name,
-                       bvi_json *(*convert)(const bvi_agent_result *result), bvi_plugin_reply *reply)
+                       bvi_json *(*convert)(const bvi_agent_result *result),
+                       bvi_plugin_reply *reply)
 {
     bvi_agent_wait wait;
     bv_error *err = NULL;
@@ -127,10 +130,11 @@ static void env_job_info(void *data, const char *name, bvi_plugin_reply *reply)
     call_named(data, bvi_agent_job_info, name, copy_json, reply);
 }
 
-typedef int (*plain_call_fn)(bvi_agent_client *client, const bvi_agent_wait *wait, bvi_agent_call **ret_call,
-                             bv_error **err);
+typedef int (*plain_call_fn)(bvi_agent_client *client, const bvi_agent_wait *wait,
+                             bvi_agent_call **ret_call, bv_error **err);
 
-static void call_plain(bvi_node *node, plain_call_fn call, bvi_json *(*convert)(const bvi_agent_result *result),
+static void call_plain(bvi_node *node, plain_call_fn call,
+                       bvi_json *(*convert)(const bvi_agent_result *result),
                        bvi_plugin_reply *reply)
 {
     bvi_agent_wait wait;
@@ -161,7 +165,8 @@ static bvi_json *sh_json(const bvi_agent_result *result)
 
     if (!root || bvi_json_put_int64(root, "exit_code", result->exit_code) < 0 ||
         bvi_json_put(root, "stdout", bvi_json_new_string_n(result->out, result->out_len)) < 0 ||
-        bvi_json_put(root, "stderr", bvi_json_new_string_n(result->err_out, result->err_out_len)) < 0)
+        bvi_json_put(root, "stderr", bvi_json_new_string_n(result->err_out, result->err_out_len)) <
+            0)
         return NULL;
     return bvi_take(root);
 }
@@ -181,17 +186,19 @@ static bvi_json *http_json(const bvi_agent_result *result)
     return bvi_take(root);
 }
 
-typedef int (*http_call_fn)(bvi_agent_client *client, const bvi_agent_http *request, const bvi_agent_wait *wait,
-                            bvi_agent_call **ret_call, bv_error **err);
+typedef int (*http_call_fn)(bvi_agent_client *client, const bvi_agent_http *request,
+                            const bvi_agent_wait *wait, bvi_agent_call **ret_call, bv_error **err);
 
-static int collect_headers(const bvi_json *list, bvi_agent_header *headers, bvi_agent_http *http, bv_error **err)
+static int collect_headers(const bvi_json *list, bvi_agent_header *headers, bvi_agent_http *http,
+                           bv_error **err)
 {
     bvi_json_each(it, list) {
         const bvi_json *name = bvi_json_first(it);
 
         if (http->header_count == BVI_AGENT_HEADERS_MAX)
             return bvi_fail(err, BV_E_LIMIT, "more than %u headers", BVI_AGENT_HEADERS_MAX);
-        headers[http->header_count++] = (bvi_agent_header){ bvi_json_string(name), bvi_json_string(bvi_json_next(name)) };
+        headers[http->header_count++] =
+            (bvi_agent_header){ bvi_json_string(name), bvi_json_string(bvi_json_next(name)) };
     }
     http->headers = headers;
     return 0;
@@ -199,11 +206,12 @@ static int collect_headers(const bvi_json *list, bvi_agent_header *headers, bvi_
 
 static int params_text(const bvi_json *params, char **ret_text, bv_error **err)
 {
-    return bvi_json_type_of(params) == BVI_JSON_NULL ? 0 : bvi_json_print(params, false, ret_text, err);
+    return bvi_json_type_of(params) == BVI_JSON_NULL ? 0
+                                                     : bvi_json_print(params, false, ret_text, err);
 }
 
-static void call_http(bvi_node *node, http_call_fn call, const char *url_key, const bvi_json *request_json,
-                      bvi_plugin_reply *reply)
+static void call_http(bvi_node *node, http_call_fn call, const char *url_key,
+                      const bvi_json *request_json, bvi_plugin_reply *reply)
 {
     bvi_agent_header headers[BVI_AGENT_HEADERS_MAX];
     bvi_agent_http http = { .url = bvi_json_string(bvi_json_find(request_json, url_key)),
@@ -251,7 +259,8 @@ static void env_file_read(void *data, const char *path, bvi_plugin_reply *reply)
     started(req, bvi_agent_file_read(node->agent, path, &wait, &req->call, &err), err);
 }
 
-static void env_file_write(void *data, const char *path, const void *bytes, size_t len, bvi_plugin_reply *reply)
+static void env_file_write(void *data, const char *path, const void *bytes, size_t len,
+                           bvi_plugin_reply *reply)
 {
     bvi_node *node = data;
     bvi_agent_wait wait;
@@ -259,7 +268,8 @@ static void env_file_write(void *data, const char *path, const void *bytes, size
     request *req = begin(reply, &wait);
 
     if (req)
-        started(req, bvi_agent_file_write(node->agent, path, bytes, len, &wait, &req->call, &err), err);
+        started(req, bvi_agent_file_write(node->agent, path, bytes, len, &wait, &req->call, &err),
+                err);
 }
 
 static void env_render_template(void *data, const char *template_path, const char *destination,
@@ -272,7 +282,8 @@ static void env_render_template(void *data, const char *template_path, const cha
 
     if (req)
         started(req,
-                bvi_agent_render_template(node->agent, template_path, destination, params, &wait, &req->call, &err),
+                bvi_agent_render_template(node->agent, template_path, destination, params, &wait,
+                                          &req->call, &err),
                 err);
 }
 
@@ -314,14 +325,16 @@ static void env_get_secret(void *data, const char *key, bvi_plugin_reply *reply)
         reply_fail(reply, BV_E_NOT_FOUND, "not_found");
 }
 
-static void env_put_secret(void *data, const char *key, const void *bytes, size_t len, bvi_plugin_reply *reply)
+static void env_put_secret(void *data, const char *key, const void *bytes, size_t len,
+                           bvi_plugin_reply *reply)
 {
     bvi_node *node = data;
 
     if (node->state.dev_mode)
         bvi_plugin_reply_json(reply, bvi_json_new_null());
     else
-        reply_fail(reply, BV_E_UNSUPPORTED, "secrets are kept by a control plane, and this host has none");
+        reply_fail(reply, BV_E_UNSUPPORTED,
+                   "secrets are kept by a control plane, and this host has none");
 }
 
 static void env_load_data(void *data, bvi_plugin_reply *reply)
@@ -342,9 +355,10 @@ static void env_save_data(void *data, const char *text, bvi_plugin_reply *reply)
     bvi_node *node = data;
     bv_error *err = NULL;
     size_t len = strlen(text);
-    int r = len > PLUGIN_DATA_MAX
-                ? bvi_fail(&err, BV_E_LIMIT, "data to save is larger than %u bytes", PLUGIN_DATA_MAX)
-                : bvi_fs_replace(node->paths.plugin_data, text, len, 0600, &err);
+    int r =
+        len > PLUGIN_DATA_MAX
+            ? bvi_fail(&err, BV_E_LIMIT, "data to save is larger than %u bytes", PLUGIN_DATA_MAX)
+            : bvi_fs_replace(node->paths.plugin_data, text, len, 0600, &err);
 
     if (r < 0)
         bvi_plugin_reply_error(reply, err);
@@ -354,8 +368,8 @@ static void env_save_data(void *data, const char *text, bvi_plugin_reply *reply)
 
 /* ---- scheduled tasks ---- */
 
-static void env_add_task(void *data, const char *name, const char *schedule, const char *function, const char *param,
-                         bvi_plugin_reply *reply)
+static void env_add_task(void *data, const char *name, const char *schedule, const char *function,
+                         const char *param, bvi_plugin_reply *reply)
 {
     bv_error *err = NULL;
 

@@ -1,9 +1,10 @@
 /*
  * node_recover.c - bringing a node back to what is expected of it (spec host.md 16).
  *
- * Three things can go wrong again and again: starting, stopping, and reaching the agent of a container that runs. Each has
- * its own count and pauses; any success clears them all. Starting and stopping are given up after three failures in a
- * row; an agent that cannot be reached has the node started anew.
+ * Three things can go wrong again and again: starting, stopping, and reaching the agent of a
+ * container that runs. Each has its own count and pauses; any success clears them all. Starting and
+ * stopping are given up after three failures in a row; an agent that cannot be reached has the node
+ * started anew.
  */
 #include "node/node.h"
 
@@ -13,7 +14,8 @@
 #define LOOK_MS 1000
 /* How long a look may take. */
 #define REACH_MS 10000
-/* A container that ends so soon after it was brought back waits for its next start as after a failure. */
+/* A container that ends so soon after it was brought back waits for its next start as after a
+ * failure. */
 #define STABLE_US (60 * INT64_C(1000000))
 
 static const struct {
@@ -38,13 +40,15 @@ static void give_up(bvi_node *node, bvi_recovery kind)
     bvi_auto_error bv_error *err = NULL;
 
     node->state.expected = BVI_EXPECT_FAILED;
-    bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "giving up after %u tries to %s: %s", TRIES_MAX,
-                 rules[kind].name, problem);
-    bvi_events_add(node->manager->opts.events, "node_failed", node->state.name, NULL, "%s", problem);
+    bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL,
+                 "giving up after %u tries to %s: %s", TRIES_MAX, rules[kind].name, problem);
+    bvi_events_add(node->manager->opts.events, "node_failed", node->state.name, NULL, "%s",
+                   problem);
     if (bvi_node_save(node, &err) < 0) {
         bvi_auto_free char *text = bvi_error_text(err);
 
-        bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "%s", text ? text : "out of memory");
+        bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "%s",
+                     text ? text : "out of memory");
     }
 }
 
@@ -83,20 +87,23 @@ void bvi_node_retry(bvi_timer *timer, void *data)
     bool running = bvi_node_is_running(node);
 
     if (should_run(node) && node->retry_kind == BVI_RECOVER_STOP)
-        bvi_activity_begin(node, &bvi_restart_sequence, true, NULL); /* one that did not get as far as starting */
+        bvi_activity_begin(node, &bvi_restart_sequence, true,
+                           NULL); /* one that did not get as far as starting */
     else if (should_run(node) && node->retry_kind == BVI_RECOVER_AGENT && running)
         bvi_activity_begin(node, &bvi_reconnect_sequence, false, NULL);
     else if (should_run(node))
         bvi_activity_begin(node, &bvi_start_sequence, false, NULL);
     else if (node->state.expected == BVI_EXPECT_STOPPED && running)
-        bvi_activity_begin(node, &bvi_stop_sequence, bvi_agent_client_state(node->agent) != BVI_AGENT_OPEN, NULL);
+        bvi_activity_begin(node, &bvi_stop_sequence,
+                           bvi_agent_client_state(node->agent) != BVI_AGENT_OPEN, NULL);
 }
 
 /* ---- what happens by itself ---- */
 
 void bvi_node_look_after(bvi_node *node)
 {
-    if (node->closing || node->activity.sequence || bvi_timer_is_set(node->retry) || !should_run(node))
+    if (node->closing || node->activity.sequence || bvi_timer_is_set(node->retry) ||
+        !should_run(node))
         return;
     if (bvi_agent_client_state(node->agent) == BVI_AGENT_BROKEN && bvi_node_is_running(node))
         retry_in(node, BVI_RECOVER_AGENT, LOOK_MS);
@@ -122,9 +129,10 @@ void bvi_node_exited(bvi_node *node)
     node->exited_us = now;
     bvi_node_set_problem(node, err);
     bv_error_free(err);
-    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "its container ended; it is started again%s",
-                 again ? " after a pause" : "");
-    bvi_events_add(node->manager->opts.events, "node_exited", node->state.name, NULL, "container ended");
+    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
+                 "its container ended; it is started again%s", again ? " after a pause" : "");
+    bvi_events_add(node->manager->opts.events, "node_exited", node->state.name, NULL,
+                   "container ended");
     bvi_agent_client_close(node->agent);
     if (again)
         retry_in(node, BVI_RECOVER_START, rules[BVI_RECOVER_START].first_ms);

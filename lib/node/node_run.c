@@ -59,8 +59,8 @@ static void fail_with_options(bvi_node *node, const char *method, bvi_reply *rep
         if (bvi_buf_printf(&text, "%s%s", i ? ", " : "", names->items[i]) < 0)
             break; /* a shorter list will do */
     }
-    bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no method '%s'; node '%s' has: %s", method, node->state.name,
-                    bvi_buf_str(&text));
+    bvi_reply_failf(reply, BV_E_NOT_FOUND, "there is no method '%s'; node '%s' has: %s", method,
+                    node->state.name, bvi_buf_str(&text));
 }
 
 void bvi_node_run(bvi_node *node, const char *method, const char *param, bvi_reply *reply)
@@ -122,7 +122,9 @@ void bvi_node_exec(bvi_node *node, bvi_reply *reply)
     if (r == 0)
         r = driver->vtable->exec_argv(driver, node->state.id, &argv, &err);
     for (size_t i = 0; r == 0 && i < argv.len; i++)
-        r = list && bvi_json_add(list, bvi_json_new_string(argv.items[i])) == 0 ? 0 : bvi_fail_nomem(&err);
+        r = list && bvi_json_add(list, bvi_json_new_string(argv.items[i])) == 0
+                ? 0
+                : bvi_fail_nomem(&err);
     bvi_strv_done(&argv);
     if (r == 0 && (!answer || bvi_json_put(answer, "argv", bvi_take(list)) < 0))
         r = bvi_fail_nomem(&err);

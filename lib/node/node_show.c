@@ -1,8 +1,9 @@
 /*
  * node_show.c - one node with all that can be known of it: its jobs and what its plugin says.
  *
- * The questions go out together and have a short time; what has no answer by then is null. The plugin takes them one after
- * the other, so one that is stuck costs those behind it, and never the whole answer.
+ * The questions go out together and have a short time; what has no answer by then is null. The
+ * plugin takes them one after the other, so one that is stuck costs those behind it, and never the
+ * whole answer.
  */
 #include <string.h>
 
@@ -57,7 +58,8 @@ static const struct {
     { "name", "reported_name", text },
     { "address", "address", text },
     { "consensus", "consensus", flag },
-    { "protocol_status", "protocol_status", protocol_status }, /* last: it may ask the agent for all jobs */
+    { "protocol_status", "protocol_status",
+      protocol_status }, /* last: it may ask the agent for all jobs */
 };
 
 struct show {
@@ -112,7 +114,8 @@ static void ask(bvi_node *node, show *s)
 
         *q = (query){ s, questions[i].function, questions[i].key, questions[i].convert, false };
         if (node->plugin && bvi_plugin_has(node->plugin, q->function) &&
-            bvi_plugin_query(node->plugin, q->function, QUERY_TIMEOUT_MS, on_value, q, NULL, NULL) == 0)
+            bvi_plugin_query(node->plugin, q->function, QUERY_TIMEOUT_MS, on_value, q, NULL,
+                             NULL) == 0)
             s->pending++;
     }
 }

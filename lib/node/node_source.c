@@ -39,7 +39,8 @@ static node_source *self(bvi_chunk_source *source)
     return (node_source *)source;
 }
 
-/* "<store_key>/<version>/data.part_3" is "<version>/data.part_3" below the node's mount of that key. */
+/* "<store_key>/<version>/data.part_3" is "<version>/data.part_3" below the node's mount of that
+ * key. */
 static const char *below_store_key(const char *key)
 {
     const char *slash = strchr(key, '/');
@@ -47,8 +48,8 @@ static const char *below_store_key(const char *key)
     return slash ? slash + 1 : key;
 }
 
-static int node_metadata(bvi_chunk_source *source, uint64_t data_version, bvi_source_metadata_fn done, void *data,
-                         bv_error **err)
+static int node_metadata(bvi_chunk_source *source, uint64_t data_version,
+                         bvi_source_metadata_fn done, void *data, bv_error **err)
 {
     node_source *s = self(source);
 
@@ -75,8 +76,8 @@ static void on_chunks(const bv_error *err, bvi_chunk *chunks, size_t count, void
     s->chunks_done(err, err ? NULL : chunks, err ? 0 : count, s->data);
 }
 
-static int node_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes, size_t count,
-                       bvi_source_chunks_fn done, void *data, bv_error **err)
+static int node_chunks(bvi_chunk_source *source, uint64_t data_version, const uint32_t *indexes,
+                       size_t count, bvi_source_chunks_fn done, void *data, bv_error **err)
 {
     node_source *s = self(source);
 
@@ -87,7 +88,8 @@ static int node_chunks(bvi_chunk_source *source, uint64_t data_version, const ui
 
 /* ---- writing ---- */
 
-/* Both directories of a version: the node's staged one, which it may have filled with anything, and the store's. */
+/* Both directories of a version: the node's staged one, which it may have filled with anything, and
+ * the store's. */
 typedef struct version_dirs {
     int staging;
     int store;
@@ -119,14 +121,15 @@ static int open_staging(const node_source *s, uint64_t version, int *ret_fd, bv_
     return name ? open_below(s->staging_dir, name, true, ret_fd, err) : bvi_fail_nomem(err);
 }
 
-static int make_slots(const node_source *s, uint64_t version, const bvi_upload_slot *slots, size_t count,
-                      bvi_upload_slot *ret_slots, bv_error **err)
+static int make_slots(const node_source *s, uint64_t version, const bvi_upload_slot *slots,
+                      size_t count, bvi_upload_slot *ret_slots, bv_error **err)
 {
     bvi_auto_close int dir = -1;
     int r = open_staging(s, version, &dir, err); /* only so that it is there */
 
     for (size_t i = 0; r == 0 && i < count; i++) {
-        char *url = bvi_asprintf("file://%s/%s", BVI_NODE_UPLOAD_DIR, below_store_key(slots[i].key));
+        char *url =
+            bvi_asprintf("file://%s/%s", BVI_NODE_UPLOAD_DIR, below_store_key(slots[i].key));
 
         if (!url)
             return bvi_fail_nomem(err);
@@ -135,15 +138,16 @@ static int make_slots(const node_source *s, uint64_t version, const bvi_upload_s
     return r;
 }
 
-static void on_slots(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots, size_t count,
-                     void *data)
+static void on_slots(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots,
+                     size_t count, void *data)
 {
     node_source *s = data;
     bvi_upload_slot mapped[BVI_SOURCE_BATCH_MAX] = { { 0 } };
     bvi_auto_error bv_error *failure = NULL;
 
     if (!err && count > BVI_SOURCE_BATCH_MAX)
-        (void)bvi_fail(&failure, BV_E_INTERNAL, "%zu slots in one answer", count); /* reported below */
+        (void)bvi_fail(&failure, BV_E_INTERNAL, "%zu slots in one answer",
+                       count); /* reported below */
     else if (!err)
         (void)make_slots(s, data_version, slots, count, mapped, &failure); /* reported below */
     if (err || failure)
@@ -154,8 +158,8 @@ static void on_slots(const bv_error *err, uint64_t data_version, const bvi_uploa
         bvi_free((char *)mapped[i].url);
 }
 
-static int node_slots(bvi_chunk_source *source, const bvi_slots_request *request, bvi_source_slots_fn done,
-                      void *data, bv_error **err)
+static int node_slots(bvi_chunk_source *source, const bvi_slots_request *request,
+                      bvi_source_slots_fn done, void *data, bv_error **err)
 {
     node_source *s = self(source);
 
@@ -175,7 +179,8 @@ static int check_plain(int fd, const char *name, uint64_t size, bv_error **err)
     if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
         return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' is not a plain file of its own", name);
     if ((uint64_t)st.st_size != size)
-        return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' has %" PRId64 " bytes, its manifest says %" PRIu64, name,
+        return bvi_fail(err, BV_E_FORMAT,
+                        "staged chunk '%s' has %" PRId64 " bytes, its manifest says %" PRIu64, name,
                         (int64_t)st.st_size, size);
     return 0;
 }
@@ -193,7 +198,8 @@ static int check_chunk(int dir, const char *name, uint64_t size, bool sync, bv_e
     return r;
 }
 
-/* The node can exchange files until the moment of the move, so what arrived is looked at once more. */
+/* The node can exchange files until the moment of the move, so what arrived is looked at once more.
+ */
 static int move_chunk(const version_dirs *dirs, const char *name, uint64_t size, bv_error **err)
 {
     int r;
@@ -211,7 +217,8 @@ static int move_chunk(const version_dirs *dirs, const char *name, uint64_t size,
     return r;
 }
 
-/* A manifest comes from the node: it may name chunks of this version of its own key, and no others. */
+/* A manifest comes from the node: it may name chunks of this version of its own key, and no others.
+ */
 static int check_key(const node_source *s, const bvi_chunk *chunk, bv_error **err)
 {
     bvi_auto_free char *wanted = bvi_store_chunk_key(s->store_key, s->version, chunk->index);
@@ -219,7 +226,8 @@ static int check_key(const node_source *s, const bvi_chunk *chunk, bv_error **er
     if (!wanted)
         return bvi_fail_nomem(err);
     if (!chunk->key || strcmp(chunk->key, wanted) != 0)
-        return bvi_fail(err, BV_E_DENIED, "it is kept as '%s' instead of '%s'", chunk->key ? chunk->key : "", wanted);
+        return bvi_fail(err, BV_E_DENIED, "it is kept as '%s' instead of '%s'",
+                        chunk->key ? chunk->key : "", wanted);
     return 0;
 }
 
@@ -245,7 +253,8 @@ static int move_all(node_source *s, bv_error **err)
             return bvi_wrap(err, r, "chunk %u", chunk->index);
     }
     if (fsync(dirs.store) < 0)
-        return bvi_fail_sys(err, errno, "cannot sync version %" PRIu64 " of '%s'", s->version, s->store_key);
+        return bvi_fail_sys(err, errno, "cannot sync version %" PRIu64 " of '%s'", s->version,
+                            s->store_key);
     return 0;
 }
 
@@ -280,14 +289,15 @@ static void moved(void *data, bool cancelled)
 
     if ((cancelled || s->cancelled) && !err)
         (void)bvi_fail(&err, BV_E_CANCELLED, "cancelled"); /* the error is what we want */
-    if (!err && s->inner->vtable->put_manifest(s->inner, s->version, s->manifest, on_put, s, &err) == 0)
+    if (!err &&
+        s->inner->vtable->put_manifest(s->inner, s->version, s->manifest, on_put, s, &err) == 0)
         return;
     s->put_done(err, s->data);
 }
 
 /* Nothing is moved into a version that is complete or somebody else's. */
-static void on_version_mine(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots, size_t count,
-                            void *data)
+static void on_version_mine(const bv_error *err, uint64_t data_version,
+                            const bvi_upload_slot *slots, size_t count, void *data)
 {
     node_source *s = data;
 
@@ -297,8 +307,9 @@ static void on_version_mine(const bv_error *err, uint64_t data_version, const bv
         bvi_work_submit(&s->work);
 }
 
-static int node_put_manifest(bvi_chunk_source *source, uint64_t data_version, const bvi_manifest *manifest,
-                             bvi_source_put_fn done, void *data, bv_error **err)
+static int node_put_manifest(bvi_chunk_source *source, uint64_t data_version,
+                             const bvi_manifest *manifest, bvi_source_put_fn done, void *data,
+                             bv_error **err)
 {
     const bvi_slots_request request = { .data_version = data_version };
     node_source *s = self(source);
@@ -360,8 +371,9 @@ int bvi_node_source_new(bv_ctx *ctx, bvi_chunk_source *inner, const bvi_node_sou
     bvi_work_init(&s->work, ctx, run_move, moved, s);
     s->staging_dir = bvi_strdup(opts->staging_dir);
     s->store_dir = bvi_strdup(opts->store_dir);
-    r = s->staging_dir && s->store_dir ? bvi_store_key_normalise(opts->store_key, &s->store_key, err)
-                                       : bvi_fail_nomem(err);
+    r = s->staging_dir && s->store_dir
+            ? bvi_store_key_normalise(opts->store_key, &s->store_key, err)
+            : bvi_fail_nomem(err);
     if (r < 0) {
         node_free(&s->base);
         return r;

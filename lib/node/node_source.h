@@ -1,10 +1,12 @@
 /*
- * node_source.h - a chunk source for use inside a node whose snapshots are in a directory store on the host.
+ * node_source.h - a chunk source for use inside a node whose snapshots are in a directory store on
+ * the host.
  *
- * The node sees the versions of its own store key, read-only, at BVI_NODE_STORE_DIR, and an empty staging directory of its
- * own at BVI_NODE_UPLOAD_DIR. This source wraps the store's: it names chunks by their paths inside the node, and when
- * a manifest comes it moves the staged chunks into the store first. So a node can write no chunk of another version or
- * key: a manifest that names one is refused. The staging directory is the node's to fill, hence never trusted: below it
+ * The node sees the versions of its own store key, read-only, at BVI_NODE_STORE_DIR, and an empty
+ * staging directory of its own at BVI_NODE_UPLOAD_DIR. This source wraps the store's: it names
+ * chunks by their paths inside the node, and when a manifest comes it moves the staged chunks into
+ * the store first. So a node can write no chunk of another version or key: a manifest that names
+ * one is refused. The staging directory is the node's to fill, hence never trusted: below it
  * everything is reached through descriptors, and links are not followed.
  */
 #ifndef BVI_NODE_SOURCE_H

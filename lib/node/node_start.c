@@ -1,8 +1,9 @@
 /*
  * node_start.c - starting a node, and attaching to one that runs already (spec host.md 9.2, 9.3).
  *
- * The first step saves what is expected; from then on recovery takes over whatever a crash interrupts, by running
- * the same sequence again. Every step therefore accepts that it has been done before.
+ * The first step saves what is expected; from then on recovery takes over whatever a crash
+ * interrupts, by running the same sequence again. Every step therefore accepts that it has been
+ * done before.
  */
 #include "node/node.h"
 #include "sys/fs.h"
@@ -20,7 +21,8 @@ static int expect_running(bvi_node *node, bv_error **err)
     int r;
 
     if (node->state.intent != BVI_INTENT_NONE)
-        return bvi_fail(err, BV_E_STATE, "its deletion was begun; finish it with `bv node rm %s`", node->state.name);
+        return bvi_fail(err, BV_E_STATE, "its deletion was begun; finish it with `bv node rm %s`",
+                        node->state.name);
     if (before == BVI_EXPECT_RUNNING)
         return BVI_STEP_DONE;
     node->state.expected = BVI_EXPECT_RUNNING;
@@ -58,8 +60,8 @@ static int choose_runtime(bvi_node *node, bv_error **err)
     return bvi_node_is_running(node) ? BVI_STEP_DONE : bvi_node_choose_runtime(node, err);
 }
 
-/* Without a time of starting the agent is not set up yet: whoever finds the container running after a crash sees that
- * the start is not complete. */
+/* Without a time of starting the agent is not set up yet: whoever finds the container running after
+ * a crash sees that the start is not complete. */
 static int forget_start(bvi_node *node, bv_error **err)
 {
     int64_t before = node->state.started_at;
@@ -103,7 +105,8 @@ static bvi_json *agent_config(const bvi_node *node)
 
     if (!config ||
         bvi_json_put(config, "ramdisks",
-                     node->state.ramdisks ? bvi_json_copy(node->state.ramdisks) : bvi_json_new_array()) < 0 ||
+                     node->state.ramdisks ? bvi_json_copy(node->state.ramdisks)
+                                          : bvi_json_new_array()) < 0 ||
         bvi_json_put(config, "node_env", bvi_json_copy(node->env)) < 0)
         return NULL;
     return bvi_take(config);
@@ -140,7 +143,8 @@ static int init_plugin(bvi_node *node, bv_error **err)
 
     if (node->state.initialized)
         return BVI_STEP_DONE;
-    r = bvi_plugin_call(node->plugin, "init", NULL, INIT_TIMEOUT_MS, on_init, node, &node->init_op, err);
+    r = bvi_plugin_call(node->plugin, "init", NULL, INIT_TIMEOUT_MS, on_init, node, &node->init_op,
+                        err);
     node->activity.cancel_step = cancel_init;
     return r < 0 ? r : BVI_STEP_WAIT;
 }
@@ -184,7 +188,8 @@ static bvi_json *started(bvi_node *node, const bv_error *err)
     }
     if (bvi_activity_is_followed(node))
         return NULL;
-    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "%s", text ? text : "cannot start");
+    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "%s",
+                 text ? text : "cannot start");
     bvi_events_add(events, "node_start_failed", node->state.name, NULL, "%s", text ? text : "");
     bvi_node_set_problem(node, err);
     if (node->state.expected == BVI_EXPECT_RUNNING)
@@ -199,7 +204,8 @@ const bvi_sequence bvi_start_sequence = {
 
 /* ---- attach ---- */
 
-/* A node whose image is gone can still be listed, stopped and deleted; starting it says what is wrong. */
+/* A node whose image is gone can still be listed, stopped and deleted; starting it says what is
+ * wrong. */
 static int attach_plugin(bvi_node *node, bv_error **err)
 {
     if (*node->image_root == '\0')
@@ -232,7 +238,8 @@ static const bvi_step attach_steps[] = {
     { NULL, NULL },
 };
 
-/* Does the node need anything to be as it should? Running with everything in place needs nothing. */
+/* Does the node need anything to be as it should? Running with everything in place needs nothing.
+ */
 static bool needs_start(const bvi_node *node, const bv_error *err)
 {
     if (node->state.expected != BVI_EXPECT_RUNNING)

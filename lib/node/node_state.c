@@ -31,7 +31,10 @@ typedef struct text_field {
     bool required; /* upstream always writes it */
 } text_field;
 
-#define TEXT(object, key, member, required) { object, key, offsetof(bvi_node_state, member), required }
+#define TEXT(object, key, member, required)                                                        \
+    {                                                                                              \
+        object, key, offsetof(bvi_node_state, member), required                                    \
+    }
 
 static const text_field text_fields[] = {
     TEXT(NULL, "id", id, true),
@@ -48,7 +51,8 @@ static const text_field text_fields[] = {
     TEXT("local", "problem", problem, false),
 };
 
-/* Keys that upstream requires and this version only carries along: written when a new node has no document yet. */
+/* Keys that upstream requires and this version only carries along: written when a new node has no
+ * document yet. */
 static const struct {
     const char *key;
     const char *json;
@@ -62,8 +66,9 @@ static const struct {
     { "dns_name", "\"\"" },
     { "assigned_cpus", "[]" },
     { "restarting", "false" },
-    { "upgrade_state", "{\"active\":false,\"state_backup\":null,\"need_rollback\":null,\"steps\":[],"
-                       "\"data_stamp\":null}" },
+    { "upgrade_state",
+      "{\"active\":false,\"state_backup\":null,\"need_rollback\":null,\"steps\":[],"
+      "\"data_stamp\":null}" },
     { "apptainer_config", "null" },
 };
 
@@ -107,7 +112,8 @@ const char *bvi_expected_name(bvi_expected expected)
 int bvi_node_state_check_numbers(const bvi_node_state *state, bv_error **err)
 {
     if (state->memory_mb > BVI_NODE_MEMORY_MB_MAX)
-        return bvi_fail(err, BV_E_INVALID, "a memory limit of more than %u MB", BVI_NODE_MEMORY_MB_MAX);
+        return bvi_fail(err, BV_E_INVALID, "a memory limit of more than %u MB",
+                        BVI_NODE_MEMORY_MB_MAX);
     if (!(state->cpus >= 0 && state->cpus <= BVI_NODE_CPUS_MAX))
         return bvi_fail(err, BV_E_INVALID, "'cpus' must be between 0 and %d", BVI_NODE_CPUS_MAX);
     if (state->snapshot_version < 0)
@@ -135,8 +141,8 @@ static int read_texts(const bvi_json *root, bvi_node_state *state, bv_error **er
     return 0;
 }
 
-static int read_copy(const bvi_json *object, const char *key, bvi_json_type type, bvi_json **ret_copy,
-                     bv_error **err)
+static int read_copy(const bvi_json *object, const char *key, bvi_json_type type,
+                     bvi_json **ret_copy, bv_error **err)
 {
     const bvi_json *node = bvi_json_find(object, key);
 
@@ -150,7 +156,8 @@ static int read_copy(const bvi_json *object, const char *key, bvi_json_type type
     return *ret_copy ? 0 : bvi_fail_nomem(err);
 }
 
-static int read_enum(const bvi_json *object, const char *key, const bvi_name *names, int *value, bv_error **err)
+static int read_enum(const bvi_json *object, const char *key, const bvi_name *names, int *value,
+                     bv_error **err)
 {
     const char *text = NULL;
     int r = bvi_json_opt_string(object, key, &text, err);
@@ -203,9 +210,11 @@ static int read_state(const bvi_json *root, bvi_node_state *state, bv_error **er
         return bvi_fail(err, BV_E_FORMAT, "'id' is not a UUID");
     if (!bvi_name_valid(state->name, BVI_NODE_NAME_MAX))
         return bvi_fail(err, BV_E_FORMAT, "'name' is not a node name");
-    if (bvi_json_find(root, "tags") && (r = read_copy(root, "tags", BVI_JSON_ARRAY, &state->tags, err)) < 0)
+    if (bvi_json_find(root, "tags") &&
+        (r = read_copy(root, "tags", BVI_JSON_ARRAY, &state->tags, err)) < 0)
         return r;
-    r = read_copy(bvi_json_find(root, "vm_config"), "ramdisks", BVI_JSON_ARRAY, &state->ramdisks, err);
+    r = read_copy(bvi_json_find(root, "vm_config"), "ramdisks", BVI_JSON_ARRAY, &state->ramdisks,
+                  err);
     if (r < 0)
         return r;
     state->rest = bvi_json_copy(root);
@@ -308,7 +317,8 @@ static int write_image(bvi_json *root)
 static int write_rest(bvi_json *root, const bvi_node_state *state)
 {
     bvi_json *local = object_of(root, "local");
-    bvi_json *started = state->started_at < 0 ? bvi_json_new_null() : bvi_json_new_int64(state->started_at);
+    bvi_json *started =
+        state->started_at < 0 ? bvi_json_new_null() : bvi_json_new_int64(state->started_at);
 
     if (bvi_json_put(root, "started_at", started) < 0 || !local ||
         bvi_json_put(root, "properties", copy_or(state->properties, bvi_json_new_object)) < 0 ||
@@ -328,8 +338,8 @@ int bvi_node_state_print(const bvi_node_state *state, char **ret_text, bv_error 
 {
     bvi_auto_json bvi_json *root = copy_or(state->rest, bvi_json_new_object);
 
-    if (!root || write_texts(root, state) < 0 || write_image(root) < 0 || write_vm(root, state) < 0 ||
-        write_carried(root) < 0 || write_rest(root, state) < 0)
+    if (!root || write_texts(root, state) < 0 || write_image(root) < 0 ||
+        write_vm(root, state) < 0 || write_carried(root) < 0 || write_rest(root, state) < 0)
         return bvi_fail_nomem(err);
     return bvi_json_print(root, true, ret_text, err);
 }

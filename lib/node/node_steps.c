@@ -1,5 +1,6 @@
 /*
- * node_steps.c - steps that more than one sequence has (node_create.c, node_start.c, node_stop.c, node_recover.c).
+ * node_steps.c - steps that more than one sequence has (node_create.c, node_start.c, node_stop.c,
+ * node_recover.c).
  */
 #include "node/node.h"
 #include "sys/fs.h"
@@ -16,7 +17,8 @@ int bvi_step_save(bvi_node *node, bv_error **err)
 
 int bvi_step_make_dirs(bvi_node *node, bv_error **err)
 {
-    const char *const dirs[] = { node->paths.data, node->paths.run, node->store_bind, node->upload_bind };
+    const char *const dirs[] = { node->paths.data, node->paths.run, node->store_bind,
+                                 node->upload_bind };
     int r = bvi_fs_mkdir(node->paths.dir, 0711, err);
 
     for (size_t i = 0; r == 0 && i < BVI_COUNT(dirs); i++)
@@ -79,17 +81,23 @@ void bvi_node_close_agent(bvi_node *node)
 
 static int ask_version(bvi_node *node, bv_error **err);
 
-/* A client gives up on an agent that does not listen yet after a short while; a new container's may take longer. */
+static int check_container(const bvi_node *node, bv_error **err)
+{
+    return bvi_node_is_running(node) ? 0 : bvi_fail(err, BV_E_STATE, "its container ended");
+}
+
+/* A client gives up on an agent that does not listen yet after a short while; a new container's may
+ * take longer. */
 static void on_version(const bvi_agent_result *result, const bv_error *err, void *data)
 {
     bvi_node *node = data;
     bv_error *failure = err ? bvi_error_copy(err) : NULL;
 
     node->agent_ready = !err && result->ready;
-    if (bv_error_code(err) == BV_E_AGAIN && !node->closing && !node->activity.abort && !node->activity.broken &&
-        bvi_ctx_now_us(node->ctx) < node->reach_until_us) {
+    if (bv_error_code(err) == BV_E_AGAIN && !node->closing && !node->activity.abort &&
+        !node->activity.broken && bvi_ctx_now_us(node->ctx) < node->reach_until_us) {
         bv_error_free(bvi_take(failure));
-        if (ask_version(node, &failure) == 0)
+        if (check_container(node, &failure) == 0 && ask_version(node, &failure) == 0)
             return;
     }
     bvi_activity_step_done(node, failure);
@@ -98,17 +106,20 @@ static void on_version(const bvi_agent_result *result, const bv_error *err, void
 static int ask_version(bvi_node *node, bv_error **err)
 {
     int64_t left_ms = (node->reach_until_us - bvi_ctx_now_us(node->ctx)) / 1000;
-    const bvi_agent_wait wait = { .timeout_ms = left_ms < 1 ? 1 : left_ms, .done = on_version, .data = node };
+    const bvi_agent_wait wait = { .timeout_ms = left_ms < 1 ? 1 : left_ms,
+                                  .done = on_version,
+                                  .data = node };
 
     return bvi_agent_version(node->agent, &wait, NULL, err);
 }
 
 int bvi_node_reach_agent(bvi_node *node, int64_t timeout_ms, bv_error **err)
 {
-    int r;
+    int r = check_container(node, err);
 
     node->reach_until_us = bvi_ctx_now_us(node->ctx) + timeout_ms * 1000;
-    r = ask_version(node, err);
+    if (r == 0)
+        r = ask_version(node, err);
     node->activity.cancel_step = bvi_node_close_agent;
     return r < 0 ? r : BVI_STEP_WAIT;
 }

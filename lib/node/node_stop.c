@@ -36,11 +36,12 @@ static void complain(const bvi_node *node, const bv_error *err)
 {
     bvi_auto_free char *text = bvi_error_text(err);
 
-    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "its agent did not stop the jobs: %s",
-                 text ? text : "out of memory");
+    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
+                 "its agent did not stop the jobs: %s", text ? text : "out of memory");
 }
 
-/* An agent that cannot be reached does not keep a node from stopping: the container's first process ends all. */
+/* An agent that cannot be reached does not keep a node from stopping: the container's first process
+ * ends all. */
 static void on_shutdown(const bvi_agent_result *result, const bv_error *err, void *data)
 {
     bvi_node *node = data;
@@ -74,7 +75,8 @@ static int stop_container(bvi_node *node, bv_error **err)
     if (!bvi_node_is_running(node))
         return BVI_STEP_DONE;
     return bvi_activity_wait_driver(
-        node, driver->vtable->stop(driver, &node->spec, grace_ms, bvi_activity_driver_done, node, err));
+        node,
+        driver->vtable->stop(driver, &node->spec, grace_ms, bvi_activity_driver_done, node, err));
 }
 
 static int mark_stopped(bvi_node *node, bv_error **err)
@@ -107,7 +109,8 @@ static bvi_json *stopped(bvi_node *node, const bv_error *err)
     }
     if (bvi_activity_is_followed(node))
         return NULL;
-    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "%s", text ? text : "cannot stop");
+    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "%s",
+                 text ? text : "cannot stop");
     bvi_events_add(events, "node_stop_failed", node->state.name, NULL, "%s", text ? text : "");
     bvi_node_set_problem(node, err);
     bvi_node_recover_later(node, BVI_RECOVER_STOP);
@@ -117,7 +120,8 @@ static bvi_json *stopped(bvi_node *node, const bv_error *err)
 
 const bvi_sequence bvi_stop_sequence = { .name = "stop", .steps = stop_steps, .finished = stopped };
 
-/* ---- restart: what is expected stays "running", so a crash in between ends with a running node ---- */
+/* ---- restart: what is expected stays "running", so a crash in between ends with a running node
+ * ---- */
 
 static int begin_start(bvi_node *node, bv_error **err)
 {
@@ -126,7 +130,8 @@ static int begin_start(bvi_node *node, bv_error **err)
     int r;
 
     if (node->state.intent != BVI_INTENT_NONE)
-        return bvi_fail(err, BV_E_STATE, "its deletion was begun; finish it with `bv node rm %s`", node->state.name);
+        return bvi_fail(err, BV_E_STATE, "its deletion was begun; finish it with `bv node rm %s`",
+                        node->state.name);
     node->state.started_at = -1;
     node->state.expected = BVI_EXPECT_RUNNING;
     r = bvi_node_save(node, err);
@@ -159,7 +164,8 @@ static int intend_delete(bvi_node *node, bv_error **err)
 
     node->state.expected = BVI_EXPECT_STOPPED;
     node->state.intent = BVI_INTENT_DELETE;
-    r = bvi_fs_exists(node->paths.dir) ? bvi_node_save(node, err) : 0; /* gone already: nothing to find again */
+    r = bvi_fs_exists(node->paths.dir) ? bvi_node_save(node, err)
+                                       : 0; /* gone already: nothing to find again */
     if (r < 0) {
         node->state.expected = expected;
         node->state.intent = intent;
@@ -168,7 +174,8 @@ static int intend_delete(bvi_node *node, bv_error **err)
     return BVI_STEP_DONE;
 }
 
-/* Blocking removal in the worker pool. The state file goes last, so that a crash before then still finds the intent. */
+/* Blocking removal in the worker pool. The state file goes last, so that a crash before then still
+ * finds the intent. */
 typedef struct removal {
     bvi_work work;
     bvi_node *node;
@@ -267,9 +274,10 @@ static bvi_json *deleted(bvi_node *node, const bv_error *err)
     if (err) {
         bvi_auto_free char *text = bvi_error_text(err);
 
-        bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "%s", text ? text : "cannot delete");
-        bvi_events_add(node->manager->opts.events, "node_delete_failed", node->state.name, NULL, "%s",
-                       text ? text : "");
+        bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL, "%s",
+                     text ? text : "cannot delete");
+        bvi_events_add(node->manager->opts.events, "node_delete_failed", node->state.name, NULL,
+                       "%s", text ? text : "");
         bvi_node_set_problem(node, err);
         return NULL;
     }

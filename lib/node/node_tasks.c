@@ -1,8 +1,9 @@
 /*
- * node_tasks.c - scheduled calls of a node's plugin (spec plugin.md 9): kept in nodes/<uuid>/tasks.json, run by a timer.
+ * node_tasks.c - scheduled calls of a node's plugin (spec plugin.md 9): kept in
+ * nodes/<uuid>/tasks.json, run by a timer.
  *
- * Unlike upstream's, the list is written at every change, so no crash loses a task. Occurrences while the daemon was
- * down or the node was not running are not caught up.
+ * Unlike upstream's, the list is written at every change, so no crash loses a task. Occurrences
+ * while the daemon was down or the node was not running are not caught up.
  */
 #include <string.h>
 
@@ -13,7 +14,7 @@
 #define TASKS_FILE_MAX (1024u * 1024u)
 #define TASKS_MAX      256u
 /* A wait for the wall clock is cut into pieces of this, since the clock can be set meanwhile. */
-#define LOOK_US        (60 * INT64_C(1000000))
+#define LOOK_US (60 * INT64_C(1000000))
 
 static void arm(bvi_node *node);
 
@@ -22,15 +23,17 @@ static char *tasks_path(const bvi_node *node)
     return bvi_path_join(node->paths.dir, "tasks.json", NULL);
 }
 
-/* A file that is not ours any longer is set aside: a node starts without its scheduled calls rather than not at all. */
+/* A file that is not ours any longer is set aside: a node starts without its scheduled calls rather
+ * than not at all. */
 static int set_aside(bvi_node *node, const char *path, const bv_error *why, bv_error **err)
 {
     bvi_auto_free char *text = bvi_error_text(why);
 
     bvi_log_full(node->ctx, BV_LOG_ERROR, "node", node->state.id, NULL,
-                 "its scheduled tasks cannot be used and are set aside: %s", text ? text : "out of memory");
-    bvi_events_add(node->manager->opts.events, "node_damaged", node->state.name, NULL, "scheduled tasks: %s",
-                   text ? text : "out of memory");
+                 "its scheduled tasks cannot be used and are set aside: %s",
+                 text ? text : "out of memory");
+    bvi_events_add(node->manager->opts.events, "node_damaged", node->state.name, NULL,
+                   "scheduled tasks: %s", text ? text : "out of memory");
     return bvi_fs_quarantine(path, NULL, err);
 }
 
@@ -82,8 +85,8 @@ static void task_done(bv_op *op, const bvi_plugin_value *value, const bv_error *
     if (err && !node->closing) {
         bvi_auto_free char *text = bvi_error_text(err);
 
-        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "scheduled function failed: %s",
-                     text ? text : "out of memory");
+        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
+                     "scheduled function failed: %s", text ? text : "out of memory");
     }
     node->task_calls--;
     if (node->closing)
@@ -98,13 +101,13 @@ static void run_task(bvi_node *node, const bvi_json *task)
     if (!function || !node->plugin || strcmp(bvi_node_status(node), "running") != 0)
         return;
     node->task_calls++;
-    if (bvi_plugin_call(node->plugin, function, bvi_json_string(bvi_json_find(task, "param")), 0, task_done, node,
-                        NULL, &err) < 0) {
+    if (bvi_plugin_call(node->plugin, function, bvi_json_string(bvi_json_find(task, "param")), 0,
+                        task_done, node, NULL, &err) < 0) {
         bvi_auto_free char *text = bvi_error_text(err);
 
         node->task_calls--;
-        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL, "scheduled function '%s': %s", function,
-                     text ? text : "out of memory");
+        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
+                     "scheduled function '%s': %s", function, text ? text : "out of memory");
         bv_error_free(err);
     }
 }
@@ -164,8 +167,8 @@ int bvi_node_begin_tasks(bvi_node *node, bv_error **err)
     return r;
 }
 
-int bvi_node_add_task(bvi_node *node, const char *name, const char *schedule, const char *function, const char *param,
-                      bv_error **err)
+int bvi_node_add_task(bvi_node *node, const char *name, const char *schedule, const char *function,
+                      const char *param, bv_error **err)
 {
     bvi_auto_json bvi_json *task = bvi_json_new_object();
     bvi_auto_json bvi_json *tasks = NULL;
@@ -177,10 +180,12 @@ int bvi_node_add_task(bvi_node *node, const char *name, const char *schedule, co
     if (r < 0)
         return r;
     if (!bvi_json_find(node->tasks, name) && bvi_json_count(node->tasks) >= TASKS_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "node '%s' has %u scheduled tasks already", node->state.name, TASKS_MAX);
+        return bvi_fail(err, BV_E_LIMIT, "node '%s' has %u scheduled tasks already",
+                        node->state.name, TASKS_MAX);
     tasks = bvi_json_copy(node->tasks);
     if (!task || !tasks || bvi_json_put_string(task, "schedule", schedule) < 0 ||
-        bvi_json_put_string(task, "function", function) < 0 || bvi_json_put_string(task, "param", param) < 0 ||
+        bvi_json_put_string(task, "function", function) < 0 ||
+        bvi_json_put_string(task, "param", param) < 0 ||
         bvi_json_put(tasks, name, bvi_take(task)) < 0)
         return bvi_fail_nomem(err);
     r = store(node, bvi_take(tasks), err);

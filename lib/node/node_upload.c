@@ -1,8 +1,9 @@
 /*
- * node_upload.c - snapshot.upload: the plugin starts the upload job, we follow it and answer with the new snapshot.
+ * node_upload.c - snapshot.upload: the plugin starts the upload job, we follow it and answer with
+ * the new snapshot.
  *
- * The job goes on whatever happens here. A caller that follows it is known to the manager, since it waits on timers of its
- * own while nothing is under way.
+ * The job goes on whatever happens here. A caller that follows it is known to the manager, since it
+ * waits on timers of its own while nothing is under way.
  */
 #include <string.h>
 
@@ -17,9 +18,9 @@ struct bvi_upload {
     char *node_id;        /* the node may be deleted meanwhile */
     char *key;
     bvi_reply *reply;
-    bv_op *op;            /* the plugin call */
+    bv_op *op; /* the plugin call */
     bvi_timer *timer;
-    bool calling;         /* an answer is on its way, and ends this when it is cancelled */
+    bool calling; /* an answer is on its way, and ends this when it is cancelled */
     bool cancelled;
 };
 
@@ -103,7 +104,8 @@ static void upload_finished(bvi_upload *u, const bvi_json *finished)
             upload_end(u, NULL, err);
         return;
     }
-    upload_fail(u, BV_E_REMOTE, message && *message ? message : "the job failed; see `bv job logs`");
+    upload_fail(u, BV_E_REMOTE,
+                message && *message ? message : "the job failed; see `bv job logs`");
 }
 
 static void on_info(const bvi_agent_result *result, const bv_error *err, void *data)
@@ -150,7 +152,8 @@ static void poll_job(bvi_timer *timer, void *data)
         upload_end(u, NULL, err);
 }
 
-static void on_upload_started(bv_op *op, const bvi_plugin_value *value, const bv_error *err, void *data)
+static void on_upload_started(bv_op *op, const bvi_plugin_value *value, const bv_error *err,
+                              void *data)
 {
     bvi_upload *u = data;
 
@@ -215,11 +218,13 @@ void bvi_node_upload(bvi_node *node, bvi_reply *reply)
     if (!bvi_node_need_plugin(node, reply))
         return;
     if (!*node->state.store_key) {
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' has no store key; create it with --store-key", node->state.name);
+        bvi_reply_failf(reply, BV_E_STATE, "node '%s' has no store key; create it with --store-key",
+                        node->state.name);
         return;
     }
     if (!bvi_node_is_running(node)) {
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it first", node->state.name);
+        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it first",
+                        node->state.name);
         return;
     }
     u = bvi_new0(bvi_upload);

@@ -1,8 +1,10 @@
 /*
- * runtime_choice.c - finding out once which container runtime works, for all nodes that wait to start.
+ * runtime_choice.c - finding out once which container runtime works, for all nodes that wait to
+ * start.
  *
- * The driver's probe may run a self-test; nodes that start meanwhile wait for the one answer. A failure is told to all who
- * wait, and the next start asks again: somebody may have installed a runtime.
+ * The driver's probe may run a self-test; nodes that start meanwhile wait for the one answer. A
+ * failure is told to all who wait, and the next start asks again: somebody may have installed a
+ * runtime.
  */
 #include "node/node.h"
 

@@ -63,8 +63,8 @@ static void on_answer(const bv_error *err, const bvi_store_reply *reply, void *d
     destroy_unused(snapshots);
 }
 
-int bvi_snapshots_ask(bvi_snapshots *snapshots, const bvi_store_request *request, bvi_store_fn done, void *data,
-                      bv_error **err)
+int bvi_snapshots_ask(bvi_snapshots *snapshots, const bvi_store_request *request, bvi_store_fn done,
+                      void *data, bv_error **err)
 {
     asked *ask = bvi_new0(asked);
     int r;
@@ -147,7 +147,8 @@ static void on_latest(const bv_error *err, const bvi_store_reply *listed, void *
             newest = &listed->infos[i];
     }
     if (!err && !newest)
-        (void)bvi_fail(&failure, BV_E_NOT_FOUND, "the store has no version of it"); /* reported below */
+        (void)bvi_fail(&failure, BV_E_NOT_FOUND,
+                       "the store has no version of it"); /* reported below */
     else if (newest)
         snapshot = bvi_snapshot_json(newest);
     if (newest && !snapshot)
@@ -157,8 +158,8 @@ static void on_latest(const bv_error *err, const bvi_store_reply *listed, void *
 }
 
 int bvi_manager_latest_snapshot(bvi_manager *manager, const char *key,
-                                void (*done)(const bv_error *err, bvi_json *snapshot, void *data), void *data,
-                                bv_error **err)
+                                void (*done)(const bv_error *err, bvi_json *snapshot, void *data),
+                                void *data, bv_error **err)
 {
     const bvi_store_request request = { .verb = BVI_STORE_LIST, .store_key = key };
     latest *ask = bvi_new0(latest);
@@ -191,9 +192,11 @@ static void on_versions(const bv_error *err, const bvi_store_reply *reply, void 
     bvi_free(ask);
 }
 
-void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error *err, void *data), void *data)
+void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error *err, void *data),
+                          void *data)
 {
-    const bvi_store_request request = { .verb = BVI_STORE_VERSIONS, .store_key = node->state.store_key };
+    const bvi_store_request request = { .verb = BVI_STORE_VERSIONS,
+                                        .store_key = node->state.store_key };
     archive_question *ask = NULL;
     bvi_auto_error bv_error *err = NULL;
 
@@ -214,7 +217,8 @@ void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error 
     }
 }
 
-int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source, bv_error **err)
+int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
+                         bv_error **err)
 {
     bvi_node *node = data;
     const bvi_node_source_opts opts = { .staging_dir = node->upload_bind,
@@ -224,10 +228,12 @@ int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **r
     int r;
 
     if (store_key && strcmp(store_key, node->state.store_key) != 0)
-        return bvi_fail(err, BV_E_DENIED, "node '%s' may not use the store key '%s'", node->state.name, store_key);
+        return bvi_fail(err, BV_E_DENIED, "node '%s' may not use the store key '%s'",
+                        node->state.name, store_key);
     if (!*node->state.store_key)
         return bvi_fail(err, BV_E_NOT_FOUND, "node '%s' has no store key", node->state.name);
-    r = bvi_source_open(node->ctx, node->manager->opts.store_uri, node->state.store_key, &inner, err);
+    r = bvi_source_open(node->ctx, node->manager->opts.store_uri, node->state.store_key, &inner,
+                        err);
     if (r < 0)
         return r;
     if (node->store_bind)

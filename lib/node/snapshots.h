@@ -7,14 +7,17 @@
 #include "io/reply.h"
 #include "transfer/store.h"
 
-/* The host's store. Its requests may outlive the host that made them; the store goes after the last one. */
+/* The host's store. Its requests may outlive the host that made them; the store goes after the last
+ * one. */
 typedef struct bvi_snapshots bvi_snapshots;
 
-int bvi_snapshots_new(bvi_store *store, bvi_snapshots **ret_snapshots, bv_error **err); /* owns store, also on failure */
-void bvi_snapshots_free(bvi_snapshots *snapshots); /* requests under way are hurried; their callbacks still come */
+int bvi_snapshots_new(bvi_store *store, bvi_snapshots **ret_snapshots,
+                      bv_error **err); /* owns store, also on failure */
+void bvi_snapshots_free(
+    bvi_snapshots *snapshots); /* requests under way are hurried; their callbacks still come */
 /* As bvi_store_call(). */
-int bvi_snapshots_ask(bvi_snapshots *snapshots, const bvi_store_request *request, bvi_store_fn done, void *data,
-                      bv_error **err);
+int bvi_snapshots_ask(bvi_snapshots *snapshots, const bvi_store_request *request, bvi_store_fn done,
+                      void *data, bv_error **err);
 
 /* The snapshot document of blockvisor/snapshot.h; NULL: no memory. */
 bvi_json *bvi_snapshot_json(const bvi_snapshot_info *info);

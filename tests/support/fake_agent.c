@@ -101,10 +101,11 @@ static void answer_shutdown(fake_agent *agent, bvi_rpc_call *call)
 
 static bvi_json *job_info(const char *status)
 {
-    bvi_auto_free char *text = bvi_asprintf("{\"status\":%s,\"timestamp\":{\"secs_since_epoch\":1,"
-                                            "\"nanos_since_epoch\":0},\"progress\":null,\"restart_count\":0,"
-                                            "\"logs\":[],\"upgrade_blocking\":false}",
-                                            status);
+    bvi_auto_free char *text =
+        bvi_asprintf("{\"status\":%s,\"timestamp\":{\"secs_since_epoch\":1,"
+                     "\"nanos_since_epoch\":0},\"progress\":null,\"restart_count\":0,"
+                     "\"logs\":[],\"upgrade_blocking\":false}",
+                     status);
     bvi_json *info = NULL;
 
     if (text)
@@ -119,8 +120,10 @@ static void put_job(fake_agent *agent, bvi_rpc_call *call, const char *status)
     const void *body = bvi_rpc_call_body(call, &len);
 
     /* CreateJobRequest begins as JobRequest does. */
-    if (bvi_message_decode(&bvi__agent__create_job_request__descriptor, body, len, 1024u * 1024u, &message, NULL) < 0 ||
-        bvi_json_put(agent->jobs, ((Bvi__Agent__CreateJobRequest *)message)->name, job_info(status)) < 0)
+    if (bvi_message_decode(&bvi__agent__create_job_request__descriptor, body, len, 1024u * 1024u,
+                           &message, NULL) < 0 ||
+        bvi_json_put(agent->jobs, ((Bvi__Agent__CreateJobRequest *)message)->name,
+                     job_info(status)) < 0)
         bvi_rpc_call_failf(call, BV_E_NOMEM, "out of memory");
     else
         answer_empty(agent, call);
@@ -154,7 +157,8 @@ static void answer_job(fake_agent *agent, bvi_rpc_call *call)
     size_t len = 0;
     const void *body = bvi_rpc_call_body(call, &len);
 
-    if (bvi_message_decode(&bvi__agent__job_request__descriptor, body, len, 1024u * 1024u, &message, NULL) == 0)
+    if (bvi_message_decode(&bvi__agent__job_request__descriptor, body, len, 1024u * 1024u, &message,
+                           NULL) == 0)
         info = bvi_json_find(agent->jobs, ((Bvi__Agent__JobRequest *)message)->name);
     if (!info)
         bvi_rpc_call_failf(call, BV_E_NOT_FOUND, "there is no such job");
@@ -170,25 +174,34 @@ static const struct {
     const char *name;
     void (*answer)(fake_agent *agent, bvi_rpc_call *call);
 } answers[] = {
-    { BVI_CALL_VERSION, answer_version },       { BVI_CALL_SETUP, answer_setup },
-    { BVI_CALL_SHUTDOWN, answer_shutdown },     { BVI_CALL_JOBS_TIMEOUT, answer_duration },
-    { BVI_CALL_JOB_TIMEOUT, answer_duration },  { BVI_CALL_CREATE_JOB, answer_stopped },
-    { BVI_CALL_START_JOB, answer_started },     { BVI_CALL_STOP_JOB, answer_stopped },
-    { BVI_CALL_SKIP_JOB, answer_empty },        { BVI_CALL_CLEANUP_JOB, answer_empty },
-    { BVI_CALL_STOP_ALL_JOBS, answer_empty },   { BVI_CALL_JOB_INFO, answer_job },
-    { BVI_CALL_JOBS, answer_jobs },             { BVI_CALL_RUN_SH, answer_shell },
+    { BVI_CALL_VERSION, answer_version },
+    { BVI_CALL_SETUP, answer_setup },
+    { BVI_CALL_SHUTDOWN, answer_shutdown },
+    { BVI_CALL_JOBS_TIMEOUT, answer_duration },
+    { BVI_CALL_JOB_TIMEOUT, answer_duration },
+    { BVI_CALL_CREATE_JOB, answer_stopped },
+    { BVI_CALL_START_JOB, answer_started },
+    { BVI_CALL_STOP_JOB, answer_stopped },
+    { BVI_CALL_SKIP_JOB, answer_empty },
+    { BVI_CALL_CLEANUP_JOB, answer_empty },
+    { BVI_CALL_STOP_ALL_JOBS, answer_empty },
+    { BVI_CALL_JOB_INFO, answer_job },
+    { BVI_CALL_JOBS, answer_jobs },
+    { BVI_CALL_RUN_SH, answer_shell },
     { BVI_CALL_DATA_STAMP, answer_stamp },
 };
 
 static void handle(bvi_rpc_call *call, void *data);
 
 static const bvi_rpc_method rpc_methods[] = {
-    { BVI_CALL_VERSION, handle },      { BVI_CALL_SETUP, handle },       { BVI_CALL_SHUTDOWN, handle },
-    { BVI_CALL_JOBS_TIMEOUT, handle }, { BVI_CALL_JOB_TIMEOUT, handle }, { BVI_CALL_CREATE_JOB, handle },
-    { BVI_CALL_START_JOB, handle },    { BVI_CALL_STOP_JOB, handle },    { BVI_CALL_SKIP_JOB, handle },
-    { BVI_CALL_CLEANUP_JOB, handle },  { BVI_CALL_STOP_ALL_JOBS, handle }, { BVI_CALL_JOB_INFO, handle },
-    { BVI_CALL_JOBS, handle },         { BVI_CALL_RUN_SH, handle },      { BVI_CALL_DATA_STAMP, handle },
-    { NULL, NULL },
+    { BVI_CALL_VERSION, handle },       { BVI_CALL_SETUP, handle },
+    { BVI_CALL_SHUTDOWN, handle },      { BVI_CALL_JOBS_TIMEOUT, handle },
+    { BVI_CALL_JOB_TIMEOUT, handle },   { BVI_CALL_CREATE_JOB, handle },
+    { BVI_CALL_START_JOB, handle },     { BVI_CALL_STOP_JOB, handle },
+    { BVI_CALL_SKIP_JOB, handle },      { BVI_CALL_CLEANUP_JOB, handle },
+    { BVI_CALL_STOP_ALL_JOBS, handle }, { BVI_CALL_JOB_INFO, handle },
+    { BVI_CALL_JOBS, handle },          { BVI_CALL_RUN_SH, handle },
+    { BVI_CALL_DATA_STAMP, handle },    { NULL, NULL },
 };
 
 static size_t index_of(const char *name)
@@ -236,9 +249,10 @@ static void handle(bvi_rpc_call *call, void *data)
 
 static void listen_now(fake_agent *agent)
 {
-    const bvi_rpc_server_opts opts = {
-        .path = agent->path, .self = { .program = "babel", .version = "0.0.fake" }, .methods = rpc_methods, .data = agent
-    };
+    const bvi_rpc_server_opts opts = { .path = agent->path,
+                                       .self = { .program = "babel", .version = "0.0.fake" },
+                                       .methods = rpc_methods,
+                                       .data = agent };
     bv_error *err = NULL;
 
     bvt_assert_ok(bvi_rpc_server_new(agent->ctx, &opts, &agent->server, &err), err);

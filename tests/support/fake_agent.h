@@ -1,7 +1,9 @@
 /*
- * fake_agent.h - an agent that keeps its jobs in memory, for tests of what talks to one. It listens in this process.
+ * fake_agent.h - an agent that keeps its jobs in memory, for tests of what talks to one. It listens
+ * in this process.
  *
- * It answers as a real agent does; any method can be told to fail, to hang, or to drop the connection instead.
+ * It answers as a real agent does; any method can be told to fail, to hang, or to drop the
+ * connection instead.
  */
 #ifndef FAKE_AGENT_H
 #define FAKE_AGENT_H

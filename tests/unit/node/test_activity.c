@@ -1,7 +1,8 @@
 /* What becomes of a request while other work is under way, and of all of it when the host goes. */
 #include "world.h"
 
-/* How far the first request gets before the second one comes: the driver hangs in it, or the agent does. */
+/* How far the first request gets before the second one comes: the driver hangs in it, or the agent
+ * does. */
 typedef enum stage {
     AT_ONCE,
     IN_DRIVER,
@@ -10,15 +11,15 @@ typedef enum stage {
 } stage;
 
 static const struct {
-    bool running;        /* before */
+    bool running; /* before */
     const char *first;
     stage stage;
-    const char *hang;    /* the operation or method that hangs */
+    const char *hang; /* the operation or method that hangs */
     const char *second;
     int first_code;
     int second_code;
-    const char *says;    /* in the story of the one that fails */
-    const char *status;  /* in the end; NULL: gone */
+    const char *says;   /* in the story of the one that fails */
+    const char *status; /* in the end; NULL: gone */
 } meetings[] = {
     /* joined */
     { false, "node.start", AT_ONCE, NULL, "node.start", 0, 0, "", "running" },
@@ -26,8 +27,10 @@ static const struct {
     { true, "node.restart", AT_ONCE, NULL, "node.restart", 0, 0, "", "running" },
     { true, "node.delete", AT_ONCE, NULL, "node.delete", 0, 0, "", NULL },
     /* ended early and followed */
-    { false, "node.start", AT_ONCE, NULL, "node.stop", BV_E_CANCELLED, 0, "ended by a later request", "stopped" },
-    { false, "node.start", AT_ONCE, NULL, "node.delete", BV_E_CANCELLED, 0, "ended by a later request", NULL },
+    { false, "node.start", AT_ONCE, NULL, "node.stop", BV_E_CANCELLED, 0,
+      "ended by a later request", "stopped" },
+    { false, "node.start", AT_ONCE, NULL, "node.delete", BV_E_CANCELLED, 0,
+      "ended by a later request", NULL },
     { false, "node.start", IN_AGENT, "version", "node.stop", BV_E_CANCELLED, 0, "", "stopped" },
     { false, "node.start", IN_AGENT, "setup", "node.stop", BV_E_CANCELLED, 0, "", "stopped" },
     { false, "node.start", IN_AGENT, "create_job", "node.stop", BV_E_CANCELLED, 0, "", "stopped" },
@@ -39,20 +42,26 @@ static const struct {
     { true, "node.stop", IN_AGENT, "shutdown", "node.delete", BV_E_CANCELLED, 0, "", NULL },
     { true, "node.stop", AT_ONCE, NULL, "node.delete", BV_E_CANCELLED, 0, "", NULL },
     /* refused */
-    { false, "node.start", AT_ONCE, NULL, "node.restart", 0, BV_E_BUSY, "start is under way", "running" },
-    { true, "node.stop", AT_ONCE, NULL, "node.start", 0, BV_E_BUSY, "stop is under way", "stopped" },
-    { true, "node.stop", AT_ONCE, NULL, "node.restart", 0, BV_E_BUSY, "stop is under way", "stopped" },
+    { false, "node.start", AT_ONCE, NULL, "node.restart", 0, BV_E_BUSY, "start is under way",
+      "running" },
+    { true, "node.stop", AT_ONCE, NULL, "node.start", 0, BV_E_BUSY, "stop is under way",
+      "stopped" },
+    { true, "node.stop", AT_ONCE, NULL, "node.restart", 0, BV_E_BUSY, "stop is under way",
+      "stopped" },
     { true, "node.delete", AT_ONCE, NULL, "node.stop", 0, BV_E_BUSY, "delete is under way", NULL },
     { true, "node.delete", AT_ONCE, NULL, "node.start", 0, BV_E_BUSY, "delete is under way", NULL },
-    { true, "node.delete", AT_ONCE, NULL, "node.restart", 0, BV_E_BUSY, "delete is under way", NULL },
-    { true, "node.restart", AT_ONCE, NULL, "node.start", 0, BV_E_BUSY, "restart is under way", "running" },
+    { true, "node.delete", AT_ONCE, NULL, "node.restart", 0, BV_E_BUSY, "delete is under way",
+      NULL },
+    { true, "node.restart", AT_ONCE, NULL, "node.start", 0, BV_E_BUSY, "restart is under way",
+      "running" },
 };
 
 static void open_world(world *w, bool running, bool spins)
 {
     world_open(w);
     if (spins)
-        assert_ok(world_call(w, "node.create", "{'image':'chain/main:1','name':'n','properties':{'mode':'spin'}}"));
+        assert_ok(world_call(w, "node.create",
+                             "{'image':'chain/main:1','name':'n','properties':{'mode':'spin'}}"));
     else
         world_create(w);
     if (running)
@@ -90,7 +99,8 @@ START_TEST(requests_meet)
     second = world_begin(&w, meetings[_i].second, "{'node':'n'}");
     world_settle(&w); /* without a second passing */
     world_assert(first, meetings[_i].first_code, meetings[_i].first_code ? meetings[_i].says : "");
-    world_assert(second, meetings[_i].second_code, meetings[_i].second_code ? meetings[_i].says : "");
+    world_assert(second, meetings[_i].second_code,
+                 meetings[_i].second_code ? meetings[_i].says : "");
     ck_assert_int_eq(world_node(&w) == NULL, meetings[_i].status == NULL);
     if (meetings[_i].status)
         ck_assert_str_eq(world_status(&w), meetings[_i].status);
@@ -127,7 +137,8 @@ START_TEST(refuses_others_while_it_is_made)
     world_open(&w);
     made = world_begin(&w, "node.create", "{'image':'chain/main:1','name':'n'}");
     other = world_begin(&w, others[_i], "{'node':'n'}");
-    world_assert(world_call(&w, "node.create", "{'image':'chain/main:1','name':'n'}"), BV_E_EXISTS, "'n' exists");
+    world_assert(world_call(&w, "node.create", "{'image':'chain/main:1','name':'n'}"), BV_E_EXISTS,
+                 "'n' exists");
     world_settle(&w);
     assert_ok(made);
     world_assert(other, BV_E_BUSY, "create is under way");
@@ -192,22 +203,14 @@ static const struct {
     const char *agent;  /* method that hangs */
     int turns;
 } endings[] = {
-    { false, "node.start", NULL, NULL, 0 },
-    { false, "node.start", "probe", NULL, 50 },
-    { false, "node.start", "prepare", NULL, 50 },
-    { false, "node.start", "start", NULL, 50 },
-    { false, "node.start", NULL, "version", 50 },
-    { false, "node.start", NULL, "setup", 50 },
-    { false, "node.start", NULL, "create_job", 50 },
-    { true, "node.stop", "stop", NULL, 50 },
-    { true, "node.stop", NULL, "shutdown", 50 },
-    { true, "node.restart", NULL, "shutdown", 50 },
-    { true, "node.restart", "stop", NULL, 50 },
-    { true, "node.delete", "remove", NULL, 50 },
-    { true, "node.delete", NULL, "shutdown", 50 },
-    { true, "node.show", NULL, "jobs", 50 },
-    { true, "job.list", NULL, "jobs", 50 },
-    { true, "node.capabilities", NULL, NULL, 0 },
+    { false, "node.start", NULL, NULL, 0 },          { false, "node.start", "probe", NULL, 50 },
+    { false, "node.start", "prepare", NULL, 50 },    { false, "node.start", "start", NULL, 50 },
+    { false, "node.start", NULL, "version", 50 },    { false, "node.start", NULL, "setup", 50 },
+    { false, "node.start", NULL, "create_job", 50 }, { true, "node.stop", "stop", NULL, 50 },
+    { true, "node.stop", NULL, "shutdown", 50 },     { true, "node.restart", NULL, "shutdown", 50 },
+    { true, "node.restart", "stop", NULL, 50 },      { true, "node.delete", "remove", NULL, 50 },
+    { true, "node.delete", NULL, "shutdown", 50 },   { true, "node.show", NULL, "jobs", 50 },
+    { true, "job.list", NULL, "jobs", 50 },          { true, "node.capabilities", NULL, NULL, 0 },
 };
 
 START_TEST(closes_with_everything_under_way)
@@ -254,7 +257,8 @@ START_TEST(closes_at_any_moment)
 }
 END_TEST
 
-BVT_MAIN("node/activity", bvt_loop(requests_meet, meetings), bvt_times(deletes_what_is_being_made, 8),
-         bvt_times(refuses_others_while_it_is_made, 3), bvt_test(a_later_delete_replaces_a_waiting_stop),
+BVT_MAIN("node/activity", bvt_loop(requests_meet, meetings),
+         bvt_times(deletes_what_is_being_made, 8), bvt_times(refuses_others_while_it_is_made, 3),
+         bvt_test(a_later_delete_replaces_a_waiting_stop),
          bvt_times(a_start_follows_the_attaching, 2), bvt_test(limits_who_waits),
          bvt_loop(closes_with_everything_under_way, endings), bvt_times(closes_at_any_moment, 40))

@@ -1,7 +1,8 @@
 /*
- * The daemon is killed, at every step of every sequence; the next one ends what was begun. And state files that are
- * damaged, twice there, or missing.
+ * The daemon is killed, at every step of every sequence; the next one ends what was begun. And
+ * state files that are damaged, twice there, or missing.
  */
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -28,7 +29,8 @@ static const struct {
 
 #define WORKS (sizeof(works) / sizeof(works[0]))
 
-/* What there must be after a crash somewhere in the work: as before, or as after, and nothing in between. */
+/* What there must be after a crash somewhere in the work: as before, or as after, and nothing in
+ * between. */
 static void check(world *w, size_t work, const answer *a, bool existed)
 {
     bvi_node *node = world_node(w);
@@ -39,7 +41,8 @@ static void check(world *w, size_t work, const answer *a, bool existed)
         ck_assert_int_eq(node->state.intent, BVI_INTENT_NONE);
         ck_assert_ptr_null(node->activity.sequence);
         ck_assert_str_eq(world_problem(w), "");
-        ck_assert_str_eq(world_status(w), strcmp(world_expected(w), "Running") == 0 ? "running" : "stopped");
+        ck_assert_str_eq(world_status(w),
+                         strcmp(world_expected(w), "Running") == 0 ? "running" : "stopped");
         ck_assert_int_eq(world_container(w, node->state.id) == BVI_CONTAINER_RUNNING,
                          node->state.expected == BVI_EXPECT_RUNNING);
         if (node->state.expected == BVI_EXPECT_RUNNING)
@@ -128,11 +131,33 @@ START_TEST(survives_a_series_of_crashes)
 }
 END_TEST
 
-/* ---- every durable moment: the directory is copied after each step and given to a host of its own ---- */
+static const char *copy_to;
+static size_t copy_skip;
+
+/* ---- every durable moment: the directory is copied after each step and given to a host of its own
+ * ---- */
+
+static int copy_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    const char *to = bvt_format("%s%s", copy_to, path + copy_skip);
+    bvi_auto_free char *text = NULL;
+    size_t len = 0;
+
+    if (kind == FTW_D)
+        ck_assert_int_eq(bvi_fs_mkdir(to, 0755, NULL), 0);
+    if (kind != FTW_F || !S_ISREG(st->st_mode))
+        return 0; /* sockets are made anew */
+    ck_assert_int_eq(bvi_fs_read(path, 1u << 20, &text, &len, NULL), 0);
+    ck_assert_int_eq(bvi_fs_replace(to, text, len, 0600, NULL), 0);
+    return 0;
+}
 
 static void copy_tree(const char *from, const char *to)
 {
-    ck_assert_int_eq(system(bvt_format("rm -rf '%s' && cp -a '%s' '%s'", to, from, to)), 0);
+    ck_assert_int_eq(bvi_fs_remove_tree(to, NULL), 0);
+    copy_to = to;
+    copy_skip = strlen(from);
+    ck_assert_int_eq(nftw(from, copy_one, 16, FTW_PHYS), 0);
 }
 
 /* As after a reboot: no container runs. */
@@ -237,7 +262,8 @@ START_TEST(knows_a_state_of_another_node)
     copy = bvt_format("%s/4931bafa-92d9-4521-9fc6-a77eee047530", w.paths.nodes_dir);
     copy_tree(world_node(&w)->paths.dir, copy);
     if (_i == 1) /* the copy has an id of its own, but the same name */
-        rewrite(bvt_format("%s/state.json", copy), world_node(&w)->state.id, "4931bafa-92d9-4521-9fc6-a77eee047530");
+        rewrite(bvt_format("%s/state.json", copy), world_node(&w)->state.id,
+                "4931bafa-92d9-4521-9fc6-a77eee047530");
     world_crash(&w);
     world_load(&w);
     world_settle(&w);
@@ -300,7 +326,8 @@ START_TEST(manages_a_node_whose_image_is_gone)
     world_settle(&w);
     ck_assert_ptr_nonnull(strstr(world_problem(&w), "is not in the store; import it again"));
     world_assert(world_do(&w, "node.start"), BV_E_NOT_FOUND, "find its image");
-    world_assert(world_call(&w, "node.run", "{'node':'n','method':'echo'}"), BV_E_STATE, "has no plugin");
+    world_assert(world_call(&w, "node.run", "{'node':'n','method':'echo'}"), BV_E_STATE,
+                 "has no plugin");
     assert_ok(world_do(&w, "node.stop"));
     if (_i == 0) {
         assert_ok(world_do(&w, "node.delete"));
@@ -370,7 +397,8 @@ START_TEST(survives_every_failed_allocation)
 
     world_open(&w);
     world_create(&w);
-    assert_ok(world_call(&w, "node.create", "{'image':'chain/main:1','name':'m','store_key':'some-key'}"));
+    assert_ok(world_call(&w, "node.create",
+                         "{'image':'chain/main:1','name':'m','store_key':'some-key'}"));
     world_crash(&w);
     world_settle(&w);
     bvt_for_each_failed_allocation(n) {
@@ -396,8 +424,48 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("node/crash", bvt_times(ends_what_was_begun, WORKS * TURNS), bvt_times(survives_a_series_of_crashes, WORKS),
-         bvt_times(starts_from_what_was_on_disk, WORKS * TURNS), bvt_loop(sets_damaged_state_aside, damages),
-         bvt_times(knows_a_state_of_another_node, 2), bvt_loop(removes_only_empty_directories, shells),
+START_TEST(lists_with_every_failed_allocation)
+{
+    static const char *const methods[] = { "node.list", "node.capabilities", "job.logs" };
+    world w;
+    bvi_json *args = NULL;
+    static const char text[] = "{\"node\":\"n\",\"job\":\"svc\"}";
+    answer *warm;
+
+    world_open(&w);
+    world_create(&w);
+    ck_assert_int_eq(
+        bvi_fs_mkdir(bvt_format("%s/var/lib/babel/jobs/svc", world_node(&w)->paths.rootfs), 0755,
+                     NULL),
+        0);
+    warm = world_call(&w, methods[_i], "{'node':'n','job':'svc'}");
+    assert_ok(warm);
+    ck_assert_int_eq(bvi_json_parse(text, strlen(text), &args, NULL), 0);
+    bvt_for_each_failed_allocation(n) {
+        answer a = { 0 };
+        bvi_reply *reply = world_reply(&w, &a);
+
+        if (reply) {
+            bvi_manager_call(w.manager, methods[_i], args, reply);
+            for (int i = 0; i < 4; i++)
+                world_turn(&w);
+            ck_assert(a.done);
+            ck_assert(a.code == 0 || a.code == BV_E_NOMEM);
+        }
+        bvi_json_free(a.result);
+        bv_op_unref(a.op);
+    }
+    bvi_json_free(args);
+    world_close(&w);
+}
+END_TEST
+
+BVT_MAIN("node/crash", bvt_times(ends_what_was_begun, WORKS *TURNS),
+         bvt_times(survives_a_series_of_crashes, WORKS),
+         bvt_times(starts_from_what_was_on_disk, WORKS *TURNS),
+         bvt_loop(sets_damaged_state_aside, damages), bvt_times(knows_a_state_of_another_node, 2),
+         bvt_loop(removes_only_empty_directories, shells),
          bvt_times(manages_a_node_whose_image_is_gone, 2), bvt_times(attaches_to_what_runs, 3),
-         bvt_times(starts_what_ended_while_nobody_looked, 2), bvt_test(survives_every_failed_allocation))
+         bvt_times(starts_what_ended_while_nobody_looked, 2),
+         bvt_test(survives_every_failed_allocation),
+         bvt_times(lists_with_every_failed_allocation, 3))

@@ -196,8 +196,8 @@ START_TEST(cuts_long_messages)
     bvi_events_add(f.events, "e", NULL, NULL, "x%s", long_text);
     read_events(&f, 0, 0, &a);
     ck_assert_int_eq(a.code, 0);
-    ck_assert_uint_lt(strlen(bvi_json_string(
-                          bvi_json_find(bvi_json_first(bvi_json_find(a.doc, "events")), "message"))),
+    ck_assert_uint_lt(strlen(bvi_json_string(bvi_json_find(
+                          bvi_json_first(bvi_json_find(a.doc, "events")), "message"))),
                       3000);
     answer_done(&a);
     close_fixture(&f);
@@ -265,6 +265,7 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("node/events", bvt_test(reads_from_a_cursor), bvt_test(waits_for_the_next), bvt_test(bounds_the_wait),
-         bvt_test(begins_anew_for_an_old_cursor), bvt_test(forgets_the_oldest), bvt_test(cuts_long_messages),
-         bvt_test(ends_its_readers), bvt_test(survives_every_failed_allocation))
+BVT_MAIN("node/events", bvt_test(reads_from_a_cursor), bvt_test(waits_for_the_next),
+         bvt_test(bounds_the_wait), bvt_test(begins_anew_for_an_old_cursor),
+         bvt_test(forgets_the_oldest), bvt_test(cuts_long_messages), bvt_test(ends_its_readers),
+         bvt_test(survives_every_failed_allocation))

@@ -73,7 +73,8 @@ START_TEST(follows)
     world_pass(&w, SECOND_US);
     assert_ok(b);
     ck_assert_str_eq(text_of(b), "two\n");
-    ck_assert_int_eq(rename(log_path(&w, "logs"), log_path(&w, "logs.1")), 0); /* rotated meanwhile */
+    ck_assert_int_eq(rename(log_path(&w, "logs"), log_path(&w, "logs.1")),
+                     0); /* rotated meanwhile */
     say(&w, "three\n");
     a = world_call(&w, "job.logs", follow_args(b, 5000));
     ck_assert_str_eq(text_of(a), "three\n");
@@ -91,10 +92,17 @@ START_TEST(repairs_bytes_that_are_no_text)
     answer *a;
 
     open_with_job(&w);
-    append(&w, "a\xFF" "b\0c\n", 6);
+    append(&w,
+           "a\xFF"
+           "b\0c\n",
+           6);
     a = world_call(&w, "job.logs", "{'node':'n','job':'svc'}");
     assert_ok(a);
-    ck_assert_msg(strncmp(text_of(a), "a\xEF\xBF\xBD" "b", 5) == 0, "'%s'", text_of(a));
+    ck_assert_msg(strncmp(text_of(a),
+                          "a\xEF\xBF\xBD"
+                          "b",
+                          5) == 0,
+                  "'%s'", text_of(a));
     ck_assert_ptr_nonnull(strstr(text_of(a), "c\n")); /* nothing after a zero is lost */
     world_close(&w);
 }
@@ -145,11 +153,14 @@ START_TEST(follows_no_links)
         ck_assert_int_eq(mkdir(log_path(&w, "logs"), 0755), 0);
         break;
     default:
-        ck_assert_int_eq(bvi_fs_remove_tree(bvt_format("%s/var/lib/babel/jobs/svc", world_node(&w)->paths.rootfs),
-                                            NULL),
-                         0);
+        ck_assert_int_eq(
+            bvi_fs_remove_tree(
+                bvt_format("%s/var/lib/babel/jobs/svc", world_node(&w)->paths.rootfs), NULL),
+            0);
         ck_assert_int_eq(rename(secret, bvt_path("logs")), 0);
-        ck_assert_int_eq(symlink(bvt_dir(), bvt_format("%s/var/lib/babel/jobs/svc", world_node(&w)->paths.rootfs)), 0);
+        ck_assert_int_eq(symlink(bvt_dir(), bvt_format("%s/var/lib/babel/jobs/svc",
+                                                       world_node(&w)->paths.rootfs)),
+                         0);
     }
     a = world_call(&w, "job.logs", "{'node':'n','job':'svc'}");
     ck_assert_int_ne(a->code, 0);
@@ -164,12 +175,14 @@ START_TEST(readers_end)
     answer *a, *b;
 
     open_with_job(&w);
-    a = world_begin(&w, "job.logs", "{'node':'n','job':'svc','cursor':'0:0','wait_ms':18446744073709551615}");
+    a = world_begin(&w, "job.logs",
+                    "{'node':'n','job':'svc','cursor':'0:0','wait_ms':18446744073709551615}");
     world_pass(&w, SECOND_US);
     bv_op_cancel(a->op);
     world_settle(&w);
     world_assert(a, BV_E_CANCELLED, "");
-    a = world_begin(&w, "job.logs", "{'node':'n','job':'svc','cursor':'0:0','wait_ms':18446744073709551615}");
+    a = world_begin(&w, "job.logs",
+                    "{'node':'n','job':'svc','cursor':'0:0','wait_ms':18446744073709551615}");
     b = world_begin(&w, "job.logs", "{'node':'n','job':'svc','cursor':'0:0','wait_ms':100000}");
     assert_ok(world_do(&w, "node.delete"));
     world_pass(&w, SECOND_US);
@@ -194,5 +207,6 @@ START_TEST(limits_readers)
 }
 END_TEST
 
-BVT_MAIN("node/logs", bvt_test(reads_the_tail), bvt_test(follows), bvt_test(repairs_bytes_that_are_no_text),
-         bvt_loop(refuses, refused), bvt_times(follows_no_links, 4), bvt_test(readers_end), bvt_test(limits_readers))
+BVT_MAIN("node/logs", bvt_test(reads_the_tail), bvt_test(follows),
+         bvt_test(repairs_bytes_that_are_no_text), bvt_loop(refuses, refused),
+         bvt_times(follows_no_links, 4), bvt_test(readers_end), bvt_test(limits_readers))

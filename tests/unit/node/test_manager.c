@@ -10,7 +10,8 @@
 
 static const char *job_name(const answer *a)
 {
-    const char *name = bvi_json_string(bvi_json_find(bvi_json_first(bvi_json_find(a->result, "jobs")), "name"));
+    const char *name =
+        bvi_json_string(bvi_json_find(bvi_json_first(bvi_json_find(a->result, "jobs")), "name"));
 
     return name ? name : "";
 }
@@ -58,15 +59,18 @@ static const struct {
     { "{'image':7}", BV_E_FORMAT, "'image'" },
     { "{'image':'no/such:1'}", BV_E_NOT_FOUND, "image 'no/such:1' is not in the store" },
     { "{'image':'chain/main:1','variant':'tall'}", BV_E_NOT_FOUND, "no variant 'tall'" },
-    { "{'image':'chain/main:1','name':'taken'}", BV_E_EXISTS, "a node with the name 'taken' exists" },
+    { "{'image':'chain/main:1','name':'taken'}", BV_E_EXISTS,
+      "a node with the name 'taken' exists" },
     { "{'image':'chain/main:1','name':'../etc'}", BV_E_INVALID, "'../etc' is not a node name" },
     { "{'image':'chain/main:1','name':''}", BV_E_INVALID, "'' is not a node name" },
     { "{'image':'chain/main:1','name':"
       "'a234567890123456789012345678901234567890123456789012345678901234'}",
       BV_E_INVALID, "at most 63" },
     { "{'image':'chain/main:1','network':'bridge'}", BV_E_INVALID, "network 'bridge'" },
-    { "{'image':'chain/main:1','properties':{'colour':'red'}}", BV_E_INVALID, "no property 'colour'" },
-    { "{'image':'chain/main:1','properties':{'mode':7}}", BV_E_INVALID, "property 'mode' must be a string" },
+    { "{'image':'chain/main:1','properties':{'colour':'red'}}", BV_E_INVALID,
+      "no property 'colour'" },
+    { "{'image':'chain/main:1','properties':{'mode':7}}", BV_E_INVALID,
+      "property 'mode' must be a string" },
     { "{'image':'chain/main:1','tags':['a',7]}", BV_E_INVALID, "tags must be strings" },
     { "{'image':'chain/main:1','store_key':'../../etc'}", BV_E_INVALID, "store key" },
     { "{'image':'chain/main:1','memory_mb':-1}", BV_E_FORMAT, "'memory_mb'" },
@@ -83,7 +87,8 @@ START_TEST(refuses_to_create)
 
     world_open(&w);
     assert_ok(world_call(&w, "node.create", "{'image':'chain/main:1','name':'taken'}"));
-    world_assert(world_call(&w, "node.create", refused[_i].args), refused[_i].code, refused[_i].says);
+    world_assert(world_call(&w, "node.create", refused[_i].args), refused[_i].code,
+                 refused[_i].says);
     ck_assert_uint_eq(world_node_dirs(&w), 1); /* nothing is left behind */
     ck_assert_uint_eq(w.manager->nodes.len, 1);
     world_close(&w);
@@ -97,14 +102,17 @@ START_TEST(creates_with_everything)
     const bvi_json *doc;
 
     world_open(&w);
-    a = world_call(&w, "node.create",
-                   "{'image':'chain/main:1','name':'my_node','variant':'other','network':'none','memory_mb':512,"
-                   "'cpus':1.5,'properties':{'mode':'task'},'tags':['a','b'],'snapshot_version':3}");
+    a = world_call(
+        &w, "node.create",
+        "{'image':'chain/"
+        "main:1','name':'my_node','variant':'other','network':'none','memory_mb':512,"
+        "'cpus':1.5,'properties':{'mode':'task'},'tags':['a','b'],'snapshot_version':3}");
     assert_ok(a);
     doc = a->result;
     ck_assert_str_eq(bvi_json_string(bvi_json_find(doc, "network")), "none");
     ck_assert_str_eq(bvi_json_string(bvi_json_find(doc, "store_key")), "some-key");
-    ck_assert_str_eq(bvi_json_string(bvi_json_find(bvi_json_find(doc, "properties"), "mode")), "task");
+    ck_assert_str_eq(bvi_json_string(bvi_json_find(bvi_json_find(doc, "properties"), "mode")),
+                     "task");
     ck_assert_uint_eq(bvi_json_count(bvi_json_find(doc, "tags")), 2);
     ck_assert_str_eq(bvi_manager_find(w.manager, "my_node")->spec.hostname, "my-node");
     ck_assert_uint_eq(bvi_manager_find(w.manager, "my_node")->spec.memory_bytes, 512000000u);
@@ -157,8 +165,8 @@ START_TEST(undoes_a_creation)
 
     world_open(&w);
     broken_creations[_i].breaks(&w);
-    world_assert(world_call(&w, "node.create", "{'image':'chain/main:1','name':'n'}"), broken_creations[_i].code,
-                 broken_creations[_i].says);
+    world_assert(world_call(&w, "node.create", "{'image':'chain/main:1','name':'n'}"),
+                 broken_creations[_i].code, broken_creations[_i].says);
     ck_assert_ptr_null(world_node(&w));
     ck_assert_uint_eq(world_node_dirs(&w), 0);
     world_close(&w);
@@ -168,8 +176,8 @@ END_TEST
 /* ---- starting ---- */
 
 static const struct {
-    const char *driver;  /* operation that fails once; NULL: none */
-    const char *method;  /* of the agent that misbehaves */
+    const char *driver; /* operation that fails once; NULL: none */
+    const char *method; /* of the agent that misbehaves */
     fake_agent_mood mood;
     int code;
     const char *says;
@@ -276,7 +284,8 @@ START_TEST(says_what_a_plugin_threw)
     answer *a;
 
     world_open(&w);
-    assert_ok(world_call(&w, "node.create", "{'image':'chain/main:1','name':'n','properties':{'mode':'throw'}}"));
+    assert_ok(world_call(&w, "node.create",
+                         "{'image':'chain/main:1','name':'n','properties':{'mode':'throw'}}"));
     a = world_do(&w, "node.start");
     ck_assert_ptr_nonnull(strstr(a->story, "no luck today"));
     ck_assert_str_eq(world_status(&w), "failed");
@@ -349,7 +358,8 @@ START_TEST(tries_again_after_a_failed_stop)
     world_open(&w);
     world_start(&w);
     bvi_fake_driver_fail(w.driver, "stop", 1, BV_E_TIMEOUT);
-    world_assert(world_do(&w, "node.stop"), BV_E_TIMEOUT, "cannot stop node 'n': stop its container");
+    world_assert(world_do(&w, "node.stop"), BV_E_TIMEOUT,
+                 "cannot stop node 'n': stop its container");
     ck_assert_str_eq(world_status(&w), "failed");
     world_pass(&w, 44 * SECOND_US);
     ck_assert_str_eq(world_status(&w), "failed");
@@ -411,7 +421,8 @@ START_TEST(deletes_a_running_node)
     ck_assert_int_eq(world_container(&w, id), BVI_CONTAINER_ABSENT);
     ck_assert_uint_eq(world_node_dirs(&w), 1);
     world_assert(world_do(&w, "node.show"), BV_E_NOT_FOUND, "there is no node 'n'");
-    assert_ok(world_call(&w, "node.create", "{'image':'chain/main:1','name':'n'}")); /* its name is free */
+    assert_ok(world_call(&w, "node.create",
+                         "{'image':'chain/main:1','name':'n'}")); /* its name is free */
     world_close(&w);
 }
 END_TEST
@@ -581,7 +592,8 @@ START_TEST(answers_calls)
     a = world_call(&w, "node.run", "{'node':'n','method':'echo','param':'hello'}");
     assert_ok(a);
     ck_assert_str_eq(bvi_json_string(bvi_json_find(a->result, "result")), "hello");
-    world_assert(world_call(&w, "node.run", "{'node':'n','method':'sing'}"), BV_E_NOT_FOUND, "has: echo, height");
+    world_assert(world_call(&w, "node.run", "{'node':'n','method':'sing'}"), BV_E_NOT_FOUND,
+                 "has: echo, height");
     a = world_do(&w, "node.capabilities");
     ck_assert_uint_ge(bvi_json_count(bvi_json_find(a->result, "capabilities")), 3);
     a = world_do(&w, "node.exec");
@@ -589,7 +601,8 @@ START_TEST(answers_calls)
     a = world_call(&w, "job.show", "{'node':'n','job':'svc'}");
     assert_ok(a);
     ck_assert_str_eq(bvi_json_string(bvi_json_find(a->result, "status")), "running");
-    world_assert(world_call(&w, "job.show", "{'node':'n','job':'x'}"), BV_E_NOT_FOUND, "no such job");
+    world_assert(world_call(&w, "job.show", "{'node':'n','job':'x'}"), BV_E_NOT_FOUND,
+                 "no such job");
     assert_ok(world_call(&w, "job.stop", "{'node':'n','job':'svc'}"));
     assert_ok(world_call(&w, "job.start", "{'node':'n','job':'svc'}"));
     assert_ok(world_call(&w, "job.skip", "{'node':'n','job':'svc'}"));
@@ -636,14 +649,16 @@ START_TEST(show_never_waits_long)
 }
 END_TEST
 
-#define INFO(status) "{\"status\":" status ",\"progress\":{\"total\":10,\"current\":4,\"message\":\"chunks\"}}"
+#define INFO(status)                                                                               \
+    "{\"status\":" status ",\"progress\":{\"total\":10,\"current\":4,\"message\":\"chunks\"}}"
 
 static const struct {
     const char *info;
     int code;
     const char *says;
 } uploads[] = {
-    { INFO("{\"finished\":{\"exit_code\":1,\"message\":\"disk full\"}}"), BV_E_REMOTE, "disk full" },
+    { INFO("{\"finished\":{\"exit_code\":1,\"message\":\"disk full\"}}"), BV_E_REMOTE,
+      "disk full" },
     { INFO("{\"finished\":{\"exit_code\":0,\"message\":\"\"}}"), BV_E_NOT_FOUND, "no version" },
     { INFO("\"stopped\""), BV_E_CANCELLED, "its job was stopped" },
 };
@@ -652,7 +667,8 @@ static answer *begin_upload(world *w)
 {
     answer *a;
 
-    assert_ok(world_call(w, "node.create", "{'image':'chain/main:1','name':'n','store_key':'some-key'}"));
+    assert_ok(
+        world_call(w, "node.create", "{'image':'chain/main:1','name':'n','store_key':'some-key'}"));
     assert_ok(world_do(w, "node.start"));
     a = world_begin(w, "snapshot.upload", "{'node':'n'}");
     world_settle(w);
@@ -711,7 +727,9 @@ START_TEST(lists_by_name_and_counts)
     assert_ok(world_call(&w, "node.create", "{'image':'chain/main:1','name':'a'}"));
     assert_ok(world_call(&w, "node.start", "{'node':'b'}"));
     a = world_call(&w, "node.list", "{}");
-    ck_assert_str_eq(bvi_json_string(bvi_json_find(bvi_json_first(bvi_json_find(a->result, "nodes")), "name")), "a");
+    ck_assert_str_eq(
+        bvi_json_string(bvi_json_find(bvi_json_first(bvi_json_find(a->result, "nodes")), "name")),
+        "a");
     counts = bvi_manager_counts(w.manager);
     ck_assert_int_eq(bvi_json_uint64(bvi_json_find(counts, "running"), &n), 0);
     ck_assert_uint_eq(n, 1);
@@ -734,7 +752,8 @@ START_TEST(links_in_a_root_lead_nowhere)
     world_create(&w);
     outside = bvt_path("outside");
     ck_assert_int_eq(mkdir(outside, 0755), 0);
-    ck_assert_int_eq(bvi_fs_remove_tree(bvt_format("%s/var/lib", world_node(&w)->paths.rootfs), NULL), 0);
+    ck_assert_int_eq(
+        bvi_fs_remove_tree(bvt_format("%s/var/lib", world_node(&w)->paths.rootfs), NULL), 0);
     ck_assert_int_eq(symlink(outside, bvt_format("%s/var/lib", world_node(&w)->paths.rootfs)), 0);
     world_assert(world_do(&w, "node.start"), BV_E_NOT_FOUND, "write its environment");
     ck_assert(!bvt_exists(bvt_format("%s/babel", outside)));
@@ -744,16 +763,19 @@ END_TEST
 
 BVT_MAIN("node/manager", bvt_test(makes_and_runs_a_node), bvt_loop(refuses_to_create, refused),
          bvt_test(creates_with_everything), bvt_loop(undoes_a_creation, broken_creations),
-         bvt_loop(tries_again_after_a_failed_start, failed_starts), bvt_test(gives_up_after_three_tries),
-         bvt_test(counts_anew_after_a_person_took_over), bvt_test(says_what_a_plugin_threw),
-         bvt_test(waits_for_a_slow_agent), bvt_times(stops_without_its_agent, 2),
-         bvt_test(a_forced_stop_hurries_a_patient_one), bvt_test(tries_again_after_a_failed_stop),
-         bvt_test(gives_up_stopping_after_three_tries), bvt_test(a_restart_that_cannot_start_is_a_failed_start),
-         bvt_test(deletes_a_running_node), bvt_test(a_deletion_that_failed_can_only_be_repeated),
+         bvt_loop(tries_again_after_a_failed_start, failed_starts),
+         bvt_test(gives_up_after_three_tries), bvt_test(counts_anew_after_a_person_took_over),
+         bvt_test(says_what_a_plugin_threw), bvt_test(waits_for_a_slow_agent),
+         bvt_times(stops_without_its_agent, 2), bvt_test(a_forced_stop_hurries_a_patient_one),
+         bvt_test(tries_again_after_a_failed_stop), bvt_test(gives_up_stopping_after_three_tries),
+         bvt_test(a_restart_that_cannot_start_is_a_failed_start), bvt_test(deletes_a_running_node),
+         bvt_test(a_deletion_that_failed_can_only_be_repeated),
          bvt_test(deletes_what_is_gone_already), bvt_test(starts_again_when_its_container_ends),
-         bvt_test(notices_a_container_that_ends_while_it_starts), bvt_test(a_stopped_node_stays_stopped),
-         bvt_test(finds_its_agent_again), bvt_test(sets_up_an_agent_that_forgot_everything),
-         bvt_test(restarts_a_node_whose_agent_stays_away), bvt_test(answers_calls), bvt_times(cancels_calls, 2),
-         bvt_test(show_never_waits_long), bvt_loop(follows_an_upload, uploads),
-         bvt_times(an_upload_ends_with_its_caller_node_or_host, 3), bvt_test(lists_by_name_and_counts),
-         bvt_test(links_in_a_root_lead_nowhere))
+         bvt_test(notices_a_container_that_ends_while_it_starts),
+         bvt_test(a_stopped_node_stays_stopped), bvt_test(finds_its_agent_again),
+         bvt_test(sets_up_an_agent_that_forgot_everything),
+         bvt_test(restarts_a_node_whose_agent_stays_away), bvt_test(answers_calls),
+         bvt_times(cancels_calls, 2), bvt_test(show_never_waits_long),
+         bvt_loop(follows_an_upload, uploads),
+         bvt_times(an_upload_ends_with_its_caller_node_or_host, 3),
+         bvt_test(lists_by_name_and_counts), bvt_test(links_in_a_root_lead_nowhere))

@@ -1,4 +1,5 @@
-/* The node's environment: order, quoting, and that nothing in a value can break out of its quotes. */
+/* The node's environment: order, quoting, and that nothing in a value can break out of its quotes.
+ */
 #include "bvt.h"
 #include "node/node_env.h"
 #include "node/node_paths.h"
@@ -6,7 +7,8 @@
 static void fill(bvi_node_state *state, const char *name)
 {
     bvi_node_state_init(state);
-    ck_assert_int_eq(bvi_node_state_set(&state->id, "4931bafa-92d9-4521-9fc6-a77eee047530", NULL), 0);
+    ck_assert_int_eq(bvi_node_state_set(&state->id, "4931bafa-92d9-4521-9fc6-a77eee047530", NULL),
+                     0);
     ck_assert_int_eq(bvi_node_state_set(&state->name, name, NULL), 0);
     ck_assert_int_eq(bvi_node_state_set(&state->image_version, "1.2.3", NULL), 0);
     ck_assert_int_eq(bvi_node_state_set(&state->variant_key, "v", NULL), 0);
@@ -21,11 +23,12 @@ START_TEST(writes_upstreams_file)
     fill(&state, "n1");
     ck_assert_int_eq(bvi_node_env_json(&state, "host-1", &env, NULL), 0);
     ck_assert_int_eq(bvi_node_env_text(env, &text, NULL), 0);
-    ck_assert_str_eq(text, "NODE_ID=\"4931bafa-92d9-4521-9fc6-a77eee047530\"\n"
-                           "NODE_NAME=\"n1\"\nNODE_ORG_ID=\"\"\nNODE_VERSION=\"1.2.3\"\nNODE_PROTOCOL=\"\"\n"
-                           "NODE_VARIANT=\"v\"\nNODE_IP=\"\"\nNODE_GATEWAY=\"\"\nDEV_MODE=\"false\"\n"
-                           "BV_HOST_ID=\"\"\nBV_HOST_NAME=\"host-1\"\nBV_API_URL=\"\"\n"
-                           "DATA_MOUNT_POINT=\"/blockjoy\"\nPROTOCOL_DATA_PATH=\"/blockjoy/protocol_data\"\n");
+    ck_assert_str_eq(
+        text, "NODE_ID=\"4931bafa-92d9-4521-9fc6-a77eee047530\"\n"
+              "NODE_NAME=\"n1\"\nNODE_ORG_ID=\"\"\nNODE_VERSION=\"1.2.3\"\nNODE_PROTOCOL=\"\"\n"
+              "NODE_VARIANT=\"v\"\nNODE_IP=\"\"\nNODE_GATEWAY=\"\"\nDEV_MODE=\"false\"\n"
+              "BV_HOST_ID=\"\"\nBV_HOST_NAME=\"host-1\"\nBV_API_URL=\"\"\n"
+              "DATA_MOUNT_POINT=\"/blockjoy\"\nPROTOCOL_DATA_PATH=\"/blockjoy/protocol_data\"\n");
     bvi_free(text);
     bvi_json_free(env);
     bvi_node_state_done(&state);

@@ -1,4 +1,5 @@
-/* Publishing from a node into a directory store: what becomes the store's, and what a hostile node gets. */
+/* Publishing from a node into a directory store: what becomes the store's, and what a hostile node
+ * gets. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -25,14 +26,17 @@ static void open_fixture(fixture *f)
     bv_ctx_opts opts = BV_CTX_OPTS_INIT;
     const char *store = bvt_path("store");
     const char *staging = bvt_path("store/.staging/id");
-    const bvi_node_source_opts node = { .staging_dir = staging, .store_dir = store, .store_key = "Some-Key" };
+    const bvi_node_source_opts node = { .staging_dir = staging,
+                                        .store_dir = store,
+                                        .store_key = "Some-Key" };
     bvi_chunk_source *inner = NULL;
     bv_error *err = NULL;
 
     memset(f, 0, sizeof(*f));
     bvt_assert_ok(bv_ctx_new(&opts, &f->ctx, &err), err);
     bvt_assert_ok(bvi_fs_mkdir(staging, 0755, &err), err);
-    bvt_assert_ok(bvi_source_open(f->ctx, bvt_format("dir:%s", store), "Some-Key", &inner, &err), err);
+    bvt_assert_ok(bvi_source_open(f->ctx, bvt_format("dir:%s", store), "Some-Key", &inner, &err),
+                  err);
     bvt_assert_ok(bvi_node_source_new(f->ctx, inner, &node, &f->source, &err), err);
 }
 
@@ -59,7 +63,8 @@ static void wait_done(fixture *f)
     f->done = false;
 }
 
-static void on_slots(const bv_error *err, uint64_t version, const bvi_upload_slot *slots, size_t count, void *data)
+static void on_slots(const bv_error *err, uint64_t version, const bvi_upload_slot *slots,
+                     size_t count, void *data)
 {
     fixture *f = data;
 
@@ -254,7 +259,8 @@ static void a_linked_directory(void)
 {
     const char *elsewhere = bvt_path("elsewhere");
 
-    ck_assert_int_eq(bvi_fs_remove_tree(bvt_format("%s/.staging/id/1", bvt_path("store")), NULL), 0);
+    ck_assert_int_eq(bvi_fs_remove_tree(bvt_format("%s/.staging/id/1", bvt_path("store")), NULL),
+                     0);
     ck_assert_int_eq(mkdir(elsewhere, 0755), 0);
     write_to(bvt_path("elsewhere/data.part_0"), "first");
     write_to(bvt_path("elsewhere/data.part_1"), "second");
@@ -278,7 +284,8 @@ static const struct {
     { a_directory, 1, KEY0, BV_E_FORMAT, "not a plain file" },
     { a_shorter_file, 1, KEY0, BV_E_FORMAT, "has 3 bytes, its manifest says 5" },
     { a_linked_directory, 1, KEY0, BV_E_NOT_FOUND, "/.staging/id': cannot make '1'" },
-    { nothing, 1, "other-key/1/data.part_0", BV_E_DENIED, "it is kept as 'other-key/1/data.part_0'" },
+    { nothing, 1, "other-key/1/data.part_0", BV_E_DENIED,
+      "it is kept as 'other-key/1/data.part_0'" },
     { nothing, 1, "some-key/2/data.part_0", BV_E_DENIED, "instead of 'some-key/1/data.part_0'" },
     { nothing, 1, "some-key/1/data.part_7", BV_E_DENIED, "it is kept as" },
     { nothing, 1, "some-key/1/manifest-header.json", BV_E_DENIED, "it is kept as" },
@@ -353,7 +360,8 @@ START_TEST(survives_every_failed_allocation)
 
     open_fixture(&f);
     stage(&f);
-    make_manifest(&manifest, KEY0, "some-key/9/x"); /* never completes, so that it can be repeated */
+    make_manifest(&manifest, KEY0,
+                  "some-key/9/x"); /* never completes, so that it can be repeated */
     bvt_for_each_failed_allocation(n) {
         int code = put(&f, 1, &manifest);
 
@@ -365,5 +373,6 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("node/node_source", bvt_test(publishes), bvt_test(goes_on_after_a_part),
-         bvt_loop(gives_a_hostile_node_nothing, attacks), bvt_test(never_touches_a_complete_version),
-         bvt_times(can_be_cancelled, 5), bvt_test(survives_every_failed_allocation))
+         bvt_loop(gives_a_hostile_node_nothing, attacks),
+         bvt_test(never_touches_a_complete_version), bvt_times(can_be_cancelled, 5),
+         bvt_test(survives_every_failed_allocation))

@@ -1,12 +1,15 @@
-/* Node state files: what loads, what is refused and what the refusal says, what survives a round trip. */
+/* Node state files: what loads, what is refused and what the refusal says, what survives a round
+ * trip. */
 #include "base/json.h"
 #include "bvt.h"
 #include "node/node_state.h"
 
 /* The example of the host specification, chapter 4, with one key that nobody knows. */
 static const char upstream[] =
-    "{\"id\":\"4931bafa-92d9-4521-9fc6-a77eee047530\",\"name\":\"quiet-red-fox\",\"protocol_id\":\"p-1\","
-    "\"image_key\":{\"protocol_key\":\"ethereum\",\"variant_key\":\"reth-mainnet-full\"},\"dev_mode\":false,"
+    "{\"id\":\"4931bafa-92d9-4521-9fc6-a77eee047530\",\"name\":\"quiet-red-fox\",\"protocol_id\":"
+    "\"p-1\","
+    "\"image_key\":{\"protocol_key\":\"ethereum\",\"variant_key\":\"reth-mainnet-full\"},\"dev_"
+    "mode\":false,"
     "\"ip\":\"10.0.0.5\",\"gateway\":\"10.0.0.1\",\"properties\":{\"rpc\":\"on\"},"
     "\"firewall\":{\"default_in\":\"deny\",\"default_out\":\"allow\",\"rules\":[]},"
     "\"display_name\":\"\",\"org_id\":\"o-1\",\"org_name\":\"Acme\",\"protocol_name\":\"Ethereum\","
@@ -14,9 +17,12 @@ static const char upstream[] =
     "\"vm_config\":{\"vcpu_count\":2,\"mem_size_mb\":4000,\"disk_size_gb\":100,"
     "\"ramdisks\":[{\"ram_disk_mount_point\":\"/mnt/ramdisk\",\"ram_disk_size_mb\":100}]},"
     "\"image\":{\"id\":\"i-1\",\"version\":\"1.2.3\",\"config_id\":\"c-1\",\"archive_id\":\"a-1\","
-    "\"store_key\":\"s-1\",\"uri\":\"docker://example/eth:1.2.3\",\"min_babel_version\":\"2.20.0\"},"
-    "\"assigned_cpus\":[7,6],\"expected_status\":\"Running\",\"started_at\":1700000000,\"initialized\":true,"
-    "\"restarting\":false,\"upgrade_state\":{\"active\":false,\"state_backup\":null,\"need_rollback\":null,"
+    "\"store_key\":\"s-1\",\"uri\":\"docker://example/"
+    "eth:1.2.3\",\"min_babel_version\":\"2.20.0\"},"
+    "\"assigned_cpus\":[7,6],\"expected_status\":\"Running\",\"started_at\":1700000000,"
+    "\"initialized\":true,"
+    "\"restarting\":false,\"upgrade_state\":{\"active\":false,\"state_backup\":null,\"need_"
+    "rollback\":null,"
     "\"steps\":[],\"data_stamp\":null},\"apptainer_config\":null}";
 
 START_TEST(reads_upstreams_file)
@@ -55,7 +61,8 @@ START_TEST(keeps_what_it_does_not_know)
 
     text = bvt_read_file(path, NULL);
     ck_assert_int_eq(bvi_json_parse(text, strlen(text), &root, NULL), 0);
-    ck_assert_int_eq(bvi_json_uint64(bvi_json_find(bvi_json_find(root, "future"), "kept"), &kept), 0);
+    ck_assert_int_eq(bvi_json_uint64(bvi_json_find(bvi_json_find(root, "future"), "kept"), &kept),
+                     0);
     ck_assert(kept == UINT64_MAX);
     ck_assert_str_eq(bvi_json_string(bvi_json_find(root, "org_name")), "Acme");
     ck_assert_uint_eq(bvi_json_count(bvi_json_find(root, "assigned_cpus")), 2);
@@ -77,7 +84,8 @@ static const struct {
     { "\"name\":\"quiet-red-fox\"", "\"name\":\"../etc\"", "'name' is not a node name" },
     { "\"id\":\"4931bafa", "\"id\":\"XXXXbafa", "'id' is not a UUID" },
     { "\"protocol_key\":\"ethereum\",", "", "'protocol_key' is missing" },
-    { "\"expected_status\":\"Running\"", "\"expected_status\":\"Asleep\"", "unknown value 'Asleep'" },
+    { "\"expected_status\":\"Running\"", "\"expected_status\":\"Asleep\"",
+      "unknown value 'Asleep'" },
     { "\"expected_status\":\"Running\",", "", "'expected_status' is missing" },
     { "\"properties\":{\"rpc\":\"on\"}", "\"properties\":{\"rpc\":1}", "'rpc' must be a string" },
     { "\"properties\":{\"rpc\":\"on\"}", "\"properties\":[]", "'properties'" },

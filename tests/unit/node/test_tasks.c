@@ -12,7 +12,8 @@ static const char *tasks_file(world *w)
 static void open_with_task(world *w)
 {
     world_open(w);
-    assert_ok(world_call(w, "node.create", "{'image':'chain/main:1','name':'n','properties':{'mode':'task'}}"));
+    assert_ok(world_call(w, "node.create",
+                         "{'image':'chain/main:1','name':'n','properties':{'mode':'task'}}"));
     assert_ok(world_do(w, "node.start")); /* init adds "t": each 10 s, tick("x") */
 }
 
@@ -150,7 +151,8 @@ START_TEST(adds_and_removes)
     world_open(&w);
     world_create(&w);
     bvt_assert_ok(bvi_node_add_task(world_node(&w), "a", "@hourly", "tick", "", &err), err);
-    ck_assert_int_eq(bvi_node_add_task(world_node(&w), "b", "whenever", "tick", "", &err), BV_E_INVALID);
+    ck_assert_int_eq(bvi_node_add_task(world_node(&w), "b", "whenever", "tick", "", &err),
+                     BV_E_INVALID);
     bv_error_free(bvi_take(err));
     bvt_assert_ok(bvi_node_delete_task(world_node(&w), "zzz", &err), err);
     bvt_assert_ok(bvi_node_delete_task(world_node(&w), "a", &err), err);
@@ -159,9 +161,11 @@ START_TEST(adds_and_removes)
         (void)snprintf(name, sizeof(name), "t%d", i);
         bvt_assert_ok(bvi_node_add_task(world_node(&w), name, "@daily", "tick", "", &err), err);
     }
-    ck_assert_int_eq(bvi_node_add_task(world_node(&w), "more", "@daily", "tick", "", &err), BV_E_LIMIT);
+    ck_assert_int_eq(bvi_node_add_task(world_node(&w), "more", "@daily", "tick", "", &err),
+                     BV_E_LIMIT);
     bv_error_free(bvi_take(err));
-    bvt_assert_ok(bvi_node_add_task(world_node(&w), "t7", "@weekly", "tick", "", &err), err); /* replaced */
+    bvt_assert_ok(bvi_node_add_task(world_node(&w), "t7", "@weekly", "tick", "", &err),
+                  err); /* replaced */
     world_close(&w);
 }
 END_TEST
@@ -185,7 +189,8 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("node/tasks", bvt_test(runs_on_time), bvt_test(is_kept_on_disk), bvt_test(rests_while_the_node_does),
-         bvt_times(follows_a_clock_that_is_set, 2), bvt_test(failures_are_logged),
-         bvt_times(a_call_may_outlive_its_node, 2), bvt_loop(damage_is_set_aside, damages),
-         bvt_test(adds_and_removes), bvt_test(survives_every_failed_allocation))
+BVT_MAIN("node/tasks", bvt_test(runs_on_time), bvt_test(is_kept_on_disk),
+         bvt_test(rests_while_the_node_does), bvt_times(follows_a_clock_that_is_set, 2),
+         bvt_test(failures_are_logged), bvt_times(a_call_may_outlive_its_node, 2),
+         bvt_loop(damage_is_set_aside, damages), bvt_test(adds_and_removes),
+         bvt_test(survives_every_failed_allocation))

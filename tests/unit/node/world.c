@@ -15,11 +15,14 @@
 static const char yaml[] =
     "version: 1.2.3\ncontainer_uri: docker://o/p/v:1\nprotocol_key: chain\nvisibility: public\n"
     "firewall_config: {default_in: deny, default_out: allow, rules: []}\n"
-    "properties:\n  - {key: mode, name: Mode, description: how it behaves, default_value: good, dynamic_value: true,"
+    "properties:\n  - {key: mode, name: Mode, description: how it behaves, default_value: good, "
+    "dynamic_value: true,"
     " ui_type: !text }\n"
     "variants:\n"
-    "  - {key: main, sku_code: A-B-C, archive_pointers: [], min_cpu: 1, min_memory_mb: 2, min_disk_gb: 3}\n"
-    "  - {key: other, sku_code: A-B-D, archive_pointers: [{pointer: !store_key some-key }], min_cpu: 1,"
+    "  - {key: main, sku_code: A-B-C, archive_pointers: [], min_cpu: 1, min_memory_mb: 2, "
+    "min_disk_gb: 3}\n"
+    "  - {key: other, sku_code: A-B-D, archive_pointers: [{pointer: !store_key some-key }], "
+    "min_cpu: 1,"
     " min_memory_mb: 2, min_disk_gb: 3}\n";
 
 static const char script[] =
@@ -124,7 +127,8 @@ static void shim_done(const bv_error *err, void *data)
 }
 
 static shim_call *shim_begin(bvi_driver *driver, const bvi_container_spec *spec,
-                             void (*apply)(world *, const bvi_container_spec *), bvi_driver_done_fn done, void *data)
+                             void (*apply)(world *, const bvi_container_spec *),
+                             bvi_driver_done_fn done, void *data)
 {
     shim *s = (shim *)driver;
     shim_call *c = calloc(1, sizeof(*c));
@@ -159,15 +163,16 @@ static bool hangs(bvi_driver *driver, const char *operation)
     return hang && strcmp(hang, operation) == 0;
 }
 
-#define SHIM(operation, apply_fn)                                                                                 \
-    static int shim_##operation(bvi_driver *driver, const bvi_container_spec *spec, bvi_driver_done_fn done,      \
-                                void *data, bv_error **err)                                                       \
-    {                                                                                                             \
-        shim_call *c = shim_begin(driver, spec, apply_fn, done, data);                                            \
-                                                                                                                  \
-        if (hangs(driver, #operation))                                                                            \
-            return 0;                                                                                             \
-        return shim_end(c, inner(driver)->vtable->operation(inner(driver), spec, shim_done, c, err));             \
+#define SHIM(operation, apply_fn)                                                                  \
+    static int shim_##operation(bvi_driver *driver, const bvi_container_spec *spec,                \
+                                bvi_driver_done_fn done, void *data, bv_error **err)               \
+    {                                                                                              \
+        shim_call *c = shim_begin(driver, spec, apply_fn, done, data);                             \
+                                                                                                   \
+        if (hangs(driver, #operation))                                                             \
+            return 0;                                                                              \
+        return shim_end(c,                                                                         \
+                        inner(driver)->vtable->operation(inner(driver), spec, shim_done, c, err)); \
     }
 
 SHIM(prepare, apply_prepare)
@@ -184,18 +189,19 @@ static int shim_probe(bvi_driver *driver, bvi_driver_done_fn done, void *data, b
     return shim_end(c, inner(driver)->vtable->probe(inner(driver), shim_done, c, err));
 }
 
-static int shim_stop(bvi_driver *driver, const bvi_container_spec *spec, int64_t timeout_ms, bvi_driver_done_fn done,
-                     void *data, bv_error **err)
+static int shim_stop(bvi_driver *driver, const bvi_container_spec *spec, int64_t timeout_ms,
+                     bvi_driver_done_fn done, void *data, bv_error **err)
 {
     shim_call *c = shim_begin(driver, spec, apply_stop, done, data);
 
     if (hangs(driver, "stop"))
         return 0;
-    return shim_end(c, inner(driver)->vtable->stop(inner(driver), spec, timeout_ms, shim_done, c, err));
+    return shim_end(
+        c, inner(driver)->vtable->stop(inner(driver), spec, timeout_ms, shim_done, c, err));
 }
 
-static int shim_attach(bvi_driver *driver, const bvi_container_spec *spec, bvi_container_state *ret_state,
-                       bv_error **err)
+static int shim_attach(bvi_driver *driver, const bvi_container_spec *spec,
+                       bvi_container_state *ret_state, bv_error **err)
 {
     return inner(driver)->vtable->attach(inner(driver), spec, ret_state, err);
 }
@@ -210,7 +216,8 @@ static pid_t shim_pid(bvi_driver *driver, const char *id)
     return inner(driver)->vtable->pid(inner(driver), id);
 }
 
-static int shim_stats(bvi_driver *driver, const char *id, bvi_container_stats *ret_stats, bv_error **err)
+static int shim_stats(bvi_driver *driver, const char *id, bvi_container_stats *ret_stats,
+                      bv_error **err)
 {
     return inner(driver)->vtable->stats(inner(driver), id, ret_stats, err);
 }
@@ -315,7 +322,8 @@ static void put(const char *path, const char *text)
 {
     const char *full = bvt_path("%s", path);
 
-    ck_assert_int_eq(bvi_fs_mkdir(bvt_format("%.*s", (int)(strrchr(full, '/') - full), full), 0755, NULL), 0);
+    ck_assert_int_eq(
+        bvi_fs_mkdir(bvt_format("%.*s", (int)(strrchr(full, '/') - full), full), 0755, NULL), 0);
     (void)bvt_write_file(path, text);
 }
 
@@ -350,7 +358,8 @@ static void import_image(world *w)
     put("img/var/lib/babel/plugin/main.rhai", script);
     ck_assert_int_eq(bvi_reply_new(w->ctx, keep, a, &reply, &a->op, NULL), 0);
     bvi_image_store_import(w->images, bvt_path("img"), "chain/main:1", reply);
-    for (int i = 0; !a->done && i < 1000; i++) /* it runs cp: the one thing here that takes real time */
+    for (int i = 0; !a->done && i < 1000;
+         i++) /* it runs cp: the one thing here that takes real time */
         ck_assert_int_ge(bv_ctx_dispatch(w->ctx, 100), 0);
     assert_ok(a);
 }
@@ -459,6 +468,14 @@ answer *world_begin(world *w, const char *method, const char *args)
     return a;
 }
 
+bvi_reply *world_reply(world *w, answer *a)
+{
+    bvi_reply *reply = NULL;
+
+    (void)bvi_reply_new(w->ctx, keep, a, &reply, &a->op, NULL); /* reply tells */
+    return reply;
+}
+
 answer *world_call(world *w, const char *method, const char *args)
 {
     answer *a = world_begin(w, method, args);
@@ -470,7 +487,8 @@ answer *world_call(world *w, const char *method, const char *args)
 void world_assert(const answer *a, int code, const char *says)
 {
     ck_assert_msg(a->done, "no answer yet");
-    ck_assert_msg(a->code == code, "expected %s, got %s: %s", bv_code_name(code), bv_code_name(a->code), a->story);
+    ck_assert_msg(a->code == code, "expected %s, got %s: %s", bv_code_name(code),
+                  bv_code_name(a->code), a->story);
     ck_assert_msg(strstr(a->story, says) != NULL, "'%s' does not say '%s'", a->story, says);
 }
 

@@ -1,8 +1,10 @@
 /*
- * world.h - everything a manager needs, in the test's directory, with containers and agents that are not there.
+ * world.h - everything a manager needs, in the test's directory, with containers and agents that
+ * are not there.
  *
- * A world outlives its managers: world_crash() ends one as a SIGKILL would (nothing is written any more, containers and
- * agents live on) and world_load() begins the next. Time stands still until it is turned.
+ * A world outlives its managers: world_crash() ends one as a SIGKILL would (nothing is written any
+ * more, containers and agents live on) and world_load() begins the next. Time stands still until it
+ * is turned.
  */
 #ifndef NODE_WORLD_H
 #define NODE_WORLD_H
@@ -73,6 +75,8 @@ void world_until(world *w, const answer *a);
 
 /* Calls the manager; arguments are JSON with ' for ". Not settled. */
 answer *world_begin(world *w, const char *method, const char *args);
+/* A reply that ends in an answer of the caller's; NULL: no memory. */
+bvi_reply *world_reply(world *w, answer *a);
 /* Called and settled; has an answer. */
 answer *world_call(world *w, const char *method, const char *args);
 /* The same, for a call about the node "n". */
@@ -84,11 +88,11 @@ void world_assert(const answer *a, int code, const char *says);
 void world_create(world *w);
 void world_start(world *w);
 
-bvi_node *world_node(world *w); /* "n"; NULL: there is none */
+bvi_node *world_node(world *w);    /* "n"; NULL: there is none */
 fake_agent *world_agent(world *w); /* of "n" */
 /* The container of "n" ends by itself. */
 void world_kill(world *w);
-const char *world_status(world *w);  /* of "n", from its document */
+const char *world_status(world *w); /* of "n", from its document */
 const char *world_expected(world *w);
 const char *world_problem(world *w); /* "": none */
 bool world_has_event(world *w, const char *type);
