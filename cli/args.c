@@ -8,7 +8,9 @@
 
 #include "cli.h"
 
-#define NAME_WIDTH 26
+#define NAME_WIDTH    26
+#define COMMAND_WIDTH 18
+#define LINE_WIDTH    80
 
 static int option_index(const cli_command *command, const char *name)
 {
@@ -67,6 +69,24 @@ const cli_command *cli_find(const char *group, const char *name)
 
 /* ---- help ---- */
 
+/* The rest of a line that began with `indent` characters, and further lines below it. */
+static void print_wrapped(FILE *out, size_t indent, const char *text)
+{
+    size_t at = indent;
+
+    while (*text) {
+        size_t word = strcspn(text, " ");
+
+        if (at > indent && at + 1 + word > LINE_WIDTH) {
+            (void)fprintf(out, "\n%*s", (int)indent, "");
+            at = indent;
+        }
+        at += (size_t)fprintf(out, "%s%.*s", at > indent ? " " : "", (int)word, text);
+        text += word + strspn(text + word, " ");
+    }
+    (void)fputc('\n', out);
+}
+
 static void print_option(FILE *out, const cli_option *option)
 {
     char left[64];
@@ -76,7 +96,8 @@ static void print_option(FILE *out, const cli_option *option)
         (void)snprintf(letter, sizeof(letter), "-%c, ", option->letter);
     (void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, option->name, option->value ? " " : "",
                    option->value ? option->value : "");
-    (void)fprintf(out, "  %-*s %s\n", NAME_WIDTH, left, option->help);
+    (void)fprintf(out, "  %-*s ", NAME_WIDTH, left);
+    print_wrapped(out, NAME_WIDTH + 3, option->help);
 }
 
 static void print_options(FILE *out, const char *title, const cli_option *options)
@@ -94,7 +115,8 @@ static void print_command(FILE *out, const cli_command *command)
 
     (void)snprintf(left, sizeof(left), "%s%s%s", command->group ? command->group : "",
                    command->group ? " " : "", command->name);
-    (void)fprintf(out, "  %-*s %s\n", 18, left, command->help);
+    (void)fprintf(out, "  %-*s ", COMMAND_WIDTH, left);
+    print_wrapped(out, COMMAND_WIDTH + 3, command->help);
 }
 
 void cli_help(FILE *out)
@@ -172,6 +194,19 @@ static const cli_option *find_option(const cli_command *command, const char *wor
         }
     }
     return NULL;
+}
+
+bool cli_takes_value(const cli_command *command, const char *word)
+{
+    bool is_long = word[0] == '-' && word[1] == '-';
+    const char *name = word + (is_long ? 2 : 1);
+    const cli_option *option;
+    int index = 0;
+
+    if (word[0] != '-' || (is_long ? strchr(name, '=') != NULL : !name[0] || name[1]))
+        return false;
+    option = find_option(command, name, is_long ? strlen(name) : 1, &index);
+    return option && option->kind != CLI_FLAG;
 }
 
 static bool is_number(const char *text)

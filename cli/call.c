@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,11 +56,15 @@ int cli_report(const bv_error *err)
 {
     const bv_error *cause = bv_error_cause(err);
 
-    (void)fprintf(stderr, "Error: %s\n", bv_error_message(err));
-    if (cause)
-        (void)fputs("Caused by:\n", stderr);
-    for (int i = 0; cause; cause = bv_error_cause(cause), i++)
-        (void)fprintf(stderr, "    %d: %s\n", i, bv_error_message(cause));
+    (void)fflush(stdout); /* what was said before comes first */
+    (void)fputs("Error: ", stderr);
+    cli_put(stderr, bv_error_message(err));
+    (void)fputs(cause ? "\nCaused by:\n" : "\n", stderr);
+    for (int i = 0; cause; cause = bv_error_cause(cause), i++) {
+        (void)fprintf(stderr, "    %d: ", i);
+        cli_put(stderr, bv_error_message(cause));
+        (void)fputc('\n', stderr);
+    }
     return cli_exit_code(bv_error_code(err));
 }
 
@@ -111,12 +116,20 @@ static void describe(const bv_progress *p, char *text, size_t size)
         (void)snprintf(text + at, size - at, ", %s left", eta);
 }
 
+/* Columns of the terminal that progress goes to. */
+static int columns(void)
+{
+    struct winsize size = { 0 };
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+}
+
 static void on_progress(bv_op *op, const bv_progress *progress, void *data)
 {
     cli_call *call = data;
     bool terminal = isatty(STDERR_FILENO);
     int64_t now = cli_now_ms();
-    char text[256], bar[BAR_WIDTH + 1];
+    char text[256], bar[BAR_WIDTH + 1], line[512];
 
     (void)op;
     if (!terminal && now - call->shown_ms < PLAIN_PROGRESS_MS)
@@ -124,7 +137,9 @@ static void on_progress(bv_op *op, const bv_progress *progress, void *data)
     describe(progress, text, sizeof(text));
     if (terminal) {
         draw_bar(progress, bar);
-        (void)fprintf(stderr, "\r\033[K%s [%s] %s", call->what, bar, text);
+        (void)snprintf(line, sizeof(line), "%s [%s] %s", call->what, bar, text);
+        (void)fprintf(stderr, "\r\033[K%.*s", columns() - 1,
+                      line); /* a longer one would leave parts behind */
     } else {
         (void)fprintf(stderr, "%s: %s\n", call->what, text);
     }
@@ -158,24 +173,36 @@ void cli_call_done(bv_op *op, const bv_doc *reply, const bv_error *err, void *da
     call->done = true;
     clear_line(call);
     if (err) {
-        call->exit_code = cli_report(err);
+        /* Who pressed Ctrl-C need not be told. */
+        call->exit_code = call->asked && bv_error_code(err) == BV_E_CANCELLED ? EXIT_INTERRUPTED
+                                                                              : cli_report(err);
         return;
     }
     call->exit_code = bv_doc_copy(reply, &call->reply, NULL) < 0 ? EXIT_LIMIT : EXIT_OK;
 }
 
-static void wait_once(cli *c)
+/* Returns true when the output's reader is gone and the call is only for it. */
+static bool wait_once(const cli_call *call)
 {
-    struct pollfd fds[2] = { { .fd = bv_ctx_fd(c->ctx), .events = POLLIN },
-                             { .fd = c->signal_fd, .events = POLLIN } };
+    struct pollfd fds[3] = { { .fd = bv_ctx_fd(call->c->ctx), .events = POLLIN },
+                             { .fd = call->c->signal_fd, .events = POLLIN }, /* -1 is passed over */
+                             { .fd = call->while_read ? STDOUT_FILENO : -1 } };
 
-    (void)poll(fds, c->signal_fd >= 0 ? 2 : 1, -1);
+    (void)poll(fds, 3, -1);
+    return (fds[2].revents & POLLERR) != 0;
+}
+
+/* The second Ctrl-C. The call is still under way and would report to a place that is gone, so the
+ * process ends here; a daemon cancels what nobody waits for. */
+static void give_up(cli_call *call)
+{
+    clear_line(call);
+    (void)fflush(stdout);
+    _exit(EXIT_INTERRUPTED);
 }
 
 int cli_call_wait(cli_call *call, int r)
 {
-    bool asked = false;
-
     if (r < 0) {
         call->exit_code = call->err ? cli_report(call->err) : cli_exit_code(r);
         return call->exit_code;
@@ -187,14 +214,18 @@ int cli_call_wait(cli_call *call, int r)
         if (call->done)
             break;
         if (cli_interrupted(call->c)) {
-            if (asked)
-                return EXIT_INTERRUPTED;
-            asked = true;
+            if (call->asked)
+                give_up(call);
+            call->asked = true;
             if (call->op)
                 bv_op_cancel(call->op);
             continue;
         }
-        wait_once(call->c);
+        if (wait_once(call)) {
+            call->while_read = false;
+            call->asked = true;
+            bv_op_cancel(call->op);
+        }
     }
     return call->exit_code;
 }

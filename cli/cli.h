@@ -23,7 +23,8 @@ enum {
     EXIT_DAMAGED = 8,     /* data is not what it should be */
     EXIT_UNSUPPORTED = 9,
     EXIT_LIMIT = 10, /* memory or another maximum */
-    EXIT_INTERRUPTED = 130
+    EXIT_INTERRUPTED = 130,
+    EXIT_PIPE = 141 /* whoever read the output went away */
 };
 
 #define CLI_OPTIONS_MAX 16
@@ -79,6 +80,7 @@ typedef struct cli_command {
     cli_run_fn run;
     const char *help; /* one line */
     bool offline;     /* needs no host */
+    bool passes_on;   /* what follows its first argument is for another program */
 } cli_command;
 
 extern const cli_command cli_commands[];
@@ -94,6 +96,7 @@ const char *const *cli_list(const cli_args *args, const char *name, int *ret_cou
 /* Parses what follows the command's words. EXIT_OK, or EXIT_USAGE with a message on stderr; -1:
  * help was printed. */
 int cli_parse(const cli_command *command, int argc, char **argv, cli_args *args);
+bool cli_takes_value(const cli_command *command, const char *word); /* the next word, that is */
 const cli_command *cli_find(const char *group, const char *name);
 void cli_help(FILE *out);
 void cli_help_group(FILE *out, const char *group);
@@ -110,7 +113,9 @@ typedef struct cli_call {
     bv_error *err; /* why the call could not be started */
     int exit_code;
     bool done;
-    bool drawn; /* a progress line is on the screen */
+    bool asked;      /* the user wants it to end */
+    bool while_read; /* of no use when nobody reads the output any more */
+    bool drawn;      /* a progress line is on the screen */
     int64_t shown_ms;
 } cli_call;
 
@@ -145,7 +150,10 @@ char *cli_uptime_text(int64_t seconds, char *text,
                       size_t size); /* "[3d ]01:02:03", "-" when negative */
 char *cli_time_text(int64_t unix_seconds, char *text, size_t size); /* local time */
 char *cli_duration_text(int64_t ms, char *text, size_t size);       /* "1m05s" */
-bool cli_confirm(const char *question);                             /* y in any case */
+bool cli_confirm(cli *c, const char *question);                     /* y in any case */
+/* Text from elsewhere, without anything that a terminal would obey. */
+void cli_put(FILE *out, const char *text);
+void cli_release_signals(void); /* before another program takes our place */
 
 /* A JSON object or array as text, growing; NULL from the end function: no memory. */
 typedef struct cli_json {

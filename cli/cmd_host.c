@@ -1,5 +1,5 @@
 /*
- * cmd_host.c - bv host ..., bv events and bv completion
+ * cmd_host.c - bv host ... and bv events
  */
 #include <string.h>
 
@@ -104,9 +104,11 @@ static void print_event(cli *c, const bv_doc *e)
         return;
     }
     (void)printf(
-        "%s  %-18s %-20s %s\n",
+        "%s  %-18s %-20s ",
         cli_time_text(bv_doc_int64(bv_doc_get(e, "time_ms"), 0) / 1000, when, sizeof(when)),
-        str(e, "type"), str(e, "node"), bv_doc_string(bv_doc_get(e, "message"), ""));
+        str(e, "type"), str(e, "node"));
+    cli_put(stdout, bv_doc_string(bv_doc_get(e, "message"), ""));
+    (void)fputc('\n', stdout);
 }
 
 static int print_events(cli *c, int64_t *after, uint32_t wait_ms)
@@ -115,6 +117,7 @@ static int print_events(cli *c, int64_t *after, uint32_t wait_ms)
     int code;
 
     cli_call_begin(&call, c, "reading events");
+    call.while_read = wait_ms > 0;
     code = cli_call_wait(
         &call, bv_host_events(c->host, *after, wait_ms, cli_call_done, &call, &call.op, &call.err));
     for (const bv_doc *e = bv_doc_first(bv_doc_get(call.reply, "events")); e; e = bv_doc_next(e))
@@ -134,114 +137,4 @@ int cmd_events(cli *c, const cli_args *args)
     while (code == EXIT_OK && cli_flag(args, "follow") && !ferror(stdout) && !cli_interrupted(c))
         code = print_events(c, &after, FOLLOW_WAIT_MS);
     return code;
-}
-
-/* ---- completion: written from the same table as everything else ---- */
-
-static void print_words(const char *group)
-{
-    for (size_t i = 0; i < cli_command_count; i++) {
-        const cli_command *command = &cli_commands[i];
-
-        if (group ? command->group && strcmp(command->group, group) == 0 : !command->group)
-            (void)printf(" %s", command->name);
-    }
-}
-
-static void print_groups(const char *separator)
-{
-    const char *last = NULL;
-
-    for (size_t i = 0; i < cli_command_count; i++) {
-        const char *group = cli_commands[i].group;
-
-        if (group && (!last || strcmp(group, last) != 0)) {
-            (void)printf("%s%s", last ? separator : "", group);
-            last = group;
-        }
-    }
-}
-
-static void print_group_cases(void)
-{
-    const char *last = "";
-
-    for (size_t i = 0; i < cli_command_count; i++) {
-        if (cli_commands[i].group && strcmp(cli_commands[i].group, last) != 0) {
-            last = cli_commands[i].group;
-            (void)printf("        %s) words='", last);
-            print_words(last);
-            (void)printf("' ;;\n");
-        }
-    }
-}
-
-static void print_option_case(const cli_command *command)
-{
-    (void)printf("        '%s%s%s') options='--help", command->group ? command->group : "",
-                 command->group ? " " : "", command->name);
-    for (const cli_option *o = command->options; o->name; o++)
-        (void)printf(" --%s", o->name);
-    (void)printf("' ;;\n");
-}
-
-static void print_names_of_things(void)
-{
-    (void)printf("    case \"$group $name\" in\n"
-                 "    'node create') words=$(bv -q -o json image ls 2>/dev/null | sed -n "
-                 "'s/^.*\"name\":[[:space:]]*\"\\(.*\\)\".*/\\1/p') ;;\n"
-                 "    'image rm') words=$(bv -q -o json image ls 2>/dev/null | sed -n "
-                 "'s/^.*\"name\":[[:space:]]*\"\\(.*\\)\".*/\\1/p') ;;\n"
-                 "    'image import') COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
-                 "    'node '?*|'job '?*|'snapshot upload') words=$(bv -q node ls 2>/dev/null | "
-                 "sed 1,2d | awk '{print $2}') ;;\n"
-                 "    esac\n");
-}
-
-int cmd_completion(cli *c, const cli_args *args)
-{
-    (void)c;
-    if (strcmp(args->items[0], "bash") != 0)
-        return cli_usage_error(args->command, "there is no completion for '%s'", args->items[0]);
-    (void)printf(
-        "# bash completion for bv; load it with: source <(bv completion bash)\n"
-        "_bv() {\n"
-        "    local word=${COMP_WORDS[COMP_CWORD]} group='' name='' words='' options='' item i\n"
-        "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-        "        item=${COMP_WORDS[i]}\n"
-        "        if [[ $item == -* ]]; then continue; fi\n"
-        "        if [[ -n $name ]]; then break; fi\n"
-        "        case $item in\n        ");
-    print_groups("|");
-    (void)printf(") if [[ -z $group ]]; then group=$item; else name=$item; fi ;;\n"
-                 "        *) name=$item ;;\n"
-                 "        esac\n"
-                 "    done\n"
-                 "    if [[ $word == -* ]]; then\n"
-                 "        case \"${group:+$group }$name\" in\n");
-    for (size_t i = 0; i < cli_command_count; i++)
-        print_option_case(&cli_commands[i]);
-    (void)printf("        *) options='");
-    for (const cli_option *o = cli_global_options; o->name; o++)
-        (void)printf("--%s ", o->name);
-    (void)printf("' ;;\n        esac\n"
-                 "        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
-                 "        return\n"
-                 "    fi\n"
-                 "    if [[ -z $name ]]; then\n"
-                 "        case $group in\n"
-                 "        '') words='");
-    print_groups(" ");
-    print_words(NULL);
-    (void)printf("' ;;\n");
-    print_group_cases();
-    (void)printf("        esac\n"
-                 "        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-                 "        return\n"
-                 "    fi\n");
-    print_names_of_things();
-    (void)printf("    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-                 "}\n"
-                 "complete -F _bv bv\n");
-    return EXIT_OK;
 }

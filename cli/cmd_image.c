@@ -1,6 +1,7 @@
 /*
  * cmd_image.c - bv image ...
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,8 +62,8 @@ int cmd_image_import(cli *c, const cli_args *args)
 
     /* The daemon has another working directory. */
     if (!realpath(args->items[0], path)) {
-        (void)fprintf(stderr, "Error: there is no '%s'\n", args->items[0]);
-        return EXIT_NOT_FOUND;
+        (void)fprintf(stderr, "Error: cannot look at '%s': %s\n", args->items[0], strerror(errno));
+        return errno == EACCES ? EXIT_DENIED : EXIT_NOT_FOUND;
     }
     cli_call_begin(&call, c, "importing image");
     code = cli_call_wait(&call, bv_image_import(c->host, path, cli_text(args, "name"),

@@ -156,6 +156,7 @@ static int print_page(cli *c, const char *node, const char *job, uint32_t lines,
     int code;
 
     cli_call_begin(&call, c, "reading output");
+    call.while_read = wait_ms > 0;
     code = cli_call_wait(&call, bv_job_logs(c->host, node, job, lines, *cursor ? cursor : NULL,
                                             wait_ms, cli_call_done, &call, &call.op, &call.err));
     if (code == EXIT_OK) {
@@ -174,7 +175,8 @@ static int print_page(cli *c, const char *node, const char *job, uint32_t lines,
 
 int cmd_job_logs(cli *c, const cli_args *args)
 {
-    uint32_t lines = (uint32_t)cli_number(args, "lines", 100);
+    uint64_t wanted = cli_number(args, "lines", 100);
+    uint32_t lines = wanted < UINT32_MAX ? (uint32_t)wanted : UINT32_MAX;
     char cursor[128] = "";
     int code = print_page(c, args->items[0], args->items[1], lines, 0, cursor, sizeof(cursor));
 

@@ -9,7 +9,6 @@
 #include "cli.h"
 
 #define PARAM_FILE_MAX (1024 * 1024)
-#define ARGV_MAX       256
 
 static const char *str(const bv_doc *doc, const char *key)
 {
@@ -69,11 +68,20 @@ static void add_node_row(cli_table *table, const bv_doc *node)
     cli_table_row(table, cells, colours);
 }
 
+static bool has_problem(const bv_doc *reply, const cli_args *args)
+{
+    for (const bv_doc *n = bv_doc_first(bv_doc_get(reply, "nodes")); n; n = bv_doc_next(n)) {
+        if (is_wanted(n, args) && bv_doc_string(bv_doc_get(n, "problem"), NULL))
+            return true;
+    }
+    return false;
+}
+
 static void print_nodes(cli *c, const cli_args *args, const bv_doc *reply)
 {
     static const char *const titles[] = { "ID",         "Name",    "Image",  "State",
                                           "IP Address", ">Uptime", "Problem" };
-    cli_table *table = cli_table_new(titles, 7);
+    cli_table *table = cli_table_new(titles, has_problem(reply, args) ? 7 : 6);
     int shown = 0;
 
     for (const bv_doc *n = bv_doc_first(bv_doc_get(reply, "nodes")); n; n = bv_doc_next(n)) {
@@ -123,6 +131,17 @@ int cmd_node_ls(cli *c, const cli_args *args)
 
 /* ---- create ---- */
 
+/* A document out of an option, or a usage error. */
+static bv_doc *made(const cli_args *args, const char *option, bv_doc *doc, bool *ret_bad)
+{
+    if (!doc) {
+        (void)cli_usage_error(args->command, "--%s: a key is there twice, or a value is not UTF-8",
+                              option);
+        *ret_bad = true;
+    }
+    return doc;
+}
+
 static bv_doc *properties_doc(const cli_args *args, bool *ret_bad)
 {
     int count = 0;
@@ -149,10 +168,10 @@ static bv_doc *properties_doc(const cli_args *args, bool *ret_bad)
     if (count == 0)
         return NULL;
     cli_json_raw(&j, "}");
-    return cli_json_doc(&j);
+    return made(args, "prop", cli_json_doc(&j), ret_bad);
 }
 
-static bv_doc *tags_doc(const cli_args *args)
+static bv_doc *tags_doc(const cli_args *args, bool *ret_bad)
 {
     int count = 0;
     const char *const *tags = cli_list(args, "tag", &count);
@@ -165,7 +184,7 @@ static bv_doc *tags_doc(const cli_args *args)
     if (count == 0)
         return NULL;
     cli_json_raw(&j, "]");
-    return cli_json_doc(&j);
+    return made(args, "tag", cli_json_doc(&j), ret_bad);
 }
 
 static int parse_cpus(const cli_args *args, double *ret_cpus)
@@ -186,7 +205,7 @@ int cmd_node_create(cli *c, const cli_args *args)
     bv_node_create_opts opts = BV_NODE_CREATE_OPTS_INIT;
     bool bad = false;
     bv_doc *properties = properties_doc(args, &bad);
-    bv_doc *tags = tags_doc(args);
+    bv_doc *tags = tags_doc(args, &bad);
     cli_call call;
     int code = bad ? EXIT_USAGE : parse_cpus(args, &opts.cpus);
 
@@ -289,7 +308,7 @@ int cmd_node_rm(cli *c, const cli_args *args)
         (void)fputs("These nodes and their data will be deleted:\n", stderr);
         for (int i = 0; i < args->count; i++)
             (void)fprintf(stderr, "  %s\n", args->items[i]);
-        if (!cli_confirm("Are you sure?"))
+        if (!cli_confirm(c, "Are you sure?"))
             return EXIT_OK;
     }
     return for_each_node(c, args, "deleting node", "Deleted", delete_one);
@@ -299,7 +318,9 @@ int cmd_node_rm(cli *c, const cli_args *args)
 
 static void line(const char *label, const char *value)
 {
-    (void)printf("%-16s %s\n", label, value && *value ? value : "-");
+    (void)printf("%-16s ", label);
+    cli_put(stdout, value && *value ? value : "-");
+    (void)fputc('\n', stdout);
 }
 
 static void print_jobs(const bv_doc *jobs)
@@ -376,25 +397,31 @@ static const bv_doc *find_node(const bv_doc *reply, const char *name)
     return NULL;
 }
 
+static void print_status(const cli *c, const bv_doc *n, bool first)
+{
+    if (c->json)
+        (void)printf("%s\"%s\":\"%s\"", first ? "" : ",", str(n, "name"), str(n, "status"));
+    else
+        (void)puts(str(n, "status"));
+}
+
 int cmd_node_status(cli *c, const cli_args *args)
 {
     cli_call call;
-    int code;
+    int code, shown = 0;
 
     cli_call_begin(&call, c, "listing nodes");
     code = cli_call_wait(&call, bv_node_list(c->host, cli_call_done, &call, &call.op, &call.err));
-    if (code == EXIT_OK && c->json)
+    if (call.reply && c->json)
         (void)fputs("{", stdout);
     for (int i = 0; call.reply && i < args->count; i++) {
         const bv_doc *n = find_node(call.reply, args->items[i]);
 
-        if (!n) {
+        if (n) {
+            print_status(c, n, shown++ == 0);
+        } else {
             (void)fprintf(stderr, "Error: there is no node '%s'\n", args->items[i]);
             code = EXIT_NOT_FOUND;
-        } else if (c->json) {
-            (void)printf("%s\"%s\":\"%s\"", i ? "," : "", str(n, "name"), str(n, "status"));
-        } else {
-            (void)puts(str(n, "status"));
         }
     }
     if (call.reply && c->json)
@@ -405,32 +432,33 @@ int cmd_node_status(cli *c, const cli_args *args)
 
 /* ---- plugin ---- */
 
-static char *read_param(const cli_args *args, int *ret_code)
+static char *read_file(const char *path, int *ret_code)
 {
-    const char *path = cli_text(args, "param-file");
-    FILE *file = path ? fopen(path, "rb") : NULL;
-    char *text = NULL;
-    size_t len = 0;
+    FILE *file = fopen(path, "rb");
+    char *text = file ? calloc(1, PARAM_FILE_MAX + 2) : NULL;
+    size_t len = text ? fread(text, 1, PARAM_FILE_MAX + 1, file) : 0;
 
-    if (!path || cli_text(args, "param"))
-        return cli_text(args, "param") ? strdup(cli_text(args, "param")) : NULL;
-    if (!file) {
+    if (!file || (text && ferror(file))) {
         (void)fprintf(stderr, "Error: cannot read '%s': %s\n", path, strerror(errno));
-        *ret_code = EXIT_NOT_FOUND;
-        return NULL;
-    }
-    text = calloc(1, PARAM_FILE_MAX + 1);
-    if (text)
-        len = fread(text, 1, PARAM_FILE_MAX + 1, file);
-    (void)fclose(file);
-    if (!text || len > PARAM_FILE_MAX) {
+        *ret_code = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED;
+    } else if (!text || len > PARAM_FILE_MAX) {
         (void)fprintf(stderr, "Error: '%s' is larger than %d bytes\n", path, PARAM_FILE_MAX);
         *ret_code = EXIT_LIMIT;
-        free(text);
-        return NULL;
     }
-    text[len] = '\0';
-    return text;
+    if (file)
+        (void)fclose(file);
+    if (*ret_code == EXIT_OK)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* --param wins. */
+static char *read_param(const cli_args *args, int *ret_code)
+{
+    if (cli_text(args, "param"))
+        return strdup(cli_text(args, "param"));
+    return cli_text(args, "param-file") ? read_file(cli_text(args, "param-file"), ret_code) : NULL;
 }
 
 int cmd_node_run(cli *c, const cli_args *args)
@@ -474,20 +502,26 @@ int cmd_node_caps(cli *c, const cli_args *args)
 
 static int exec_in(const bv_doc *argv, const cli_args *args)
 {
-    const char *words[ARGV_MAX];
-    size_t count = 0;
+    size_t count = bv_doc_count(argv) + (size_t)args->count + 1;
+    const char **words = calloc(count + 1, sizeof(*words));
+    size_t at = 0;
 
-    for (const bv_doc *word = bv_doc_first(argv); word && count < ARGV_MAX - 4;
-         word = bv_doc_next(word))
-        words[count++] = bv_doc_string(word, "");
-    for (int i = 1; i < args->count && count < ARGV_MAX - 2; i++)
-        words[count++] = args->items[i];
+    if (!words || !bv_doc_first(argv)) {
+        (void)fputs("Error: the host does not say how to run a command in the node\n", stderr);
+        free(words);
+        return EXIT_UNSUPPORTED;
+    }
+    for (const bv_doc *word = bv_doc_first(argv); word; word = bv_doc_next(word))
+        words[at++] = bv_doc_string(word, "");
+    for (int i = 1; i < args->count; i++)
+        words[at++] = args->items[i];
     if (args->count < 2)
-        words[count++] = "/bin/sh";
-    words[count] = NULL;
+        words[at++] = "/bin/sh";
     (void)fflush(stdout);
+    cli_release_signals();
     (void)execvp(words[0], (char *const *)words);
     (void)fprintf(stderr, "Error: cannot run '%s': %s\n", words[0], strerror(errno));
+    free(words);
     return EXIT_FAILED;
 }
 

@@ -105,7 +105,7 @@ const cli_command cli_commands[] = {
     { "node", "caps", "capabilities", "NODE", 1, 1, no_options, cmd_node_caps,
       "list methods of its plugin", false },
     { "node", "shell", NULL, "NODE [COMMAND...]", 1, -1, no_options, cmd_node_shell,
-      "a shell inside a node", false },
+      "a shell, or a command, inside a node", false, true },
 
     { "job", "ls", "list", "NODE", 1, 1, no_options, cmd_job_ls, "list the jobs of a node", false },
     { "job", "show", "info", "NODE JOB", 2, 2, no_options, cmd_job_show, "all about a job", false },

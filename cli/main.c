@@ -1,6 +1,8 @@
 /*
  * main.c - `bv`: reads the command line, opens the host, runs one command.
  */
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,57 +76,110 @@ static int set_global(globals *g, const cli_option *option, const char *value)
     return EXIT_OK;
 }
 
-static int take_global(globals *g, const cli_option *option, int argc, char **argv, int *i)
+/* A command line while it is read. What is not global goes to the command's own parser. */
+typedef struct reading {
+    int argc;
+    char **argv;
+    int at;
+    globals *g;
+    const cli_command *command;
+    const char *group;
+    char **rest; /* room for all words and one more */
+    int count;
+    int items;       /* words of rest that are arguments */
+    bool only_items; /* after "--" */
+} reading;
+
+static int take_global(reading *r, const cli_option *option)
 {
-    const char *word = argv[*i];
+    const char *word = r->argv[r->at];
     const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
     const char *value = equals ? equals + 1 : word[1] != '-' && word[2] ? word + 2 : NULL;
 
     if (option->kind == CLI_FLAG)
-        return set_global(g, option, NULL);
+        return value ? cli_usage_error(NULL, "--%s takes no value", option->name)
+                     : set_global(r->g, option, NULL);
     if (!value) {
-        if (*i + 1 >= argc)
+        if (r->at + 1 >= r->argc)
             return cli_usage_error(NULL, "--%s needs a value", option->name);
-        value = argv[++*i];
+        value = r->argv[++r->at];
     }
-    return set_global(g, option, value);
+    return set_global(r->g, option, value);
 }
 
-/* Takes global options out of argv wherever they stand, and finds the command. What is left of argv
- * goes to the command's own parser. */
-static int split(int argc, char **argv, globals *g, const cli_command **ret_command,
-                 const char **ret_group, char **rest, int *ret_rest)
+/* Several short flags in one word, "-qv". */
+static bool take_bundle(reading *r)
 {
-    const char *group = NULL;
-    bool only_items = false;
+    const char *word = r->argv[r->at];
+    char one[3] = "-";
 
-    for (int i = 1; i < argc; i++) {
-        const cli_option *option = only_items ? NULL : global_option(argv[i]);
-        bool takes = option && !command_owns(*ret_command, option) &&
-                     !(*ret_command && (option->letter == 'h' || option->letter == 'V'));
-        int r;
+    if (word[0] != '-' || word[1] == '-' || !word[1] || !word[2])
+        return false;
+    for (const char *c = word + 1; *c; c++) {
+        const cli_option *option;
 
-        if (takes) {
-            r = take_global(g, option, argc, argv, &i);
-            if (r != EXIT_OK)
-                return r;
-            continue;
-        }
-        if (!*ret_command && argv[i][0] == '-')
-            return cli_usage_error(NULL, "there is no option '%s'", argv[i]);
-        if (*ret_command) {
-            only_items = only_items || strcmp(argv[i], "--") == 0;
-            rest[(*ret_rest)++] = argv[i];
-        } else if (!group && is_group(argv[i])) {
-            group = argv[i];
-            *ret_group = group;
-        } else {
-            *ret_command = cli_find(group, argv[i]);
-            if (!*ret_command)
-                return cli_usage_error(NULL, "there is no command '%s%s%s'; see bv --help",
-                                       group ? group : "", group ? " " : "", argv[i]);
-        }
+        one[1] = *c;
+        option = global_option(one);
+        if (!option || option->kind != CLI_FLAG || command_owns(r->command, option))
+            return false;
     }
+    for (const char *c = word + 1; *c; c++) {
+        one[1] = *c;
+        (void)set_global(r->g, global_option(one), NULL); /* flags always succeed */
+    }
+    return true;
+}
+
+static int find_command(reading *r)
+{
+    const char *word = r->argv[r->at];
+
+    if (word[0] == '-')
+        return cli_usage_error(NULL, "there is no option '%s'", word);
+    if (!r->group && is_group(word)) {
+        r->group = word;
+        return EXIT_OK;
+    }
+    r->command = cli_find(r->group, word);
+    if (!r->command)
+        return cli_usage_error(NULL, "there is no command '%s%s%s'; see bv --help",
+                               r->group ? r->group : "", r->group ? " " : "", word);
+    return EXIT_OK;
+}
+
+/* A word for the command. The value of one of its options comes along, whatever it looks like; and
+ * what belongs to another program is left alone. */
+static void keep(reading *r)
+{
+    static char end_of_options[] = "--";
+    char *word = r->argv[r->at];
+    bool is_item = r->only_items || word[0] != '-' || !word[1];
+
+    if (r->command->passes_on && is_item && r->items == 1 && !r->only_items) {
+        r->only_items = true;
+        r->rest[r->count++] = end_of_options;
+    } else if (!r->only_items && strcmp(word, "--") == 0) {
+        r->only_items = true;
+        is_item = false;
+    }
+    r->items += is_item;
+    r->rest[r->count++] = word;
+    if (!is_item && cli_takes_value(r->command, word) && r->at + 1 < r->argc)
+        r->rest[r->count++] = r->argv[++r->at];
+}
+
+static int take_word(reading *r)
+{
+    const cli_option *option = r->only_items ? NULL : global_option(r->argv[r->at]);
+    bool is_late = r->command && option && (option->letter == 'h' || option->letter == 'V');
+
+    if (option && !is_late && !command_owns(r->command, option))
+        return take_global(r, option);
+    if (!r->only_items && take_bundle(r))
+        return EXIT_OK;
+    if (!r->command)
+        return find_command(r);
+    keep(r);
     return EXIT_OK;
 }
 
@@ -135,10 +190,26 @@ static void log_to_stderr(void *data, const bv_log_record *rec)
                   rec->node ? ": " : "", rec->message);
 }
 
+/* The host of the command line, of the environment, or the daemon of this root. */
+static const char *choose_host(const globals *g, char *text, size_t size)
+{
+    const char *host = getenv("BV_HOST");
+    const char *root = getenv("BV_ROOT");
+
+    if (g->host)
+        return g->host;
+    if (host && *host)
+        return host;
+    if (!root || !*root || strcmp(root, "/") == 0)
+        return "unix:";
+    (void)snprintf(text, size, "unix:%s%s", root, BV_HOST_SOCKET_DEFAULT);
+    return text;
+}
+
 static int open_session(cli *c, const globals *g)
 {
     bv_ctx_opts opts = BV_CTX_OPTS_INIT;
-    const char *from_env = getenv("BV_HOST");
+    char uri[4096];
     bv_error *err = NULL;
 
     opts.workers = 2;
@@ -146,9 +217,8 @@ static int open_session(cli *c, const globals *g)
         opts.log = log_to_stderr;
         opts.log_level = g->verbose > 1 ? BV_LOG_DEBUG : BV_LOG_INFO;
     }
-    c->uri = g->host ? g->host : from_env && *from_env ? from_env : "unix:";
     if (bv_ctx_new(&opts, &c->ctx, &err) < 0 ||
-        bv_host_open(c->ctx, c->uri, NULL, &c->host, &err) < 0) {
+        bv_host_open(c->ctx, choose_host(g, uri, sizeof(uri)), NULL, &c->host, &err) < 0) {
         int code = cli_report(err);
 
         bv_error_free(err);
@@ -170,6 +240,23 @@ static int catch_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* Somebody who reads no further, such as head(1), is no failure worth a message. */
+static int finish_output(int code)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO };
+    bool failed = ferror(stdout) != 0;
+
+    errno = 0;
+    failed = fflush(stdout) != 0 || failed;
+    if (!failed)
+        return code;
+    if (errno == EPIPE || (poll(&out, 1, 0) == 1 && (out.revents & POLLERR)))
+        return EXIT_PIPE;
+    (void)fprintf(stderr, "Error: cannot write the output: %s\n",
+                  errno ? strerror(errno) : "it is cut off");
+    return code == EXIT_OK ? EXIT_FAILED : code;
+}
+
 static int run(cli *c, const globals *g, const cli_command *command, const cli_args *args)
 {
     int code = EXIT_OK;
@@ -187,40 +274,43 @@ static int run(cli *c, const globals *g, const cli_command *command, const cli_a
     bv_ctx_free(c->ctx);
     if (c->signal_fd >= 0)
         (void)close(c->signal_fd);
-    if (fflush(stdout) != 0 && code == EXIT_OK) {
-        perror("Error: cannot write the output");
-        code = EXIT_FAILED;
-    }
-    return code;
+    return finish_output(code);
+}
+
+static int print_help(const globals *g, const char *group)
+{
+    if (group)
+        cli_help_group(g->help ? stdout : stderr, group);
+    else
+        cli_help(g->help ? stdout : stderr);
+    return g->help ? EXIT_OK : EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-    const cli_command *command = NULL;
-    const char *group = NULL;
     globals g = { 0 };
     cli c = { .signal_fd = -1 };
-    char **rest = calloc((size_t)argc + 1, sizeof(*rest));
-    int count = 0;
+    reading r = { .argc = argc, .argv = argv, .g = &g };
     cli_args args;
-    int code;
+    int code = EXIT_OK;
 
-    if (!rest)
+    r.rest = calloc((size_t)argc + 2, sizeof(*r.rest));
+    if (!r.rest)
         return EXIT_LIMIT;
     (void)signal(SIGPIPE, SIG_IGN);
-    code = split(argc, argv, &g, &command, &group, rest, &count);
+    for (r.at = 1; code == EXIT_OK && r.at < argc; r.at++)
+        code = take_word(&r);
     if (code == EXIT_OK && g.version) {
         (void)printf("bv %s\n", bv_version());
-    } else if (code == EXIT_OK && !command) {
-        if (group)
-            cli_help_group(g.help ? stdout : stderr, group);
-        else
-            cli_help(g.help ? stdout : stderr);
-        code = g.help ? EXIT_OK : EXIT_USAGE;
+        code = finish_output(code);
+    } else if (code == EXIT_OK && !r.command) {
+        code = finish_output(print_help(&g, r.group));
     } else if (code == EXIT_OK) {
-        code = cli_parse(command, count, rest, &args);
-        code = code < 0 ? EXIT_OK : code == EXIT_OK ? run(&c, &g, command, &args) : code;
+        code = cli_parse(r.command, r.count, r.rest, &args);
+        code = code < 0          ? finish_output(EXIT_OK)
+               : code == EXIT_OK ? run(&c, &g, r.command, &args)
+                                 : code;
     }
-    free(rest);
+    free(r.rest);
     return code;
 }

@@ -1,6 +1,9 @@
 /*
  * output.c - tables, JSON, sizes and times as people read them.
  */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -51,6 +54,20 @@ static bool grow(cli_table *table)
     return true;
 }
 
+static bool is_harmless(unsigned char c)
+{
+    return c >= 0x20 && c != 0x7f;
+}
+
+static char *clean_copy(const char *text)
+{
+    char *copy = strdup(text);
+
+    for (char *c = copy; c && *c; c++)
+        *c = is_harmless((unsigned char)*c) ? *c : '?';
+    return copy;
+}
+
 void cli_table_row(cli_table *table, const char *const *cells, const char *const *colours)
 {
     size_t at;
@@ -62,7 +79,7 @@ void cli_table_row(cli_table *table, const char *const *cells, const char *const
     }
     at = table->rows++ * (size_t)table->columns;
     for (int i = 0; i < table->columns; i++) {
-        table->cells[at + (size_t)i] = strdup(cells[i] ? cells[i] : "-");
+        table->cells[at + (size_t)i] = clean_copy(cells[i] ? cells[i] : "-");
         table->colours[at + (size_t)i] = colours ? colours[i] : NULL;
     }
 }
@@ -227,14 +244,38 @@ char *cli_duration_text(int64_t ms, char *text, size_t size)
     return text;
 }
 
-bool cli_confirm(const char *question)
+bool cli_confirm(cli *c, const char *question)
 {
+    struct pollfd fds[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
+                             { .fd = c->signal_fd, .events = POLLIN } };
     char answer[16] = "";
 
     (void)fprintf(stderr, "%s [y/N]: ", question);
+    /* Ctrl-C is blocked, so a plain read would not notice it. */
+    while (poll(fds, c->signal_fd >= 0 ? 2 : 1, -1) < 0 && errno == EINTR)
+        continue;
+    if (fds[1].revents) {
+        (void)fputc('\n', stderr);
+        return false;
+    }
     if (!fgets(answer, sizeof(answer), stdin))
         return false;
     return answer[0] == 'y' || answer[0] == 'Y';
+}
+
+void cli_put(FILE *out, const char *text)
+{
+    for (; *text; text++)
+        (void)fputc(is_harmless((unsigned char)*text) ? *text : '?', out);
+}
+
+void cli_release_signals(void)
+{
+    sigset_t none;
+
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)signal(SIGPIPE, SIG_DFL);
 }
 
 /* ---- JSON made by hand, for the few arguments that are documents ---- */
