@@ -203,6 +203,7 @@ static int parse(int argc, char **argv, settings *s)
 typedef struct daemon_state {
     struct event_base *base;
     struct event *on_int, *on_term, *on_hup;
+    int stopped_by; /* the signal; 0: none yet */
     bv_libevent adapter;
     bv_ctx *ctx;
     bv_host *host;
@@ -211,14 +212,16 @@ typedef struct daemon_state {
 
 static void stop(evutil_socket_t signum, short events, void *data)
 {
-    (void)signum;
+    daemon_state *d = data;
+
     (void)events;
-    (void)event_base_loopbreak(data);
+    d->stopped_by = (int)signum;
+    (void)event_base_loopbreak(d->base);
 }
 
 static struct event *catch_signal(daemon_state *d, int signum)
 {
-    struct event *ev = evsignal_new(d->base, signum, stop, d->base);
+    struct event *ev = evsignal_new(d->base, signum, stop, d);
 
     if (ev && event_add(ev, NULL) < 0) {
         event_free(ev);
@@ -279,6 +282,16 @@ static void close_all(daemon_state *d)
         event_base_free(d->base);
 }
 
+/* Until a signal ends it; whoever reads the log later sees which. */
+static int serve(daemon_state *d)
+{
+    (void)event_base_dispatch(d->base);
+    if (!d->stopped_by)
+        return fail("the event loop ended", NULL);
+    (void)fprintf(stderr, "blockvisord stops: %s\n", strsignal(d->stopped_by));
+    return 0;
+}
+
 static int run(const settings *s)
 {
     daemon_state d = { 0 };
@@ -301,7 +314,7 @@ static int run(const settings *s)
     if (code == 0) {
         (void)fprintf(stderr, "blockvisord %s serves %s on %s\n", bv_version(),
                       s->uri ? s->uri : uri, s->socket ? s->socket : socket_path);
-        (void)event_base_dispatch(d.base);
+        code = serve(&d);
     }
     close_all(&d);
     return code;
