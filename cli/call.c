@@ -174,8 +174,8 @@ void cli_call_done(bv_op *op, const bv_doc *reply, const bv_error *err, void *da
     clear_line(call);
     if (err) {
         /* Who pressed Ctrl-C need not be told. */
-        call->exit_code = call->asked && bv_error_code(err) == BV_E_CANCELLED ? EXIT_INTERRUPTED
-                                                                              : cli_report(err);
+        call->exit_code =
+            call->asked && bv_error_code(err) == BV_E_CANCELLED ? call->asked : cli_report(err);
         return;
     }
     call->exit_code = bv_doc_copy(reply, &call->reply, NULL) < 0 ? EXIT_LIMIT : EXIT_OK;
@@ -216,14 +216,14 @@ int cli_call_wait(cli_call *call, int r)
         if (cli_interrupted(call->c)) {
             if (call->asked)
                 give_up(call);
-            call->asked = true;
+            call->asked = EXIT_INTERRUPTED;
             if (call->op)
                 bv_op_cancel(call->op);
             continue;
         }
         if (wait_once(call)) {
             call->while_read = false;
-            call->asked = true;
+            call->asked = EXIT_PIPE;
             bv_op_cancel(call->op);
         }
     }

@@ -113,7 +113,7 @@ typedef struct cli_call {
     bv_error *err; /* why the call could not be started */
     int exit_code;
     bool done;
-    bool asked;      /* the user wants it to end */
+    int asked;       /* exit code of an end that somebody asked for; 0: nobody did */
     bool while_read; /* of no use when nobody reads the output any more */
     bool drawn;      /* a progress line is on the screen */
     int64_t shown_ms;
