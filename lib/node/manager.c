@@ -402,6 +402,19 @@ static bvi_node *node_of(bvi_manager *manager, const bvi_json *args, bvi_reply *
     return node;
 }
 
+/* These begin an activity of their own, which knows how it meets the one under way. */
+static bool is_activity(const char *method)
+{
+    static const char *const methods[] = { "node.start", "node.stop", "node.restart",
+                                           "node.delete" };
+
+    for (size_t i = 0; i < BVI_COUNT(methods); i++) {
+        if (strcmp(methods[i], method) == 0)
+            return true;
+    }
+    return false;
+}
+
 void bvi_manager_call(bvi_manager *manager, const char *method, const bvi_json *args,
                       bvi_reply *reply)
 {
@@ -418,6 +431,10 @@ void bvi_manager_call(bvi_manager *manager, const char *method, const bvi_json *
     node = node_of(manager, args, reply);
     if (!node)
         return;
+    if (node->activity.sequence == &bvi_attach_sequence && !is_activity(method)) {
+        bvi_node_defer(node, method, args, reply);
+        return;
+    }
     for (size_t i = 0; i < BVI_COUNT(node_calls); i++) {
         if (strcmp(node_calls[i].method, method) == 0) {
             node_calls[i].call(node, args, reply);

@@ -15,6 +15,9 @@
 
 #define ENV_STRINGS_MAX 64u
 
+/* Processes and threads of one node: far beyond what clients use, and no fork bomb for the host. */
+#define PIDS_MAX 16384u
+
 /* First process of every node, seen from inside. */
 static const char *const init_argv[] = {
     BVI_NODE_BUNDLE_DIR "/current/" BVI_BUNDLE_INIT,
@@ -56,8 +59,9 @@ static int make_store_binds(bvi_node *node, bv_error **err)
     if (r < 0 || !dir)
         return r;
     node->store_bind = bvi_path_join(dir, key, NULL);
+    node->staging_top = bvi_path_join(dir, ".staging", NULL);
     node->upload_bind = bvi_path_join(dir, ".staging", node->state.id, NULL);
-    return node->store_bind && node->upload_bind ? 0 : bvi_fail_nomem(err);
+    return node->store_bind && node->staging_top && node->upload_bind ? 0 : bvi_fail_nomem(err);
 }
 
 /* What may stand in a node's name but not in a host name. */
@@ -94,6 +98,7 @@ static void fill_spec(bvi_node *node)
                        : BVI_NETWORK_HOST,
         .memory_bytes = node->state.memory_mb * 1000000u,
         .cpus = node->state.cpus,
+        .pids = PIDS_MAX,
     };
     add_bind(node, node->manager->opts.agent_dir, BVI_NODE_BUNDLE_DIR, true);
     add_bind(node, node->paths.run, BVI_NODE_RUN_DIR, false);
@@ -170,6 +175,7 @@ int bvi_node_new(bvi_manager *manager, bvi_node_state *state, bvi_node **ret_nod
     node->state = *state;
     bvi_node_state_init(state);
     bvi_activity_setup(node);
+    bvi_node_deferred_setup(node);
     r = bvi_node_paths_init(&node->paths, manager->opts.paths->nodes_dir, node->state.id, &local);
     if (r == 0)
         r = make_parts(node, &local);
@@ -193,6 +199,7 @@ void bvi_node_release(bvi_node *node)
     bvi_free(node->hostname);
     bvi_free(node->store_bind);
     bvi_free(node->upload_bind);
+    bvi_free(node->staging_top);
     bvi_node_paths_done(&node->paths);
     bvi_node_state_done(&node->state);
     bvi_free(node);
@@ -203,6 +210,7 @@ void bvi_node_free(bvi_node *node)
     if (!node)
         return;
     node->closing = node->freeing = true;
+    bvi_node_deferred_teardown(node);
     bvi_activity_teardown(node);
     bvi_timer_free(node->retry);
     bvi_timer_free(node->task_timer);

@@ -42,6 +42,8 @@ struct bvi_manager {
     BVI_VEC(bvi_upload *) uploads;
 };
 
+typedef struct bvi_deferred bvi_deferred; /* deferred.c: a call that waits for an attach */
+
 struct bvi_node {
     bvi_manager *manager;
     bv_ctx *ctx;
@@ -54,6 +56,7 @@ struct bvi_node {
     char *hostname;
     char *store_bind; /* host directories bound for a directory store; NULL without one */
     char *upload_bind;
+    char *staging_top;       /* the directory of all nodes' staging directories */
     bvi_container_spec spec; /* points into the members above */
     bvi_bind binds[5];
     bvi_agent_client *agent;
@@ -65,14 +68,17 @@ struct bvi_node {
     unsigned tries[BVI_RECOVERIES]; /* failed ones in a row */
     int64_t exited_us;              /* when the container last ended by itself; 0: never */
     int64_t reach_until_us;         /* of the step that waits for the agent */
+    bool looked;                    /* the driver was asked about its container */
     bool agent_ready;               /* it said that it is set up, when it was last asked */
     bv_op *init_op;                 /* the plugin's init under way */
     bvi_json *tasks; /* scheduled calls, name -> {schedule, function, param}; NULL: not read yet */
     bvi_timer *task_timer;
-    int64_t tasks_checked_us; /* occurrences up to here have been run */
-    unsigned task_calls;      /* scheduled calls under way; they refer to the node */
-    bool closing;             /* being freed; memory goes when nothing refers to it any more */
-    bool freeing;             /* inside bvi_node_free() */
+    int64_t tasks_checked_us;                /* occurrences up to here have been run */
+    unsigned task_calls;                     /* scheduled calls under way; they refer to the node */
+    BVI_VEC(struct bvi_deferred *) deferred; /* deferred.c */
+    bvi_task make_deferred;
+    bool closing; /* being freed; memory goes when nothing refers to it any more */
+    bool freeing; /* inside bvi_node_free() */
 };
 
 /* Fills everything that follows from state; the agent client is made, nothing is started. */
@@ -99,6 +105,11 @@ int bvi_node_serve_engine(bvi_node *node, bv_error **err); /* idempotent */
 void bvi_node_plugin_env(bvi_node *node, bvi_plugin_env *env);
 int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
                          bv_error **err);
+/* Calls that wait until the node has been attached to, deferred.c. Owns the reply. */
+void bvi_node_defer(bvi_node *node, const char *method, const bvi_json *args, bvi_reply *reply);
+void bvi_node_make_deferred(bvi_node *node); /* from the next dispatch */
+void bvi_node_deferred_setup(bvi_node *node);
+void bvi_node_deferred_teardown(bvi_node *node);
 /* A step: waits until a container runtime has been found to work. */
 int bvi_node_choose_runtime(bvi_node *node, bv_error **err);
 /* Scheduled calls, node_tasks.c. */

@@ -75,6 +75,18 @@ void bvi_node_run(bvi_node *node, const char *method, const char *param, bvi_rep
         fail_with_options(node, method, reply);
         return;
     }
+    if (!bvi_node_is_running(node)) {
+        bvi_reply_failf(reply, BV_E_STATE,
+                        "node '%s' is not running; start it with `bv node start %s`",
+                        node->state.name, node->state.name);
+        return;
+    }
+    if (strcmp(method, "upload") == 0 && !node->state.initialized) {
+        bvi_reply_failf(reply, BV_E_STATE,
+                        "node '%s' was not initialised, so it has nothing to upload",
+                        node->state.name);
+        return;
+    }
     call = bvi_new0(run);
     if (!call) {
         bvi_reply_ok(reply, NULL);

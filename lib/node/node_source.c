@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +16,11 @@
 #include "node/node_source.h"
 #include "sys/fs.h"
 #include "transfer/store.h"
+
+/* One step of a copy. */
+#define COPY_PIECE (64u << 20)
+/* A node may name the version it uploads; beyond this there would soon be no next one. */
+#define VERSION_MAX (UINT64_C(1) << 48)
 
 typedef struct node_source {
     bvi_chunk_source base;
@@ -163,6 +170,9 @@ static int node_slots(bvi_chunk_source *source, const bvi_slots_request *request
 {
     node_source *s = self(source);
 
+    if (request->data_version > VERSION_MAX)
+        return bvi_fail(err, BV_E_INVALID, "version %" PRIu64 " is too large",
+                        request->data_version);
     s->slots_done = done;
     s->data = data;
     return s->inner->vtable->slots(s->inner, request, on_slots, s, err);
@@ -185,35 +195,80 @@ static int check_plain(int fd, const char *name, uint64_t size, bv_error **err)
     return 0;
 }
 
-/* Looks at a chunk through a descriptor of its own, without following links. */
-static int check_chunk(int dir, const char *name, uint64_t size, bool sync, bv_error **err)
+/* Opens a chunk for reading, without following links or waiting for a pipe, and looks at it. */
+static int open_chunk(int dir, const char *name, uint64_t size, int *ret_fd, bv_error **err)
 {
     bvi_auto_close int fd = -1;
     int r = bvi_fs_open_beneath(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, err);
 
     if (r == 0)
         r = check_plain(fd, name, size, err);
-    if (r == 0 && sync && fdatasync(fd) < 0)
-        r = bvi_fail_sys(err, errno, "cannot sync staged chunk '%s'", name);
+    if (r == 0)
+        *ret_fd = bvi_take_fd(&fd);
     return r;
 }
 
-/* The node can exchange files until the moment of the move, so what arrived is looked at once more.
- */
+/* All bytes of one file into another: shared where the file system can, else copied. */
+static int copy_bytes(int from, int to, uint64_t size, const char *name, bv_error **err)
+{
+    uint64_t left = size;
+
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    while (left > 0) {
+        size_t piece = left > COPY_PIECE ? COPY_PIECE : (size_t)left;
+        ssize_t n = copy_file_range(from, NULL, to, NULL, piece, 0);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return bvi_fail_sys(err, errno, "cannot copy staged chunk '%s' into the store", name);
+        if (n == 0)
+            return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' became shorter", name);
+        left -= (uint64_t)n;
+    }
+    return 0;
+}
+
+/* A whole, durable file of our own under the chunk's name, or nothing. */
+static int store_copy(int store, int from, const char *name, uint64_t size, bv_error **err)
+{
+    bvi_auto_free char *temporary = bvi_asprintf(".%s.part", name);
+    bvi_auto_close int to = -1;
+    int r;
+
+    if (!temporary)
+        return bvi_fail_nomem(err);
+    (void)unlinkat(store, temporary, 0); /* of a try that was cut off; openat() tells the rest */
+    to = openat(store, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (to < 0)
+        return bvi_fail_sys(err, errno, "cannot make chunk '%s' in the store", name);
+    r = copy_bytes(from, to, size, name, err);
+    if (r == 0)
+        r = check_plain(to, name, size, err);
+    if (r == 0 && fdatasync(to) < 0)
+        r = bvi_fail_sys(err, errno, "cannot sync chunk '%s'", name);
+    if (r == 0 && renameat(store, temporary, store, name) < 0)
+        r = bvi_fail_sys(err, errno, "cannot put chunk '%s' in its place", name);
+    if (r < 0)
+        (void)unlinkat(store, temporary, 0); /* the version stays incomplete in any case */
+    return r;
+}
+
+/* The node may hold staged files open for writing, so the store gets a file that was never the
+ * node's. */
 static int move_chunk(const version_dirs *dirs, const char *name, uint64_t size, bv_error **err)
 {
+    bvi_auto_close int fd = -1;
     int r;
 
     if (faccessat(dirs->staging, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-        return check_chunk(dirs->store, name, size, false, err); /* moved by an earlier try */
-    r = check_chunk(dirs->staging, name, size, true, err);
-    if (r < 0)
-        return r;
-    if (renameat(dirs->staging, name, dirs->store, name) < 0)
-        return bvi_fail_sys(err, errno, "cannot move staged chunk '%s' into the store", name);
-    r = check_chunk(dirs->store, name, size, false, err);
-    if (r < 0)
-        (void)unlinkat(dirs->store, name, 0); /* the version stays incomplete in any case */
+        return open_chunk(dirs->store, name, size, &fd, err); /* moved by an earlier try */
+    r = open_chunk(dirs->staging, name, size, &fd, err);
+    if (r == 0)
+        r = store_copy(dirs->store, fd, name, size, err);
+    if (r == 0)
+        (void)unlinkat(dirs->staging, name, 0); /* what stays goes with the staging directory */
     return r;
 }
 

@@ -252,6 +252,7 @@ static bvi_json *attached(bvi_node *node, const bv_error *err)
 {
     bvi_auto_free char *text = err ? bvi_error_text(err) : NULL;
 
+    bvi_node_make_deferred(node);
     if (bvi_activity_is_followed(node))
         return NULL;
     bvi_log_full(node->ctx, err ? BV_LOG_WARN : BV_LOG_INFO, "node", node->state.id, NULL, "%s",

@@ -19,8 +19,12 @@ int bvi_step_make_dirs(bvi_node *node, bv_error **err)
 {
     const char *const dirs[] = { node->paths.data, node->paths.run, node->store_bind,
                                  node->upload_bind };
-    int r = bvi_fs_mkdir(node->paths.dir, 0711, err);
+    /* What a node leaves in its directories, setuid programs among it, is no business of the
+     * host's users. Inside the node data and run are mounts, where their own modes count. */
+    int r = bvi_fs_mkdir(node->paths.dir, 0700, err);
 
+    if (r == 0 && node->staging_top)
+        r = bvi_fs_mkdir(node->staging_top, 0700, err);
     for (size_t i = 0; r == 0 && i < BVI_COUNT(dirs); i++)
         r = dirs[i] ? bvi_fs_mkdir(dirs[i], 0755, err) : 0;
     return done_or(r);
@@ -49,8 +53,10 @@ int bvi_step_attach_container(bvi_node *node, bv_error **err)
 {
     bvi_driver *driver = node->manager->opts.driver;
     bvi_container_state state = BVI_CONTAINER_ABSENT;
+    int r = node->looked ? 0 : driver->vtable->attach(driver, &node->spec, &state, err);
 
-    return done_or(driver->vtable->attach(driver, &node->spec, &state, err));
+    node->looked = r == 0;
+    return done_or(r);
 }
 
 int bvi_step_prepare_root(bvi_node *node, bv_error **err)

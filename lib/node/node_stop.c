@@ -88,8 +88,11 @@ static int mark_stopped(bvi_node *node, bv_error **err)
 
 /* ---- stop ---- */
 
+/* Each begins with a look for the container: they may have ended the attach that would have had it.
+ */
 static const bvi_step stop_steps[] = {
     { "record that it should be stopped", expect_stopped },
+    { "find its container", bvi_step_attach_container },
     { "stop its jobs", shutdown_agent },
     { "stop its container", stop_container },
     { "close its engine socket", bvi_step_stop_engine },
@@ -145,6 +148,7 @@ static int begin_start(bvi_node *node, bv_error **err)
 
 static const bvi_step restart_steps[] = {
     { "record that it should run", begin_start },
+    { "find its container", bvi_step_attach_container },
     { "stop its jobs", shutdown_agent },
     { "stop its container", stop_container },
     { NULL, NULL },
@@ -260,6 +264,7 @@ static int remove_files(bvi_node *node, bv_error **err)
 
 static const bvi_step delete_steps[] = {
     { "record that it goes", intend_delete },
+    { "find its container", bvi_step_attach_container },
     { "stop its jobs", shutdown_agent },
     { "close its engine socket", bvi_step_stop_engine },
     { "remove its container", bvi_step_remove_container },

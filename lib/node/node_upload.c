@@ -227,6 +227,12 @@ void bvi_node_upload(bvi_node *node, bvi_reply *reply)
                         node->state.name);
         return;
     }
+    if (!node->state.initialized) {
+        bvi_reply_failf(reply, BV_E_STATE,
+                        "node '%s' was not initialised, so it has nothing to upload: %s",
+                        node->state.name, node->state.problem ? node->state.problem : "try again");
+        return;
+    }
     u = bvi_new0(bvi_upload);
     if (!u) {
         bvi_reply_ok(reply, NULL);
