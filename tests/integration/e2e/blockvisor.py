@@ -135,8 +135,10 @@ class Host:
 
     @staticmethod
     def start_time(pid):
+        """None for a process that is gone, or only waits to be reaped."""
         try:
-            return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return None if fields[0] == "Z" else fields[19]
         except OSError:
             return None
 

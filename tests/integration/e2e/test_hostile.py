@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Images and jobs that misbehave: each gives a clear error and an exit code, and harms nothing else."""
+import json
 import pathlib
 import shutil
+import subprocess
 import sys
 import time
 
@@ -190,9 +192,33 @@ def damaged_state_file_is_set_aside():
     expect(HOST.node("good")["pid"] == node["pid"], "the node was restarted")
 
 
+def one_shot_programs_on_a_root():
+    """`bv --host local:` opens the root anew for each command; none may find the node half attached."""
+    HOST.stop()
+
+    def local(*args, check=True):
+        command = [HOST.build / "cli/bv", "-q", "-o", "json", "-H", f"local:{HOST.root}", *args]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        expect(not check or done.returncode == 0, f"bv {' '.join(args)}: {done.stderr}")
+        return done
+
+    expect('"running"' in local("node", "show", "good").stdout, "a running node is not seen as such")
+    expect(int(json.loads(local("node", "run", "height", "good").stdout)["result"]) > 0, "it does not answer")
+    local("job", "ls", "good")
+    container = json.loads(local("node", "show", "good").stdout)["pid"]
+    local("node", "stop", "good")
+    expect(HOST.start_time(container) is None, "its container outlives the stop")
+    result = local("node", "run", "height", "good", check=False)
+    expect(result.returncode == CONFLICT and "bv node start" in result.stderr, f"{result.returncode}: {result.stderr}")
+    local("node", "start", "good")
+    HOST.start()
+    good_is_well()
+
+
 if __name__ == "__main__":
     with HOST:
         sys.exit(blockvisor.main([prepares, image_without_babel_yaml, image_without_plugin, plugin_with_a_mistake,
                                   image_without_a_shell, plugin_in_an_endless_loop, plugin_that_allocates_without_end,
                                   job_that_floods_its_log, names_and_arguments_that_are_wrong, image_in_use_is_kept,
-                                  damaged_state_file_is_set_aside]))
+                                  damaged_state_file_is_set_aside,
+                                  one_shot_programs_on_a_root]))
