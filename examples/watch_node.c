@@ -79,7 +79,7 @@ static void stir(watcher *w)
 
 int main(int argc, char **argv)
 {
-    watcher w = { .left = argc > 2 ? atol(argv[2]) : -1 };
+    watcher w = { .left = argc > 2 ? strtol(argv[2], NULL, 10) : -1 };
     bv_error *err = NULL;
 
     if (argc < 2) {
