@@ -4,10 +4,11 @@
  *
  * The URI says where the host is; what can be done with it is the same everywhere:
  *
- *   local:<root>     runs the engine in this process on the state below <root> ("local:/" is the
- * machine itself) unix:<socket>    talks to a daemon over its Unix socket ("unix:" alone:
- * BV_HOST_SOCKET_DEFAULT) fake:            in memory, for tests, examples and bindings;
- * "fake:?nodes=100" starts with that many nodes
+ * - `local:<root>` runs the engine in this process on the state below the root ("local:/" is the
+ *   machine itself);
+ * - `unix:<socket>` talks to a daemon over its Unix socket ("unix:" alone: BV_HOST_SOCKET_DEFAULT);
+ * - `fake:` is in memory, for tests, examples and bindings: "fake:?nodes=100" starts with that many
+ *   nodes, and with "fake:?delay_ms=50" what takes time on a real host takes that long.
  *
  * Every call is asynchronous. It returns 0 when it was started and then its bv_reply_fn is called
  * exactly once, from dispatch, with a reply or an error. The operation it hands out reports
@@ -92,7 +93,7 @@ BV_API int bv_host_info(bv_host *host, bv_reply_fn done, void *data, bv_op **ret
                         bv_error **err);
 
 /**
- * What happened: `{events: [{seq, time, type, node, job, message}], next}`.
+ * What happened: `{events: [{seq, time_ms, type, node, job, message}], next}`.
  *
  * @param after    Only events with a greater sequence number; a reply's `next` continues it. -1:
  * only new ones.

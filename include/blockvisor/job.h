@@ -33,7 +33,7 @@ BV_API int bv_job_cleanup(bv_host *host, const char *node, const char *job, bv_r
                           void *data, bv_op **ret_op, bv_error **err);
 
 /**
- * A job's output: `{text, cursor, dropped}`; works on a stopped node too.
+ * A job's output: `{text, cursor, gap}`; works on a stopped node too.
  *
  * @param lines    Without a cursor: at most so many lines from the end.
  * @param cursor   Where a former reply ended; NULL: begin with @p lines.

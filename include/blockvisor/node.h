@@ -6,7 +6,7 @@
  * version}, status` (running, stopped, failed, busy), `expected_status, initialized, network, ip,
  * created_at, started_at, pid, properties, tags, problem` (null or why it is failed);
  * bv_node_show() adds `jobs` and, on a running node, `height, block_age, protocol_status,
- * name_reported`.
+ * reported_name`.
  */
 #ifndef BLOCKVISOR_NODE_H
 #define BLOCKVISOR_NODE_H
