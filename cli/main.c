@@ -57,9 +57,9 @@ static int set_global(globals *g, const cli_option *option, const char *value)
         g->host = value;
         break;
     case 'o':
-        g->output = value;
-        if (strcmp(value, "table") != 0 && strcmp(value, "json") != 0)
-            return cli_usage_error(NULL, "--output: '%s' must be table or json", value);
+        g->output = value ? value : "";
+        if (strcmp(g->output, "table") != 0 && strcmp(g->output, "json") != 0)
+            return cli_usage_error(NULL, "--output: '%s' must be table or json", g->output);
         break;
     case 'q':
         g->quiet = true;
