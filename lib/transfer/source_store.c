@@ -28,8 +28,10 @@ typedef struct source_store {
     uint32_t indexes[BVI_SOURCE_BATCH_MAX];
     size_t count;
     const bvi_manifest *manifest;
-    size_t checked; /* chunks of it that were found in the store */
-    bvi_buf text;   /* being put */
+    size_t checked;        /* chunks of it that were found in the store */
+    uint64_t told_version; /* whose header was read last; 0: none */
+    uint32_t told_chunks;  /* how many chunks it promised */
+    bvi_buf text;          /* being put */
     char *header;
 } source_store;
 
@@ -101,6 +103,8 @@ static void on_header(const bv_error *why, const bvi_store_reply *reply, void *d
         .compression = header.compression,
         .chunks = header.chunks,
     };
+    s->told_version = err ? 0 : s->version;
+    s->told_chunks = header.chunks;
     metadata_end(s, err, &metadata);
 }
 
@@ -200,7 +204,12 @@ static void on_body(const bv_error *why, const bvi_store_reply *reply, void *dat
 
     bvi_manifest_done(&s->loaded);
     s->loaded_version = 0;
-    if (!err && bvi_manifest_body_parse(reply->bytes, reply->len, &s->loaded, &err) == 0)
+    if (!err)
+        (void)bvi_manifest_body_parse(reply->bytes, reply->len, &s->loaded, &err); /* err tells */
+    if (!err && s->told_version == s->version && s->loaded.chunks.len != s->told_chunks)
+        (void)bvi_fail(&err, BV_E_FORMAT, "manifest: its header says %u chunks, its body has %zu",
+                       s->told_chunks, s->loaded.chunks.len);
+    if (!err)
         s->loaded_version = s->version;
     chunks_end(s, err);
 }

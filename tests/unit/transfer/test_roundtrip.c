@@ -307,12 +307,37 @@ START_TEST(chunks_come_from_the_store_alone)
     key = strstr(text, "chain-data/1/data.part_0");
     ck_assert_ptr_nonnull(key);
     *key = '\0';
-    (void)bvt_write_file("store/chain-data/1/manifest-body.json",
-                         bvt_format("%s%s%s", text, elsewhere[_i].key,
-                                    key + strlen("chain-data/1/data.part_0")));
+    (void)bvt_write_file(
+        "store/chain-data/1/manifest-body.json",
+        bvt_format("%s%s%s", text, elsewhere[_i].key, key + strlen("chain-data/1/data.part_0")));
     ck_assert_int_eq(run_download(0, &down, &o), elsewhere[_i].code);
     ck_assert_msg(strstr(o.text, elsewhere[_i].says) != NULL, "%s", o.text);
     ck_assert(!bvt_exists(bvt_path("dest/f")));
+}
+END_TEST
+
+START_TEST(header_and_body_must_agree)
+{
+    bv_upload_opts up = upload_opts(bvt_path("source"));
+    bv_download_opts down = download_opts(bvt_path("dest"));
+    const char *header = bvt_path("store/chain-data/1/manifest-header.json");
+    static const char *const chunks[] = { "\"chunks\":1", "\"chunks\":2" };
+    bvi_auto_free char *text = NULL;
+    outcome o = { 0 };
+    size_t len = 0;
+    char *at;
+
+    make_file(bvt_path("source"), "f", 500000, 1);
+    up.number_of_chunks = _i == 0 ? 2 : 1; /* the body's; the header is changed to the other */
+    ck_assert_msg(run_upload(0, &up, &o) == 0, "%s", o.text);
+    ck_assert_int_eq(bvi_fs_read(header, 65536, &text, &len, NULL), 0);
+    at = strstr(text, chunks[1 - _i]);
+    ck_assert_ptr_nonnull(at);
+    *at = '\0';
+    (void)bvt_write_file("store/chain-data/1/manifest-header.json",
+                         bvt_format("%s%s%s", text, chunks[_i], at + strlen(chunks[1 - _i])));
+    ck_assert_int_eq(run_download(0, &down, &o), BV_E_FORMAT);
+    ck_assert_msg(strstr(o.text, "header says") != NULL, "%s", o.text);
 }
 END_TEST
 
@@ -322,4 +347,5 @@ BVT_MAIN("transfer/roundtrip", bvt_loop(gives_back_what_went_in, settings),
          bvt_test(leaves_out_what_is_excluded_and_what_cannot_be_kept),
          bvt_test(refuses_what_cannot_be), bvt_test(does_not_write_through_links),
          bvt_test(overwrites_longer_files_and_leaves_others), bvt_test(damaged_chunks_are_found),
-         bvt_loop(chunks_come_from_the_store_alone, elsewhere))
+         bvt_loop(chunks_come_from_the_store_alone, elsewhere),
+         bvt_times(header_and_body_must_agree, 2))
