@@ -4,8 +4,8 @@
  *
  * The server uses the event base that drives its context (see adapters/libevent.h). Peers are told
  * apart by their socket credentials: root and the daemon's own user may do everything, members of
- * the socket's group too. The program ignores SIGPIPE: libevent writes to a peer that is gone in the
- * way that raises it.
+ * the socket's group too. The program ignores SIGPIPE: libevent writes to a peer that is gone in
+ * the way that raises it.
  */
 #ifndef BLOCKVISOR_SERVER_H
 #define BLOCKVISOR_SERVER_H

@@ -44,7 +44,7 @@
 /* Connections of one node to its engine, and what may wait on one for a node that does not read. */
 #define BVI_ENGINE_CONNECTIONS_MAX 16u
 #define BVI_ENGINE_UNSENT_MAX      (16u * 1024u * 1024u)
-#define BVI_ENGINE_SOURCES_MAX 4u  /* kept idle for one node */
+#define BVI_ENGINE_SOURCES_MAX     4u /* kept idle for one node */
 
 /* Capabilities, exchanged when a connection is made. */
 #define BVI_AGENT_CAN_DELETE   "delete_job"

@@ -15,7 +15,7 @@ typedef struct bvi_service_rpc_opts {
     size_t method_count;
     void *service; /* of the handlers */
     bvi_rpc_self self;
-    uint32_t calls_max; /* on one connection */
+    uint32_t calls_max;       /* on one connection */
     uint32_t connections_max; /* 0: as many as usual; so for what follows */
     size_t unsent_max;        /* on one connection */
 } bvi_service_rpc_opts;

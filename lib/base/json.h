@@ -106,6 +106,7 @@ int bvi_json_put_int64(bvi_json *object, const char *key, int64_t value);
 int bvi_json_put_uint64(bvi_json *object, const char *key, uint64_t value);
 int bvi_json_put_bool(bvi_json *object, const char *key, bool value);
 void bvi_json_remove(bvi_json *object, const char *key);
-bvi_json *bvi_json_detach(bvi_json *object, const char *key); /* now the caller's; NULL when absent */
+bvi_json *bvi_json_detach(bvi_json *object,
+                          const char *key); /* now the caller's; NULL when absent */
 
 #endif

@@ -222,8 +222,8 @@ static void work_on_import(void *data)
 
 /* ---- on the loop ---- */
 
-/* Gives the image of the list: the one that was there before, or the new one. An image has one name,
- * so asking for content that is here under another one is told rather than passed over. */
+/* Gives the image of the list: the one that was there before, or the new one. An image has one
+ * name, so asking for content that is here under another one is told rather than passed over. */
 static int join_list(bvi_import *im, const bvi_image **ret_image, bv_error **err)
 {
     const char *id = im->image->id;
@@ -352,7 +352,8 @@ static int start_tar(bvi_import *im, bv_error **err)
     if (is_root) {
         argv[n++] = "--xattrs";
         argv[n++] = "--xattrs-include=*";
-        argv[n++] = "--xattrs-exclude=trusted.overlay.*"; /* what an overlay believes of its layers */
+        argv[n++] =
+            "--xattrs-exclude=trusted.overlay.*"; /* what an overlay believes of its layers */
     }
     argv[n++] = "--directory";
     argv[n++] = im->unpacked;

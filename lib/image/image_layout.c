@@ -51,8 +51,8 @@ static int read_beneath(int dir_fd, const char *name, size_t max, char **ret_tex
 
     if (r < 0)
         return r;
-    /* Opened for reading only as a file: a pipe would keep the reader waiting for ever, and a device
-     * node that came with the image is one of this host. */
+    /* Opened for reading only as a file: a pipe would keep the reader waiting for ever, and a
+     * device node that came with the image is one of this host. */
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return bvi_fail(err, BV_E_FORMAT, "'%s' is not a file", name);
     path = bvi_asprintf("/proc/self/fd/%d", fd);

@@ -35,8 +35,8 @@ const bvi_image_meta *bvi_image_meta_of(const bvi_image *image);
 bvi_json *bvi_image_json(const bvi_image *image); /* the image document of blockvisor/image.h */
 
 /* Owns the reply, which is answered with the image document. name NULL: "<protocol_key>/<first
- * variant>:<version>". Content that is in the store gives the image that is there; when another name
- * is asked for it, BV_E_EXISTS. */
+ * variant>:<version>". Content that is in the store gives the image that is there; when another
+ * name is asked for it, BV_E_EXISTS. */
 void bvi_image_store_import(bvi_image_store *store, const char *path, const char *name,
                             bvi_reply *reply);
 /* Owns the reply; in_use may be NULL; when it says yes the reply fails with BV_E_BUSY. */

@@ -1,9 +1,9 @@
 /*
  * oci_config.c - config.json by the OCI runtime specification 1.0.
  *
- * What a node may do is what Docker gives a container by default, less what no node needs: operators
- * know it, and images are written for it. One thing is on purpose: no_new_privs stays off, because
- * the agent runs jobs as other users through su.
+ * What a node may do is what Docker gives a container by default, less what no node needs:
+ * operators know it, and images are written for it. One thing is on purpose: no_new_privs stays
+ * off, because the agent runs jobs as other users through su.
  *
  * A node's root is the host's uid 0 with few rights, so what is dangerous in uid 0 alone matters:
  * a user namespace would give the rights back inside (and with them most of the kernel's mistakes),
@@ -170,8 +170,8 @@ static int add_binds(bvi_json *mounts, const bvi_bind *binds, size_t count)
     int r = 0;
 
     for (size_t i = 0; i < count && r == 0; i++) {
-        const char *options[] = { "rbind", "rprivate", "nodev",
-                                  binds[i].read_only ? "ro" : "rw", NULL };
+        const char *options[] = { "rbind", "rprivate", "nodev", binds[i].read_only ? "ro" : "rw",
+                                  NULL };
 
         r = add_mount(mounts, binds[i].destination, "bind", binds[i].source, options);
     }
@@ -285,12 +285,16 @@ static const char *const namespace_calls[] = { "clone", "unshare", NULL };
 /* Its flags are in memory, where a filter cannot look: programs take clone() instead. */
 static const char *const missing_calls[] = { "clone3", NULL };
 
-/* Programs for the processor's older relatives go on working; without a list they would be killed. */
+/* Programs for the processor's older relatives go on working; without a list they would be killed.
+ */
 static const char *const architectures[] = {
 #if defined(__x86_64__)
-    "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32",
+    "SCMP_ARCH_X86_64",
+    "SCMP_ARCH_X86",
+    "SCMP_ARCH_X32",
 #elif defined(__aarch64__)
-    "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM",
+    "SCMP_ARCH_AARCH64",
+    "SCMP_ARCH_ARM",
 #endif
     NULL,
 };

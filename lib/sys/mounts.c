@@ -175,8 +175,8 @@ int bvi_mount_overlay(const char *const *lowers, size_t lower_count, const char 
         return bvi_fail(
             err, r, "the paths of the overlay at '%s' are too long: use a shorter root directory",
             target);
-    /* Device nodes in a layer are whatever its author wrote: they are of no use, here or in the node,
-     * whose own /dev is another mount. */
+    /* Device nodes in a layer are whatever its author wrote: they are of no use, here or in the
+     * node, whose own /dev is another mount. */
     if (mount("overlay", target, "overlay", MS_NODEV, options.data) == 0)
         return 0;
     if (errno == ENODEV)

@@ -17,7 +17,8 @@
 #include "transfer/store_dir_impl.h"
 #include "transfer/url.h"
 
-/* Each is an open file. An upload has one at a time; what is reserved beyond is kept by its lease. */
+/* Each is an open file. An upload has one at a time; what is reserved beyond is kept by its lease.
+ */
 #define LOCKS_MAX 16u
 
 /* ---- objects ---- */

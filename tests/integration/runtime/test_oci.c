@@ -418,8 +418,8 @@ START_TEST(shares_the_hosts_network)
 }
 END_TEST
 
-/* What root in a node must not get: rights in a user namespace, the host's key rings, devices, other
- * nodes' packets; and on the host nobody but root gets to what a node made. */
+/* What root in a node must not get: rights in a user namespace, the host's key rings, devices,
+ * other nodes' packets; and on the host nobody but root gets to what a node made. */
 START_TEST(keeps_root_in_the_node)
 {
     host h;
@@ -434,7 +434,8 @@ START_TEST(keeps_root_in_the_node)
               " busybox mknod null c 1 3 2>null && echo yes >>null;"
               " busybox grep -i '^seccomp:' /proc/self/status >filter;"
               " busybox grep '^CapBnd' /proc/self/status >rights;"
-              " busybox grep -E '^[0-9]+ [0-9]+ [0-9:]+ [^ ]+ (/|/blockjoy) ' /proc/self/mountinfo >mounts;"
+              " busybox grep -E '^[0-9]+ [0-9]+ [0-9:]+ [^ ]+ (/|/blockjoy) ' /proc/self/mountinfo "
+              ">mounts;"
               " touch ready; exec sleep 1000");
     h.spec.network = BVI_NETWORK_HOST;
     assert_done(&h, start, SPEC(&h));

@@ -219,8 +219,8 @@ START_TEST(imports_a_bundle)
 }
 END_TEST
 
-/* Scripts are copied to where the image has other things of their name: a pipe that nobody reads, and
- * (as root) a device of the host. They are replaced, never opened. */
+/* Scripts are copied to where the image has other things of their name: a pipe that nobody reads,
+ * and (as root) a device of the host. They are replaced, never opened. */
 START_TEST(plugin_files_replace_what_is_there)
 {
     fixture f;
@@ -235,8 +235,7 @@ START_TEST(plugin_files_replace_what_is_there)
                    makedev(1, 7)) < 0) /* /dev/full: a write would fail */
         bvt_skip("no right to make device nodes");
     assert_imported(&f, bvt_path("src"), NULL);
-    ck_assert_int_eq(
-        lstat(bvt_path("images/%s/root/var/lib/babel/plugin/aux.rhai", f.id), &st), 0);
+    ck_assert_int_eq(lstat(bvt_path("images/%s/root/var/lib/babel/plugin/aux.rhai", f.id), &st), 0);
     ck_assert(S_ISREG(st.st_mode));
     close_fixture(&f);
 }
@@ -624,9 +623,8 @@ END_TEST
 
 BVT_MAIN("image/image_store", bvt_loop(imports_a_plain_root, pools), bvt_test(imports_a_bundle),
          bvt_times(plugin_files_replace_what_is_there, 2), bvt_loop(imports_tars, tars),
-         bvt_loop(refuses_and_leaves_nothing, refused),
-         bvt_test(refuses_bad_arguments), bvt_test(finds_and_removes),
-         bvt_test(the_same_content_keeps_its_name), bvt_test(opens_again),
-         bvt_test(replaces_a_damaged_copy), bvt_test(can_be_cancelled),
+         bvt_loop(refuses_and_leaves_nothing, refused), bvt_test(refuses_bad_arguments),
+         bvt_test(finds_and_removes), bvt_test(the_same_content_keeps_its_name),
+         bvt_test(opens_again), bvt_test(replaces_a_damaged_copy), bvt_test(can_be_cancelled),
          bvt_test(ends_imports_when_freed), bvt_test(digests_trees),
          bvt_test(opening_survives_every_failed_allocation))

@@ -528,6 +528,6 @@ BVT_MAIN("io/stream", bvt_times(there_and_back, DRIVE_COUNT), bvt_times(backpres
          bvt_times(half_close, DRIVE_COUNT), bvt_times(the_other_end_goes_away, DRIVE_COUNT),
          bvt_times(freed_inside_callbacks, DRIVE_COUNT), bvt_times(listens_and_connects, 2),
          bvt_test(default_mode_whatever_the_umask), bvt_test(stale_busy_and_foreign_files),
-         bvt_times(links_are_not_followed, 2),
-         bvt_test(paths_that_do_not_work), bvt_test(listener_freed_inside_accept),
-         bvt_test(out_of_descriptors), bvt_test(survives_every_failed_allocation))
+         bvt_times(links_are_not_followed, 2), bvt_test(paths_that_do_not_work),
+         bvt_test(listener_freed_inside_accept), bvt_test(out_of_descriptors),
+         bvt_test(survives_every_failed_allocation))

@@ -1,4 +1,5 @@
-/* What the steps of a container's life do to plain files; the rest is in tests/integration/runtime. */
+/* What the steps of a container's life do to plain files; the rest is in tests/integration/runtime.
+ */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
