@@ -1,6 +1,7 @@
 /*
  * conn_local.c - "local:<root>": the engine in this process, on the state below a root directory.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,14 +31,29 @@ static char *program_dir(void)
     return slash ? bvi_strndup(path, (size_t)(slash - path)) : NULL;
 }
 
+/* A directory somebody named is looked at now: a typing mistake should not wait for the first
+ * node. */
+static int take_bundle(bvi_local *local, const char *given, bv_error **err)
+{
+    bvi_auto_free char *current = bvi_path_join(given, "current", NULL);
+    char resolved[PATH_MAX];
+
+    if (!current)
+        return bvi_fail_nomem(err);
+    if (!realpath(given, resolved))
+        return bvi_fail_sys(err, errno, "agent bundle '%s'", given);
+    if (!bvi_fs_exists(current))
+        return bvi_fail(err, BV_E_NOT_FOUND, "'%s' is no agent bundle: it has no 'current'", given);
+    local->agent_dir = bvi_strdup(resolved);
+    return local->agent_dir ? 0 : bvi_fail_nomem(err);
+}
+
 static int find_bundle(bvi_local *local, const char *given, bv_error **err)
 {
     bvi_auto_free char *dir = given ? NULL : program_dir();
 
-    if (given) {
-        local->agent_dir = bvi_strdup(given);
-        return local->agent_dir ? 0 : bvi_fail_nomem(err);
-    }
+    if (given)
+        return take_bundle(local, given, err);
     for (size_t i = 0; dir && i < BVI_COUNT(bundle_places); i++) {
         bvi_auto_free char *place = bvi_path_join(dir, bundle_places[i], NULL);
         bvi_auto_free char *current = place ? bvi_path_join(place, "current", NULL) : NULL;
