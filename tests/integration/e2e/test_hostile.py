@@ -165,6 +165,14 @@ def names_and_arguments_that_are_wrong():
         expect(result.err.startswith("Error: "), f"bv {' '.join(args)}: {result.err!r}")
 
 
+def agent_bundle_that_is_not_one():
+    """A typing mistake is told at the daemon's start, not at the first node's."""
+    for given in (HOST.root / "nowhere", HOST.root / "images"):
+        command = [HOST.build / "daemon/blockvisord", "--root", HOST.root / "other", "--agent-dir", given]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        expect(done.returncode == 1 and str(given) in done.stderr, f"exit {done.returncode}: {done.stderr}")
+
+
 def image_in_use_is_kept():
     image = HOST.node("good")["image"]["name"]
     result = HOST.bv("image", "rm", image, check=False)
@@ -219,6 +227,7 @@ if __name__ == "__main__":
     with HOST:
         sys.exit(blockvisor.main([prepares, image_without_babel_yaml, image_without_plugin, plugin_with_a_mistake,
                                   image_without_a_shell, plugin_in_an_endless_loop, plugin_that_allocates_without_end,
-                                  job_that_floods_its_log, names_and_arguments_that_are_wrong, image_in_use_is_kept,
+                                  job_that_floods_its_log, names_and_arguments_that_are_wrong, agent_bundle_that_is_not_one,
+                                  image_in_use_is_kept,
                                   damaged_state_file_is_set_aside,
                                   one_shot_programs_on_a_root]))

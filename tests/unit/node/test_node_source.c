@@ -1,5 +1,6 @@
 /* Publishing from a node into a directory store: what becomes the store's, and what a hostile node
  * gets. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -226,6 +227,37 @@ END_TEST
 
 /* ---- a node that wants more than its own ---- */
 
+START_TEST(a_published_chunk_was_never_the_nodes)
+{
+    fixture f;
+    int held;
+
+    open_fixture(&f);
+    stage(&f);
+    held = open(staged("data.part_0"), O_WRONLY | O_CLOEXEC);
+    ck_assert_int_ge(held, 0);
+    ck_assert_msg(publish(&f, 1, KEY0, KEY1) == 0, "%s", f.story);
+    ck_assert_int_eq(pwrite(held, "other", 5, 0), 5);
+    ck_assert_int_eq(close(held), 0);
+    ck_assert_str_eq(bvt_read_file(stored("data.part_0"), NULL), "first");
+    close_fixture(&f);
+}
+END_TEST
+
+START_TEST(a_version_without_a_next_one_is_refused)
+{
+    const bvi_slots_request request = { .data_version = UINT64_MAX, .lease = "lease" };
+    bv_error *err = NULL;
+    fixture f;
+
+    open_fixture(&f);
+    ck_assert_int_eq(f.source->vtable->slots(f.source, &request, on_slots, &f, &err), BV_E_INVALID);
+    bvt_assert_error_says(err, BV_E_INVALID, "is too large");
+    bv_error_free(err);
+    close_fixture(&f);
+}
+END_TEST
+
 static void a_link(void)
 {
     ck_assert_int_eq(unlink(staged("data.part_0")), 0);
@@ -373,6 +405,8 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("node/node_source", bvt_test(publishes), bvt_test(goes_on_after_a_part),
+         bvt_test(a_published_chunk_was_never_the_nodes),
+         bvt_test(a_version_without_a_next_one_is_refused),
          bvt_loop(gives_a_hostile_node_nothing, attacks),
          bvt_test(never_touches_a_complete_version), bvt_times(can_be_cancelled, 5),
          bvt_test(survives_every_failed_allocation))
