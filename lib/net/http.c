@@ -7,13 +7,13 @@
  * later. Timeouts other than connecting are ours: they follow the context's clock, and the idle one
  * knows about pauses.
  */
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/buf.h"
+#include "net/http_curl.h"
 #include "net/http.h"
 
 /* Retry-After beyond this is taken as this. */
@@ -23,6 +23,7 @@
 
 struct bvi_http {
     bv_ctx *ctx;
+    bvi_curl_lib curl;
     CURLM *multi;
     bvi_timer *timer; /* curl's */
     bvi_http_call *calls;
@@ -119,7 +120,7 @@ static int64_t parse_length(const char *text)
 }
 
 /* Seconds or a date. -1: neither. */
-static int64_t parse_retry_after(const bv_ctx *ctx, const char *text)
+static int64_t parse_retry_after(const bvi_http *http, const char *text)
 {
     int64_t ms = parse_length(text);
     time_t when;
@@ -129,10 +130,10 @@ static int64_t parse_retry_after(const bv_ctx *ctx, const char *text)
     if (ms >= 0) {
         ms = ms > RETRY_AFTER_MAX_MS ? RETRY_AFTER_MAX_MS : ms * 1000;
     } else {
-        when = curl_getdate(text, NULL);
+        when = http->curl.getdate(text, NULL);
         if (when == (time_t)-1)
             return -1;
-        ms = (int64_t)when * 1000 - bvi_ctx_wall_us(ctx) / 1000;
+        ms = (int64_t)when * 1000 - bvi_ctx_wall_us(http->ctx) / 1000;
     }
     if (ms < 0)
         return 0;
@@ -143,7 +144,7 @@ static int status_of(const bvi_http_call *call)
 {
     long status = 0;
 
-    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status); /* stays 0 */
+    (void)call->http->curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status); /* stays 0 */
     return (int)status;
 }
 
@@ -152,7 +153,7 @@ static bvi_http_response response_of(const bvi_http_call *call)
     return (bvi_http_response){
         .status = status_of(call),
         .content_length = parse_length(find_header(call, "Content-Length")),
-        .retry_after_ms = parse_retry_after(call->http->ctx, find_header(call, "Retry-After")),
+        .retry_after_ms = parse_retry_after(call->http, find_header(call, "Retry-After")),
         .etag = find_header(call, "ETag"),
         .body = bvi_buf_str(&call->got),
         .body_len = call->got.len,
@@ -235,7 +236,7 @@ static bv_error *take_error(bvi_http_call *call, CURLcode curl)
         (void)bvi_fail(&err, code_of(curl, call->begun), "%s '%s'%s%s%s: %s", call->method,
                        call->shown_url, call->unix_socket ? " through socket '" : "",
                        call->unix_socket ? call->unix_socket : "", call->unix_socket ? "'" : "",
-                       call->curl_says[0] ? call->curl_says : curl_easy_strerror(curl));
+                       call->curl_says[0] ? call->curl_says : call->http->curl.easy_strerror(curl));
     return err;
 }
 
@@ -263,8 +264,8 @@ static void release(bvi_http_call *call)
 
     if (call->added) {
         http->in_curl = true; /* removing may close sockets */
-        (void)curl_multi_remove_handle(http->multi,
-                                       call->easy); /* fails only for handles it does not have */
+        (void)http->curl.multi_remove_handle(
+            http->multi, call->easy); /* fails only for handles it does not have */
         http->in_curl = false;
     }
     if (call->prev || http->calls == call) {
@@ -279,8 +280,8 @@ static void release(bvi_http_call *call)
     bvi_task_done(&call->act);
     bvi_timer_free(call->deadline);
     bvi_timer_free(call->idle);
-    curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
+    http->curl.easy_cleanup(call->easy);
+    http->curl.slist_free_all(call->headers);
     bv_error_free(call->fail);
     bvi_buf_done(&call->body);
     bvi_buf_done(&call->head);
@@ -302,12 +303,12 @@ static void destroy(bvi_http *http)
     while (http->calls)
         release(http->calls);
     if (http->multi)
-        (void)curl_multi_cleanup(
+        (void)http->curl.multi_cleanup(
             http->multi); /* closes kept connections; nothing to do about failures */
     bvi_timer_free(http->timer);
     bvi_free(http->user_agent);
+    http->curl.global_cleanup();
     bvi_free(http);
-    curl_global_cleanup();
 }
 
 static void enter(bvi_http *http)
@@ -328,12 +329,13 @@ static void take_results(bvi_http *http)
     CURLMsg *msg;
     int left;
 
-    while (!http->dying && (msg = curl_multi_info_read(http->multi, &left))) {
+    while (!http->dying && (msg = http->curl.multi_info_read(http->multi, &left))) {
         char *private = NULL;
 
         if (msg->msg != CURLMSG_DONE)
             continue;
-        (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private); /* always set */
+        (void)http->curl.easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE,
+                                      &private); /* always set */
         finish((bvi_http_call *)(void *)private, msg->data.result);
     }
 }
@@ -344,8 +346,8 @@ static void act_on(bvi_http *http, curl_socket_t fd, int events)
 
     enter(http);
     http->in_curl = true;
-    (void)curl_multi_socket_action(http->multi, fd, events,
-                                   &running); /* failures come as messages */
+    (void)http->curl.multi_socket_action(http->multi, fd, events,
+                                         &running); /* failures come as messages */
     http->in_curl = false;
     take_results(http);
     leave(http);
@@ -391,7 +393,7 @@ static int curl_wants_fd(CURL *easy, curl_socket_t fd, int what, void *data, voi
 
     if (what == CURL_POLL_REMOVE) {
         bvi_watch_free(watch);
-        (void)curl_multi_assign(http->multi, fd, NULL); /* it forgets the socket anyway */
+        (void)http->curl.multi_assign(http->multi, fd, NULL); /* it forgets the socket anyway */
         return 0;
     }
     if (watch) {
@@ -399,10 +401,10 @@ static int curl_wants_fd(CURL *easy, curl_socket_t fd, int what, void *data, voi
     } else {
         r = bvi_watch_new(http->ctx, fd, events, on_fd, http, &watch, NULL);
         if (r == 0)
-            (void)curl_multi_assign(http->multi, fd, watch); /* fd is the one it asked for */
+            (void)http->curl.multi_assign(http->multi, fd, watch); /* fd is the one it asked for */
     }
     if (r < 0) { /* an error returned from here would end all transfers */
-        (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+        (void)http->curl.easy_getinfo(easy, CURLINFO_PRIVATE, &private);
         if (private)
             fail_call((bvi_http_call *)(void *)private, r, "its socket cannot be watched");
     }
@@ -653,7 +655,7 @@ static void begin(bvi_http_call *call)
     CURLMcode r;
 
     call->http->in_curl = true;
-    r = curl_multi_add_handle(call->http->multi, call->easy);
+    r = call->http->curl.multi_add_handle(call->http->multi, call->easy);
     call->http->in_curl = false;
     call->added = r == CURLM_OK;
     if (r != CURLM_OK)
@@ -668,7 +670,7 @@ static void resume(bvi_http_call *call)
     call->want_resume = call->recv_paused = call->send_paused = false;
     note_activity(call);
     http->in_curl = true;
-    r = curl_easy_pause(call->easy, CURLPAUSE_CONT); /* delivers what it held back */
+    r = http->curl.easy_pause(call->easy, CURLPAUSE_CONT); /* delivers what it held back */
     http->in_curl = false;
     if (must_stop(call) || r != CURLE_OK)
         finish(call, r);
@@ -705,7 +707,7 @@ static bool sends_body(const bvi_http_request *req, const char *method)
 
 #define SET(option, value)                                                                         \
     do {                                                                                           \
-        CURLcode set_ = curl_easy_setopt(e, option, value);                                        \
+        CURLcode set_ = call->http->curl.easy_setopt(e, option, value);                            \
         if (set_ != CURLE_OK)                                                                      \
             return set_;                                                                           \
     } while (0)
@@ -801,7 +803,7 @@ static int add_header(bvi_http_call *call, const char *line, bv_error **err)
         return bvi_fail(err, BV_E_INVALID,
                         "a request header for '%s' is not of the form 'Name: value'",
                         call->shown_url);
-    longer = curl_slist_append(call->headers, line);
+    longer = call->http->curl.slist_append(call->headers, line);
     if (!longer)
         return bvi_fail_nomem(err);
     call->headers = longer;
@@ -866,7 +868,7 @@ static int prepare(bvi_http_call *call, const bvi_http_request *req, bv_error **
     r = bvi_timer_new(call->http->ctx, on_idle, call, &call->idle, err);
     if (r < 0)
         return r;
-    call->easy = curl_easy_init();
+    call->easy = call->http->curl.easy_init();
     if (!call->easy)
         return bvi_fail_nomem(err);
     code = set_callbacks(call, call->easy);
@@ -878,7 +880,7 @@ static int prepare(bvi_http_call *call, const bvi_http_request *req, bv_error **
         code = set_method(call, call->easy);
     if (code != CURLE_OK)
         return bvi_fail(err, code_of(code, false), "cannot prepare %s '%s': %s", call->method,
-                        call->shown_url, curl_easy_strerror(code));
+                        call->shown_url, call->http->curl.easy_strerror(code));
     return req->deadline_ms > 0 ? bvi_timer_set(call->deadline, req->deadline_ms * 1000, err) : 0;
 }
 
@@ -964,16 +966,16 @@ static CURLMcode set_up_multi(bvi_http *http, const bvi_http_opts *opts)
 {
     long per_host = opts && opts->connections_per_host ? (long)opts->connections_per_host
                                                        : (long)BVI_HTTP_CONNECTIONS;
-    CURLMcode r = curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, curl_wants_fd);
+    CURLMcode r = http->curl.multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, curl_wants_fd);
 
     if (r == CURLM_OK)
-        r = curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
+        r = http->curl.multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
     if (r == CURLM_OK)
-        r = curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, curl_wants_timer);
+        r = http->curl.multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, curl_wants_timer);
     if (r == CURLM_OK)
-        r = curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+        r = http->curl.multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
     if (r == CURLM_OK)
-        r = curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, per_host);
+        r = http->curl.multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, per_host);
     return r;
 }
 
@@ -990,13 +992,18 @@ int bvi_http_new(bv_ctx *ctx, const bvi_http_opts *opts, bvi_http **ret_http, bv
 
     if (!http)
         return bvi_fail_nomem(err);
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    r = bvi_curl_load(&http->curl, err);
+    if (r < 0) {
+        bvi_free(http);
+        return r;
+    }
+    if (http->curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         bvi_free(http);
         return bvi_fail(err, BV_E_UNSUPPORTED, "the HTTP library cannot be initialised");
     }
     http->ctx = ctx;
     http->user_agent = opts && opts->user_agent ? bvi_strdup(opts->user_agent) : own_user_agent();
-    http->multi = curl_multi_init();
+    http->multi = http->curl.multi_init();
     if (!http->user_agent || !http->multi || set_up_multi(http, opts) != CURLM_OK) {
         destroy(http);
         return bvi_fail_nomem(err);
