@@ -83,7 +83,8 @@ static void on_print(const char *text, size_t len, void *data)
     log_output(data, BV_LOG_INFO, text, len);
 }
 
-static void on_debug(const char *text, size_t len, void *data)
+static void on_debug(const char *text, size_t len, const char *source, unsigned line,
+                     unsigned position, void *data)
 {
     log_output(data, BV_LOG_DEBUG, text, len);
 }

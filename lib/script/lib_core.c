@@ -27,28 +27,37 @@ void bvi_lib_part_args(const bvi_value *args, size_t argc, size_t i, size_t len,
 
 /* ---- output ---- */
 
-static int output(bvi_script_call *call, bvi_script_output_fn fn, const bvi_value *v, bvi_form form)
+static int output_text(bvi_script_call *call, const bvi_value *v, bvi_form form, bvi_buf *text)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(OUTPUT_MAX);
-    int r = v ? bvi_format(&text, v, form) : 0;
+    int r = v ? bvi_format(text, v, form) : 0;
 
     if (r == BV_E_LIMIT)
         r = bvi_script_too_large(call->engine, "Length of string");
-    if (r < 0)
-        return bvi_script_throw_code(call, r);
-    if (fn)
-        fn(bvi_buf_str(&text), text.len, call->engine->options.data);
-    return 0;
+    return bvi_lib_end(call, r);
 }
 
 BVI_LIB(print)
 {
-    return output(call, call->engine->options.print, argc > 0 ? &args[0] : NULL, BVI_FORM_TEXT);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(OUTPUT_MAX);
+    const bvi_script_options *o = &call->engine->options;
+    int r = output_text(call, argc > 0 ? &args[0] : NULL, BVI_FORM_TEXT, &text);
+
+    if (r == 0 && o->print)
+        o->print(bvi_buf_str(&text), text.len, o->data);
+    return r;
 }
 
 BVI_LIB(debug)
 {
-    return output(call, call->engine->options.debug, argc > 0 ? &args[0] : NULL, BVI_FORM_DEBUG);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(OUTPUT_MAX);
+    const bvi_script_options *o = &call->engine->options;
+    const bvi_frame *frame = bvi_vm_script_frame(call);
+    int r = output_text(call, argc > 0 ? &args[0] : NULL, BVI_FORM_DEBUG, &text);
+
+    if (r == 0 && o->debug)
+        o->debug(bvi_buf_str(&text), text.len, frame ? frame->proto->unit->source_name : NULL,
+                 call->pos.line, call->pos.col, o->data);
+    return r;
 }
 
 static int to_text(bvi_script_call *call, const bvi_value *v, bvi_form form, bvi_value *ret)

@@ -236,6 +236,9 @@ typedef int (*bvi_script_resolve_fn)(const char *name, char **ret_source, size_t
                                      bv_error **err, void *data);
 /* print() and debug(): text without newline; borrowed. */
 typedef void (*bvi_script_output_fn)(const char *text, size_t len, void *data);
+/* debug() also tells where it was called; source is NULL in a script without a name. */
+typedef void (*bvi_script_debug_fn)(const char *text, size_t len, const char *source, unsigned line,
+                                    unsigned position, void *data);
 
 enum {
     BVI_SCRIPT_DEBUG_DUMP = 1u << 0,  /* code of every compiled function goes to trace */
@@ -248,7 +251,7 @@ typedef struct bvi_script_options {
     bvi_script_limits limits;
     bvi_script_resolve_fn resolve; /* NULL: every import fails with "Module not found" */
     bvi_script_output_fn print;    /* NULL: dropped */
-    bvi_script_output_fn debug;    /* gets the debug form */
+    bvi_script_debug_fn debug;     /* gets the debug form */
     bvi_script_output_fn trace;    /* lines of the debug switches */
     int64_t (*now_ns)(void *data); /* monotonic clock of timestamp(); NULL: the system's */
     unsigned debug_flags;

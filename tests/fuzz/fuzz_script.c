@@ -46,6 +46,12 @@ static void drain_output(const char *text, size_t len, void *data)
         abort();
 }
 
+static void drain_debug(const char *text, size_t len, const char *source, unsigned line,
+                        unsigned position, void *data)
+{
+    drain_output(text, len, data);
+}
+
 /* A call that does not end is as good as one that does: it can be freed at any point. */
 static void run(bvi_script_engine *engine, bvi_script *script)
 {
@@ -83,7 +89,7 @@ static void run_with(const uint8_t *data, size_t size, unsigned debug_flags)
         },
         .resolve = resolve,
         .print = drain_output,
-        .debug = drain_output,
+        .debug = drain_debug,
         .debug_flags = debug_flags,
     };
     BVI_AUTO(bvi_script_engine_freep) bvi_script_engine *engine = NULL;

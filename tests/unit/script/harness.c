@@ -8,19 +8,21 @@
 #include "harness.h"
 #include "script/value.h"
 
-static void add_output(harness *h, const char *kind, const char *text, size_t len)
-{
-    ck_assert_int_eq(bvi_buf_printf(&h->output, "%s: %.*s | ", kind, (int)len, text), 0);
-}
-
 static void on_print(const char *text, size_t len, void *data)
 {
-    add_output(data, "print", text, len);
+    harness *h = data;
+
+    ck_assert_int_eq(bvi_buf_printf(&h->output, "print: %.*s | ", (int)len, text), 0);
 }
 
-static void on_debug(const char *text, size_t len, void *data)
+static void on_debug(const char *text, size_t len, const char *source, unsigned line,
+                     unsigned position, void *data)
 {
-    add_output(data, "debug", text, len);
+    harness *h = data;
+
+    ck_assert_int_eq(bvi_buf_printf(&h->output, "debug: %.*s @%u:%u %s | ", (int)len, text, line,
+                                    position, source ? source : "None"),
+                     0);
 }
 
 static int on_resolve(const char *name, char **ret_source, size_t *ret_len, bv_error **err,
