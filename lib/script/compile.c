@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "script/compile.h"
+#include "script/coverage.h"
 
 #define STEPS_MAX 100000u
 
@@ -349,6 +350,9 @@ int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const
         r = bvi_unit_new(engine, name, &c.unit);
     if (r < 0)
         return r;
+    if ((engine->options.debug_flags & BVI_SCRIPT_COVERAGE) &&
+        bvi_coverage_new(engine, name, &c.unit->coverage) < 0)
+        bvi_c_nomem(&c);
     if (name)
         skip_shebang(&source, &len);
     bvi_lex_init(&c.lex, source, len);

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "script/coverage.h"
 #include "script/engine.h"
 #include "script/unit.h"
 
@@ -331,5 +332,6 @@ void bvi_script_engine_free(bvi_script_engine *engine)
     bvi_drop(&engine->modules);
     bvi_script_collect(engine);
     free_natives(engine);
+    bvi_coverage_free_all(engine);
     bvi_free(engine);
 }

@@ -52,6 +52,7 @@ struct bvi_script_engine {
     void *method_data;
     bvi_value modules; /* MAP: name -> MODULE */
     uint64_t next_id;  /* of anonymous functions */
+    struct bvi_coverage *coverage; /* of every source compiled with BVI_SCRIPT_COVERAGE */
 };
 
 /* old_bytes must be what was asked for before; new_bytes 0 frees. NULL: no memory, ptr is

@@ -87,6 +87,7 @@
     X(CALL_MEMBER,  1, BVI_OP_VARIES)                                                             \
     X(EVAL,         1, 0)             /* a: scope */                                              \
     X(RETURN,       1, -1)                                                                        \
+    X(LINE,         1, 0)             /* a: line that is reached; for coverage alone */           \
     /* failures */                                                                                \
     X(THROW,        1, -1)                                                                        \
     X(RETHROW,      1, 0)             /* a: slot of the failure */                                \

@@ -245,6 +245,7 @@ enum {
     BVI_SCRIPT_DEBUG_TRACE = 1u << 1, /* every instruction goes to trace */
     BVI_SCRIPT_DEBUG_STRESS =
         1u << 2, /* look for cycles and check all counts at every allocation */
+    BVI_SCRIPT_COVERAGE = 1u << 3, /* note which lines run, for bvi_script_coverage() */
 };
 
 typedef struct bvi_script_options {
@@ -293,6 +294,13 @@ typedef struct bvi_script_fn_info {
 bool bvi_script_function_at(const bvi_script *script, size_t index, bvi_script_fn_info *ret_info);
 /* Whether there is one of that name and arity; arity < 0: any. */
 bool bvi_script_has_function(const bvi_script *script, const char *name, int arity);
+
+/* One line on which a statement begins, and whether it ever ran. name is the source's: what the
+ * script was compiled with, or what it was imported as without the extension. */
+typedef void (*bvi_script_coverage_fn)(const char *name, uint32_t line, bool ran, void *data);
+/* Every such line of all sources the engine compiled with BVI_SCRIPT_COVERAGE; those of one source
+ * in order. */
+void bvi_script_coverage(const bvi_script_engine *engine, bvi_script_coverage_fn fn, void *data);
 
 /* ---- calls ---- */
 

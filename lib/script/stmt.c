@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "script/compile.h"
+#include "script/coverage.h"
 
 static bool at_global_level(const bvi_compiler *c)
 {
@@ -479,12 +480,24 @@ static bvi_stmt statement(bvi_compiler *c)
     }
 }
 
+/* Tells the machine that a line is reached, if anybody wants to know. */
+static void note_line(bvi_compiler *c)
+{
+    if (c->failed || !c->unit->coverage)
+        return;
+    if (bvi_coverage_expect(c->engine, c->unit->coverage, c->tok.pos.line) < 0)
+        bvi_c_nomem(c);
+    else
+        bvi_c_emit(c, BVI_OP_LINE, c->tok.pos.line, c->tok.pos);
+}
+
 bvi_stmt bvi_c_statement(bvi_compiler *c)
 {
     bvi_stmt s;
 
     if (!bvi_c_enter(c))
         return BVI_NO_VALUE;
+    note_line(c);
     s = statement(c);
     bvi_c_leave(c);
     return s;

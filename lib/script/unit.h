@@ -209,6 +209,7 @@ struct bvi_script {
     bvi_script_engine *engine;
     char *source_name; /* NULL: none */
     uint32_t source_name_size;
+    struct bvi_coverage *coverage; /* the engine's; NULL: nobody wants to know */
     bvi_value *consts;
     uint32_t consts_len, consts_cap;
     bvi_proto **protos; /* the first is the top level */

@@ -6,6 +6,7 @@
  * kept in locals; SAVE() writes them back before anything that may look at them, LOAD() reads them
  * after anything that may have moved them.
  */
+#include "script/coverage.h"
 #include "script/vm.h"
 
 static int nomem(bvi_script_call *call, int r)
@@ -506,6 +507,10 @@ int bvi_vm_execute(bvi_script_call *call)
                 return r;
             call->frames[call->frames_len - 2].pc++;
             return BVI_SCRIPT_DONE;
+        case BVI_OP_LINE:
+            bvi_coverage_ran(unit->coverage, a);
+            pc++;
+            break;
         case BVI_OP_RETURN: {
             bvi_value result = *--sp;
 
