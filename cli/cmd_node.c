@@ -463,14 +463,17 @@ static char *read_param(const cli_args *args, int *ret_code)
 
 int cmd_node_run(cli *c, const cli_args *args)
 {
+    bv_node_run_opts opts = BV_NODE_RUN_OPTS_INIT;
     int code = EXIT_OK;
     char *param = read_param(args, &code);
     cli_call call;
 
     if (code != EXIT_OK)
         return code;
+    opts.param = param;
+    opts.timeout_ms = cli_number(args, "timeout", 0) * 1000;
     cli_call_begin(&call, c, "running method");
-    code = cli_call_wait(&call, bv_node_run(c->host, args->items[1], args->items[0], param,
+    code = cli_call_wait(&call, bv_node_run(c->host, args->items[1], args->items[0], &opts,
                                             cli_call_done, &call, &call.op, &call.err));
     if (code == EXIT_OK && c->json)
         cli_print_json(call.reply);

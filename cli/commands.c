@@ -56,6 +56,7 @@ static const cli_option yes_options[] = {
 static const cli_option run_options[] = {
     { "param", 0, CLI_TEXT, "TEXT", "parameter of the method" },
     { "param-file", 0, CLI_TEXT, "PATH", "read the parameter from a file" },
+    { "timeout", 't', CLI_NUMBER, "SECONDS", "how long it may take (default: 60)" },
     END,
 };
 

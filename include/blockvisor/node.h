@@ -80,17 +80,36 @@ BV_API int bv_node_restart(bv_host *host, const char *node, int force, bv_reply_
 BV_API int bv_node_delete(bv_host *host, const char *node, bv_reply_fn done, void *data,
                           bv_op **ret_op, bv_error **err);
 
+/** How a method is called. */
+typedef struct bv_node_run_opts {
+    size_t size;         /**< sizeof(bv_node_run_opts); lets the struct grow. */
+    const char *param;   /**< Its parameter; NULL or "": none. */
+    uint64_t timeout_ms; /**< At most a day; 0: a minute, ten for init and upload. */
+} bv_node_run_opts;
+
+#define BV_NODE_RUN_OPTS_INIT                                                                      \
+    {                                                                                              \
+        .size = sizeof(bv_node_run_opts)                                                           \
+    }
+
 /**
- * Calls a function of the node's plugin: `{result: text}`.
+ * Calls a function of the node's plugin: `{result, value}`. The result is text; the value is a
+ * number for height and block_age, true or false for consensus, an object for protocol_status, null
+ * for init and upload, else the text again.
+ *
+ * The call runs beside the node's init and beside what asks for its status. Cancelling the
+ * operation ends it, and so does a client of the daemon that goes away.
  *
  * @param method  A built-in name (height, protocol_status, upload ...) or one of the plugin's own
  * functions.
- * @param param   Its parameter; NULL or "": none.
- * @return 0 when started. The reply may bring BV_E_NOT_FOUND, whose message lists what there is.
+ * @param opts    Copied; NULL: no parameter and the usual time.
+ * @return 0 when started, BV_E_INVALID. The reply may bring BV_E_NOT_FOUND, whose message lists
+ * what there is, BV_E_TIMEOUT, or the error of the plugin.
  * @since 0.1
  */
-BV_API int bv_node_run(bv_host *host, const char *node, const char *method, const char *param,
-                       bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
+BV_API int bv_node_run(bv_host *host, const char *node, const char *method,
+                       const bv_node_run_opts *opts, bv_reply_fn done, void *data, bv_op **ret_op,
+                       bv_error **err);
 
 /** What bv_node_run() can call: `{capabilities: [...]}`. @since 0.1 */
 BV_API int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void *data,

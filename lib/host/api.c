@@ -156,11 +156,22 @@ int bv_node_delete(bv_host *host, const char *node, bv_reply_fn done, void *data
     return call_with_strings(host, BVI_CALL_NODE_DELETE, END, "node", node, NULL);
 }
 
-int bv_node_run(bv_host *host, const char *node, const char *method, const char *param,
+int bv_node_run(bv_host *host, const char *node, const char *method, const bv_node_run_opts *opts,
                 bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
 {
-    return call_with_strings(host, BVI_CALL_NODE_RUN, END, "node", node, "method", method, "param",
-                             param, NULL);
+    const bv_node_run_opts usual = BV_NODE_RUN_OPTS_INIT;
+    const bv_node_run_opts *o = opts ? opts : &usual;
+    bvi_json *args;
+    int r = 0;
+
+    if (o->size != sizeof(*o))
+        return bvi_fail(err, BV_E_INVALID, "run options have an unknown size %zu", o->size);
+    args = bvi_json_new_object();
+    if (args && (put_text(args, "node", node) < 0 || put_text(args, "method", method) < 0 ||
+                 put_text(args, "param", o->param) < 0 ||
+                 (o->timeout_ms && bvi_json_put_uint64(args, "timeout_ms", o->timeout_ms) < 0)))
+        r = BV_E_NOMEM;
+    return start(host, BVI_CALL_NODE_RUN, args, r, END);
 }
 
 int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void *data,

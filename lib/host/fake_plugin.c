@@ -90,12 +90,29 @@ static void fail_with_options(const bvi_fake_node *node, const char *method, bvi
                     node->state.name, text);
 }
 
+/* The result with its type: what these answer is JSON already. */
+static bvi_json *value_of(const char *method, const char *text)
+{
+    static const char *const typed[] = { "block_age", "height", "protocol_status" };
+    bvi_json *value = NULL;
+
+    if (strcmp(method, "init") == 0)
+        return bvi_json_new_null();
+    for (size_t i = 0; i < BVI_COUNT(typed); i++) {
+        if (strcmp(typed[i], method) == 0)
+            return bvi_json_parse(text, strlen(text), &value, NULL) == 0 ? value : NULL;
+    }
+    return bvi_json_new_string(text);
+}
+
 /* A method that begins the upload answers at once; it is the job that takes time. */
-static void answer(bvi_reply *reply, const char *text)
+static void answer(bvi_reply *reply, const char *method, const char *text)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
     int r = root && text ? bvi_json_put_string(root, "result", text) : BV_E_NOMEM;
 
+    if (r == 0)
+        r = bvi_json_put(root, "value", value_of(method, text));
     bvi_reply_ok(reply, r == 0 ? bvi_take(root) : NULL);
 }
 
@@ -118,7 +135,7 @@ void bvi_fake_node_run(bvi_fake_node *node, const bvi_json *args, bvi_reply *rep
     } else {
         bvi_auto_free char *text = methods[i].call(node, param ? param : "");
 
-        answer(reply, text);
+        answer(reply, method, text);
     }
 }
 

@@ -164,7 +164,8 @@ void bvi_fake_snapshot_run_upload(bvi_fake_node *node, bvi_reply *reply)
 
     if (!can_upload(node, reply) || !begin_upload(node, reply))
         return;
-    if (root && bvi_json_put_string(root, "result", "") == 0)
+    if (root && bvi_json_put_string(root, "result", "null") == 0 &&
+        bvi_json_put(root, "value", bvi_json_new_null()) == 0)
         bvi_reply_ok(reply, bvi_take(root));
     else
         bvi_reply_ok(reply, NULL);

@@ -361,8 +361,7 @@ static void node_delete(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 
 static void node_run(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 {
-    bvi_node_run(node, bvi_json_string(bvi_json_find(args, "method")),
-                 bvi_json_string(bvi_json_find(args, "param")), reply);
+    bvi_node_run(node, args, reply);
 }
 
 static void node_capabilities(bvi_node *node, const bvi_json *args, bvi_reply *reply)

@@ -293,6 +293,15 @@ bool bvi_node_is_running(const bvi_node *node)
     return driver->vtable->state(driver, node->state.id) == BVI_CONTAINER_RUNNING;
 }
 
+bool bvi_node_answers(const bvi_node *node)
+{
+    const bvi_sequence *work = node->activity.sequence;
+
+    return node->agent_ready && bvi_node_is_running(node) &&
+           bvi_agent_client_state(node->agent) != BVI_AGENT_BROKEN && work != &bvi_stop_sequence &&
+           work != &bvi_restart_sequence && work != &bvi_delete_sequence;
+}
+
 const char *bvi_node_status(const bvi_node *node)
 {
     bool running = bvi_node_is_running(node);

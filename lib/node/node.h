@@ -15,6 +15,9 @@
 #include "node/node_state.h"
 #include "plugin/plugin.h"
 
+/* The longest a method may be given, a day. */
+#define BVI_NODE_RUN_TIMEOUT_MAX_MS (24 * 3600 * 1000)
+
 /* What can fail again and again; node_recover.c. */
 typedef enum bvi_recovery {
     BVI_RECOVER_START,
@@ -93,7 +96,10 @@ BVI_DEFINE_FREEP(bvi_node, bvi_node_free)
 int bvi_node_find_image(bvi_node *node, bv_error **err); /* fills image_root */
 int bvi_node_save(bvi_node *node, bv_error **err);
 int bvi_node_write_env(bvi_node *node, bv_error **err);
-bool bvi_node_is_running(const bvi_node *node);    /* the container lives */
+bool bvi_node_is_running(const bvi_node *node); /* the container lives */
+/* Its agent is set up and nothing is about to end it: jobs and plugin can be asked, also while init
+ * runs. */
+bool bvi_node_answers(const bvi_node *node);
 const char *bvi_node_status(const bvi_node *node); /* "running", "stopped", "failed", "busy" */
 bvi_json *bvi_node_json(const bvi_node *node);     /* the node document; NULL: no memory */
 /* Remembers why the node is failed (NULL: it is not). Not saved here. */
@@ -162,7 +168,7 @@ bool bvi_node_need_plugin(const bvi_node *node, bvi_reply *reply);
 
 /* Calls on one node; each owns its reply. */
 void bvi_node_show(bvi_node *node, bvi_reply *reply);
-void bvi_node_run(bvi_node *node, const char *method, const char *param, bvi_reply *reply);
+void bvi_node_run(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_node_capabilities(bvi_node *node, bvi_reply *reply);
 void bvi_node_exec(bvi_node *node, bvi_reply *reply);
 void bvi_node_upload(bvi_node *node, bvi_reply *reply);
@@ -170,6 +176,8 @@ void bvi_node_job_call(bvi_node *node, const char *method, const bvi_json *args,
 void bvi_node_job_logs(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_log_reader_cancel(void *reader);
 void bvi_upload_end(bvi_upload *upload); /* the manager goes; the caller hears BV_E_CANCELLED */
+/* {state, health}; NULL: no memory. */
+bvi_json *bvi_node_status_json(const bvi_plugin_value *value);
 /* Job documents from the agent's job infos; NULL: no memory. */
 bvi_json *bvi_node_job_json(const char *name, const bvi_json *info);
 bvi_json *bvi_node_jobs_json(const bvi_json *infos);

@@ -23,7 +23,46 @@ bool bvi_node_need_plugin(const bvi_node *node, bvi_reply *reply)
 typedef struct run {
     bvi_reply *reply;
     bv_op *op;
+    bvi_json *(*convert)(const bvi_plugin_value *value);
 } run;
+
+static bvi_json *text(const bvi_plugin_value *value)
+{
+    return bvi_json_new_string(value->text);
+}
+
+static bvi_json *number(const bvi_plugin_value *value)
+{
+    return bvi_json_new_uint64(value->number);
+}
+
+static bvi_json *flag(const bvi_plugin_value *value)
+{
+    return bvi_json_new_bool(value->flag);
+}
+
+static bvi_json *nothing(const bvi_plugin_value *value)
+{
+    return bvi_json_new_null();
+}
+
+/* What a method's result is besides its text; those that are not here give text. */
+static const struct {
+    const char *method;
+    bvi_json *(*convert)(const bvi_plugin_value *value);
+} types[] = {
+    { "init", nothing },     { "upload", nothing }, { "height", number },
+    { "block_age", number }, { "consensus", flag }, { "protocol_status", bvi_node_status_json },
+};
+
+static bvi_json *(*converter_of(const char *method))(const bvi_plugin_value *value)
+{
+    for (size_t i = 0; i < BVI_COUNT(types); i++) {
+        if (strcmp(types[i].method, method) == 0)
+            return types[i].convert;
+    }
+    return text;
+}
 
 static void on_result(bv_op *op, const bvi_plugin_value *value, const bv_error *err, void *data)
 {
@@ -34,7 +73,8 @@ static void on_result(bv_op *op, const bvi_plugin_value *value, const bv_error *
         bvi_reply_fail(call->reply, bvi_error_copy(err));
     } else {
         answer = bvi_json_new_object();
-        if (answer && bvi_json_put_string(answer, "result", value->text) < 0) {
+        if (answer && (bvi_json_put_string(answer, "result", value->text) < 0 ||
+                       bvi_json_put(answer, "value", call->convert(value)) < 0)) {
             bvi_json_free(answer);
             answer = NULL;
         }
@@ -63,37 +103,55 @@ static void fail_with_options(bvi_node *node, const char *method, bvi_reply *rep
                     node->state.name, bvi_buf_str(&text));
 }
 
-void bvi_node_run(bvi_node *node, const char *method, const char *param, bvi_reply *reply)
+/* Whether the method can be called now; the reply is failed when not. */
+static bool can_run(bvi_node *node, const char *method, bvi_reply *reply)
 {
-    bv_error *err = NULL;
-    run *call;
-    int r;
-
     if (!bvi_node_need_plugin(node, reply))
-        return;
+        return false;
     if (!bvi_plugin_has(node->plugin, method)) {
         fail_with_options(node, method, reply);
-        return;
+        return false;
     }
     if (!bvi_node_is_running(node)) {
         bvi_reply_failf(reply, BV_E_STATE,
                         "node '%s' is not running; start it with `bv node start %s`",
                         node->state.name, node->state.name);
-        return;
+        return false;
     }
     if (strcmp(method, "upload") == 0 && !node->state.initialized) {
         bvi_reply_failf(reply, BV_E_STATE,
                         "node '%s' was not initialised, so it has nothing to upload",
                         node->state.name);
-        return;
+        return false;
     }
+    return true;
+}
+
+void bvi_node_run(bvi_node *node, const bvi_json *args, bvi_reply *reply)
+{
+    const char *method = bvi_json_string(bvi_json_find(args, "method"));
+    const char *param = bvi_json_string(bvi_json_find(args, "param"));
+    int64_t timeout_ms = 0;
+    bv_error *err = NULL;
+    run *call;
+    int r;
+
+    if (!can_run(node, method, reply))
+        return;
     call = bvi_new0(run);
     if (!call) {
         bvi_reply_ok(reply, NULL);
         return;
     }
     call->reply = reply;
-    r = bvi_plugin_call(node->plugin, method, param, 0, on_result, call, &call->op, &err);
+    call->convert = converter_of(method);
+    r = bvi_json_opt_int64(args, "timeout_ms", &timeout_ms, &err);
+    if (r == 0 && timeout_ms > BVI_NODE_RUN_TIMEOUT_MAX_MS)
+        r = bvi_fail(&err, BV_E_INVALID, "a method may take at most %d s",
+                     BVI_NODE_RUN_TIMEOUT_MAX_MS / 1000);
+    if (r == 0)
+        r = bvi_plugin_call(node->plugin, method, param, timeout_ms, on_result, call, &call->op,
+                            &err);
     if (r < 0) {
         bvi_free(call);
         bvi_reply_fail(reply, err);

@@ -3,10 +3,8 @@
  *
  * The questions go out together and have a short time; what has no answer by then is null. The
  * plugin takes them one after the other, so one that is stuck costs those behind it, and never the
- * whole answer.
+ * whole answer. They go beside init and whatever else the plugin is doing.
  */
-#include <string.h>
-
 #include "node/node.h"
 
 /* For each question (spec plugin.md 2.3). */
@@ -38,7 +36,7 @@ static bvi_json *flag(const bvi_plugin_value *value)
     return bvi_json_new_bool(value->flag);
 }
 
-static bvi_json *protocol_status(const bvi_plugin_value *value)
+bvi_json *bvi_node_status_json(const bvi_plugin_value *value)
 {
     bvi_auto_json bvi_json *root = bvi_json_new_object();
 
@@ -59,7 +57,7 @@ static const struct {
     { "address", "address", text },
     { "consensus", "consensus", flag },
     { "protocol_status", "protocol_status",
-      protocol_status }, /* last: it may ask the agent for all jobs */
+      bvi_node_status_json }, /* last: it may ask the agent for all jobs */
 };
 
 struct show {
@@ -136,7 +134,7 @@ void bvi_node_show(bvi_node *node, bvi_reply *reply)
         put(s, "jobs", bvi_json_new_null());
         for (size_t i = 0; i < BVI_COUNT(questions); i++)
             put(s, questions[i].key, bvi_json_new_null());
-        if (strcmp(bvi_node_status(node), "running") == 0)
+        if (bvi_node_answers(node))
             ask(node, s);
     }
     finish_one(s);

@@ -85,6 +85,7 @@ static int start_container(bvi_node *node, bv_error **err)
     if (bvi_node_is_running(node))
         return BVI_STEP_DONE;
     bvi_agent_client_close(node->agent);
+    node->agent_ready = false;
     return bvi_activity_wait_driver(
         node, driver->vtable->start(driver, &node->spec, bvi_activity_driver_done, node, err));
 }
@@ -96,7 +97,10 @@ static int reach_agent(bvi_node *node, bv_error **err)
 
 static void on_setup(const bvi_agent_result *result, const bv_error *err, void *data)
 {
-    bvi_activity_step_done(data, err ? bvi_error_copy(err) : NULL);
+    bvi_node *node = data;
+
+    node->agent_ready = !err;
+    bvi_activity_step_done(node, err ? bvi_error_copy(err) : NULL);
 }
 
 static bvi_json *agent_config(const bvi_node *node)

@@ -2,7 +2,8 @@
  * internal.h - the parts of a plugin, for the files of this folder only.
  *
  *     plugin ─┬─ lane "query" ─ engine, compiled script, one run at a time, the rest waiting
- *             └─ lane "work"  ─ the same, separately: neither can starve the other
+ *             ├─ lane "call"  ─ the same, separately: none can starve the others
+ *             └─ lane "work"
  *
  * A run is one call of a plugin function. It goes through a few phases (run_table.c), each of which
  * may run a slice of script, ask the environment something (reply.c) or go through a list of
@@ -53,7 +54,12 @@ bvi_answer bvi_plugin_reply_take(bvi_plugin_reply *reply);
 
 /* ---- runs ---- */
 
-typedef enum bvi_lane_id { BVI_LANE_QUERY, BVI_LANE_WORK, BVI_LANES } bvi_lane_id;
+typedef enum bvi_lane_id {
+    BVI_LANE_QUERY, /* status, height and the like */
+    BVI_LANE_CALL,  /* the plugin's own functions */
+    BVI_LANE_WORK,  /* init, upload, the configuration */
+    BVI_LANES,
+} bvi_lane_id;
 
 /* What a phase answers when it did not fail. */
 enum {
@@ -76,7 +82,7 @@ typedef struct bvi_entry {
 
 typedef struct bvi_lane {
     bvi_plugin *plugin;
-    bvi_script_engine *engine;
+    bvi_script_engine *engine; /* NULL: nothing has run here yet, see bvi_lane_open() */
     bvi_script *script;
     bvi_run *running;
     bvi_run *first; /* waiting */
@@ -90,6 +96,7 @@ struct bvi_plugin {
     bvi_plugin_limits limits;
     char *config_path; /* may be NULL */
     bvi_sources sources;
+    const bvi_source *main_source;
     bvi_json *config; /* converted; NULL: none */
     bvi_strv capabilities;
     bvi_secrets secrets;
@@ -160,6 +167,7 @@ void bvi_save_detach(bvi_save *save);
 int bvi_phase_job_status(bvi_run *run, bv_error **err);
 int bvi_convert_status(bvi_run *run, const bvi_value *result, bv_error **err);
 /* plugin.c */
+int bvi_lane_open(bvi_lane *lane, bv_error **err); /* makes its engine, the first time */
 int bvi_plugin_update_capabilities(bvi_plugin *plugin, bv_error **err);
 void bvi_plugin_leave(bvi_plugin *plugin); /* the end of step() */
 

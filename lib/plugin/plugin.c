@@ -33,7 +33,8 @@ int bvi_plugin_update_capabilities(bvi_plugin *plugin, bv_error **err)
     bvi_script_fn_info info;
     int r = 0;
 
-    for (size_t i = 0; r >= 0 && bvi_script_function_at(plugin->lanes[0].script, i, &info); i++) {
+    for (size_t i = 0;
+         r >= 0 && bvi_script_function_at(plugin->lanes[BVI_LANE_QUERY].script, i, &info); i++) {
         if (info.arity <= 1 && !info.is_private)
             r = add_capability(&names, info.name);
     }
@@ -141,19 +142,23 @@ static int wrap_syntax_error(int r, const char *path, bv_error **err)
     return bvi_wrap(err, r, "%s:%u:%u: Rhai syntax error", path, line, column);
 }
 
-static int make_lane(bvi_plugin *plugin, bvi_lane *lane, const bvi_source *main_file,
-                     bv_error **err)
+int bvi_lane_open(bvi_lane *lane, bv_error **err)
 {
-    bvi_auto_free char *path = bvi_asprintf("%s/%s", plugin->sources.dir, main_file->path);
+    bvi_plugin *plugin = lane->plugin;
+    const bvi_source *source = plugin->main_source;
+    bvi_auto_free char *path = NULL;
     int r;
 
+    if (lane->script)
+        return 0;
+    path = bvi_asprintf("%s/%s", plugin->sources.dir, source->path);
     if (!path)
         return bvi_fail_nomem(err);
-    lane->plugin = plugin;
+    bvi_script_engine_free(bvi_take(lane->engine)); /* of a try that ran out of memory */
     r = make_engine(lane, err);
     if (r < 0)
         return r;
-    r = bvi_script_compile(lane->engine, main_file->text, main_file->len, path, &lane->script, err);
+    r = bvi_script_compile(lane->engine, source->text, source->len, path, &lane->script, err);
     return r < 0 ? wrap_syntax_error(r, path, err) : 0;
 }
 
@@ -194,6 +199,15 @@ void bvi_plugin_free(bvi_plugin *plugin)
         destroy(plugin);
 }
 
+bool bvi_plugin_is_idle(const bvi_plugin *plugin)
+{
+    for (size_t i = 0; i < BVI_LANES; i++) {
+        if (plugin->lanes[i].running || plugin->lanes[i].first)
+            return false;
+    }
+    return true;
+}
+
 void bvi_plugin_leave(bvi_plugin *plugin)
 {
     if (plugin->freed && !plugin->entered)
@@ -224,7 +238,6 @@ static int load_config(bvi_plugin *plugin)
 static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
 {
     const char *main_file = opts->main_file ? opts->main_file : BVI_PLUGIN_MAIN;
-    const bvi_source *source;
     int r;
 
     r = bvi_sources_read(opts->root, opts->dir ? opts->dir : BVI_PLUGIN_DIR,
@@ -232,15 +245,15 @@ static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
                          err);
     if (r < 0)
         return r;
-    source = bvi_sources_find(&plugin->sources, main_file);
-    if (!source)
+    plugin->main_source = bvi_sources_find(&plugin->sources, main_file);
+    if (!plugin->main_source)
         return bvi_fail(err, BV_E_NOT_FOUND, "there is no plain file '%s' in '%s'", main_file,
                         plugin->sources.dir);
-    for (size_t i = 0; i < BVI_LANES; i++) {
-        r = make_lane(plugin, &plugin->lanes[i], source, err);
-        if (r < 0)
-            return r;
-    }
+    for (size_t i = 0; i < BVI_LANES; i++)
+        plugin->lanes[i].plugin = plugin;
+    r = bvi_lane_open(&plugin->lanes[BVI_LANE_QUERY], err);
+    if (r < 0)
+        return r;
     plugin->config_path = bvi_strdup(opts->config_path);
     if (opts->config_path && !plugin->config_path)
         return bvi_fail_nomem(err);
@@ -277,7 +290,7 @@ const bvi_strv *bvi_plugin_capabilities(const bvi_plugin *plugin)
 
 bool bvi_plugin_has(const bvi_plugin *plugin, const char *capability)
 {
-    const bvi_script *script = plugin->lanes[0].script;
+    const bvi_script *script = plugin->lanes[BVI_LANE_QUERY].script;
 
     return bvi_strv_has(&plugin->capabilities, capability) ||
            bvi_script_has_function(script, capability, 0) ||
@@ -301,7 +314,7 @@ static int call_custom(bvi_plugin *plugin, const bvi_entry *entry, const char *n
                        const char *param, int64_t timeout_ms, bvi_plugin_done_fn done, void *data,
                        bv_op **ret_op, bv_error **err)
 {
-    const bvi_script *script = plugin->lanes[entry->lane].script;
+    const bvi_script *script = plugin->lanes[BVI_LANE_QUERY].script;
     const char *text = param ? param : "";
 
     if (bvi_script_has_function(script, name, 1))

@@ -10,10 +10,10 @@
  * Life: bvi_plugin_load() compiles (and reads the configuration stored last); calls are operations;
  * bvi_plugin_free() cancels what is left. All functions are for the context's own thread.
  *
- * Calls wait in two bounded lanes, each serving one call at a time: queries (status, height, ...)
- * and work (init, upload, custom functions). So a long init never delays a status. A deadline
- * counts from the submission and includes everything; a call always ends by then, even when the
- * environment never answers.
+ * Calls wait in three bounded lanes, each serving one call at a time: queries (status, height,
+ * ...), the plugin's own functions, and work (init, upload). So a long init delays neither a status
+ * nor what somebody runs by hand. A deadline counts from the submission and includes everything; a
+ * call always ends by then, even when the environment never answers.
  */
 #ifndef BVI_PLUGIN_PLUGIN_H
 #define BVI_PLUGIN_PLUGIN_H
@@ -159,6 +159,8 @@ int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_p
  * callback. */
 void bvi_plugin_free(bvi_plugin *plugin);
 BVI_DEFINE_FREEP(bvi_plugin, bvi_plugin_free)
+/* No call runs or waits: freeing it now cancels nothing. */
+bool bvi_plugin_is_idle(const bvi_plugin *plugin);
 
 /* ---- looking ---- */
 

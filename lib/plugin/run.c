@@ -344,6 +344,9 @@ int bvi_run_new(bvi_plugin *plugin, const bvi_entry *entry, const char *name, co
     if (lane->waiting >= plugin->limits.queue)
         return bvi_fail(err, BV_E_BUSY, "%zu calls of the plugin are waiting already",
                         lane->waiting);
+    r = bvi_lane_open(lane, err);
+    if (r < 0)
+        return r;
     r = run_make(plugin, entry, name, param, &run, err);
     if (r < 0)
         return r;

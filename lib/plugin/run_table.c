@@ -144,7 +144,7 @@ static const bvi_entry entries[] = {
     { "jailed_reason", BVI_LANE_QUERY, true, call_phases, convert_text },
     { "sqd_name", BVI_LANE_QUERY, true, call_phases, convert_text },
 };
-static const bvi_entry custom = { NULL, BVI_LANE_WORK, false, call_phases, convert_text };
+static const bvi_entry custom = { NULL, BVI_LANE_CALL, false, call_phases, convert_text };
 static const bvi_entry reload = { "plugin_config", BVI_LANE_WORK, true, reload_phases,
                                   convert_nothing };
 

@@ -101,6 +101,7 @@ static void wait_for(door *d, outcome *o, int r, bv_op *op, const bv_error *err)
 START_TEST(typed_calls)
 {
     static const char properties_text[] = "{\"block-ms\":\"50\"}", tags_text[] = "[\"a\"]";
+    bv_node_run_opts run = BV_NODE_RUN_OPTS_INIT;
     bv_node_create_opts opts = BV_NODE_CREATE_OPTS_INIT;
     bv_doc *properties = NULL, *tags = NULL;
     outcome o = { 0 };
@@ -136,8 +137,11 @@ START_TEST(typed_calls)
     expect(0, bv_node_show, "n");
     expect(0, bv_node_start, "n");
     expect(0, bv_node_restart, "n", 1);
-    expect(0, bv_node_run, "n", "echo", "x");
+    run.param = "x";
+    run.timeout_ms = 1000;
+    expect(0, bv_node_run, "n", "echo", &run);
     ck_assert_str_eq(door_str(o.reply, "result"), "x");
+    ck_assert_str_eq(door_str(o.reply, "value"), "x");
     expect(0, bv_node_run, "n", "height", NULL);
     expect(BV_E_NOT_FOUND, bv_node_run, "n", "nothing", NULL);
     expect(0, bv_node_capabilities, "n");

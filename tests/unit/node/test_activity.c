@@ -73,10 +73,7 @@ static void advance(world *w, stage at, const char *hang)
 {
     if (at == AT_ONCE)
         return;
-    for (int i = 0; world_container(w, world_node(w)->state.id) != BVI_CONTAINER_RUNNING; i++) {
-        ck_assert_int_lt(i, 1000);
-        world_turn(w);
-    }
+    world_until_container(w);
     if (at == IN_AGENT) {
         fake_agent_set(world_agent(w), hang, FAKE_AGENT_HANGS, 1);
         world_settle(w);

@@ -518,6 +518,14 @@ fake_agent *world_agent(world *w)
     return *slot;
 }
 
+void world_until_container(world *w)
+{
+    for (int i = 0; world_container(w, world_node(w)->state.id) != BVI_CONTAINER_RUNNING; i++) {
+        ck_assert_int_lt(i, 1000);
+        world_turn(w);
+    }
+}
+
 void world_kill(world *w)
 {
     const char *id = world_node(w)->state.id;

@@ -90,6 +90,8 @@ void world_start(world *w);
 
 bvi_node *world_node(world *w);    /* "n"; NULL: there is none */
 fake_agent *world_agent(world *w); /* of "n" */
+/* Turns until the container of "n" runs: its agent is there, and nobody has talked to it. */
+void world_until_container(world *w);
 /* The container of "n" ends by itself. */
 void world_kill(world *w);
 const char *world_status(world *w); /* of "n", from its document */
