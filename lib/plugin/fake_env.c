@@ -32,6 +32,8 @@ struct bvi_fake_env {
     bool has_data;
     bool has_archive;
     bool lenient;
+    bvi_fake_env_handler handler; /* may be NULL */
+    void *handler_data;
 };
 
 /* ---- the journal and the rules ---- */
@@ -88,22 +90,52 @@ static void answer_text(bvi_plugin_reply *reply, const char *text)
     answer(reply, value);
 }
 
-/* Writes the line; true when a rule took care of the reply. */
-static bool note(bvi_fake_env *fake, bvi_plugin_reply *reply, const char *fmt, ...) BV_PRINTF(3, 4);
-
-static bool note(bvi_fake_env *fake, bvi_plugin_reply *reply, const char *fmt, ...)
+/* What the handler gets: key and text in turn, ended by NULL. NULL: no memory, or no handler. */
+static bvi_json *describe(const bvi_fake_env *fake, const char *call, ...)
 {
+    bvi_auto_json bvi_json *request = fake->handler ? bvi_json_new_object() : NULL;
+    int r = request ? bvi_json_put_string(request, "call", call) : BV_E_NOMEM;
+    va_list args;
+
+    va_start(args, call);
+    for (const char *key; r == 0 && (key = va_arg(args, const char *)) != NULL;)
+        r = bvi_json_put_string(request, key, va_arg(args, const char *));
+    va_end(args);
+    return r < 0 ? NULL : bvi_take(request);
+}
+
+/* Adds a document or bytes; takes the request over and hands it on, or NULL. */
+static bvi_json *describe_more(bvi_json *request, const char *key, bvi_json *value)
+{
+    if (request && bvi_json_put(request, key, value) == 0)
+        return request;
+    if (!request)
+        bvi_json_free(value); /* otherwise put has done so */
+    bvi_json_free(request);
+    return NULL;
+}
+
+/* Writes the line and takes the request; true when a handler or a rule took care of the reply. */
+static bool note(bvi_fake_env *fake, bvi_plugin_reply *reply, bvi_json *request, const char *fmt,
+                 ...) BV_PRINTF(4, 5);
+
+static bool note(bvi_fake_env *fake, bvi_plugin_reply *reply, bvi_json *request, const char *fmt,
+                 ...)
+{
+    bvi_auto_json bvi_json *document = request;
     bvi_auto_free char *line = NULL;
     va_list args;
 
     va_start(args, fmt);
     line = bvi_vasprintf(fmt, args);
     va_end(args);
-    if (!line) {
+    if (!line || (fake->handler && !document)) {
         bvi_plugin_reply_error(reply, NULL);
         return true;
     }
     (void)bvi_buf_printf(&fake->journal, "%s\n", line); /* full: cut */
+    if (fake->handler && fake->handler(fake->handler_data, document, reply))
+        return true;
     for (size_t i = fake->rules.len; i-- > 0;) {
         const rule *r = &fake->rules.items[i];
 
@@ -170,9 +202,11 @@ static void set_and_answer(bvi_fake_env *fake, const char *name, const char *sta
 static void create_job(void *data, const char *name, const bvi_json *config,
                        bvi_plugin_reply *reply)
 {
+    bvi_json *request = describe_more(describe(data, "create_job", "name", name, NULL), "config",
+                                      bvi_json_copy(config));
     bvi_auto_free char *text = print(config);
 
-    if (!note(data, reply, "create_job %s %s", name, text ? text : ""))
+    if (!note(data, reply, request, "create_job %s %s", name, text ? text : ""))
         set_and_answer(data, name, "\"stopped\"", reply);
 }
 
@@ -189,19 +223,21 @@ static bool knows_job(bvi_fake_env *fake, const char *name, bvi_plugin_reply *re
 
 static void start_job(void *data, const char *name, bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "start_job %s", name) && knows_job(data, name, reply))
+    if (!note(data, reply, describe(data, "start_job", "name", name, NULL), "start_job %s", name) &&
+        knows_job(data, name, reply))
         set_and_answer(data, name, "\"running\"", reply);
 }
 
 static void stop_job(void *data, const char *name, bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "stop_job %s", name) && knows_job(data, name, reply))
+    if (!note(data, reply, describe(data, "stop_job", "name", name, NULL), "stop_job %s", name) &&
+        knows_job(data, name, reply))
         set_and_answer(data, name, "\"stopped\"", reply);
 }
 
 static void stop_all_jobs(void *data, bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "stop_all_jobs"))
+    if (!note(data, reply, describe(data, "stop_all_jobs", NULL), "stop_all_jobs"))
         bvi_plugin_reply_json(reply, NULL);
 }
 
@@ -209,7 +245,8 @@ static void get_job_info(void *data, const char *name, bvi_plugin_reply *reply)
 {
     bvi_fake_env *fake = data;
 
-    if (!note(data, reply, "job_info %s", name) && knows_job(fake, name, reply))
+    if (!note(data, reply, describe(data, "job_info", "name", name, NULL), "job_info %s", name) &&
+        knows_job(fake, name, reply))
         answer(reply, bvi_json_copy(bvi_json_find(fake->jobs, name)));
 }
 
@@ -217,7 +254,7 @@ static void get_jobs(void *data, bvi_plugin_reply *reply)
 {
     const bvi_fake_env *fake = data;
 
-    if (!note(data, reply, "get_jobs"))
+    if (!note(data, reply, describe(data, "get_jobs", NULL), "get_jobs"))
         answer(reply, bvi_json_copy(fake->jobs));
 }
 
@@ -225,7 +262,7 @@ static void get_jobs(void *data, bvi_plugin_reply *reply)
 
 static void run_sh(void *data, const char *body, bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "run_sh %s", body))
+    if (!note(data, reply, describe(data, "run_sh", "body", body, NULL), "run_sh %s", body))
         answer_text(reply, "{\"exit_code\":0,\"stdout\":\"\",\"stderr\":\"\"}");
 }
 
@@ -233,8 +270,10 @@ static void run_request(void *data, const char *function, const bvi_json *reques
                         bvi_plugin_reply *reply)
 {
     bvi_auto_free char *text = print(request);
+    bvi_json *document =
+        describe_more(describe(data, function, NULL), "request", bvi_json_copy(request));
 
-    if (!note(data, reply, "%s %s", function, text ? text : ""))
+    if (!note(data, reply, document, "%s %s", function, text ? text : ""))
         answer_text(reply, "{\"status_code\":200,\"body\":\"{}\"}");
 }
 
@@ -276,14 +315,17 @@ static void file_read(void *data, const char *path, bvi_plugin_reply *reply)
 {
     const bvi_fake_env *fake = data;
 
-    if (!note(data, reply, "file_read %s", path))
+    if (!note(data, reply, describe(data, "file_read", "path", path, NULL), "file_read %s", path))
         answer_stored(fake, fake->files, path, "", reply);
 }
 
 static void file_write(void *data, const char *path, const void *bytes, size_t len,
                        bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "file_write %s %.*s", path, (int)len, (const char *)bytes))
+    bvi_json *request = describe_more(describe(data, "file_write", "path", path, NULL), "content",
+                                      bvi_json_new_string_n(bytes, len));
+
+    if (!note(data, reply, request, "file_write %s %.*s", path, (int)len, (const char *)bytes))
         store(((bvi_fake_env *)data)->files, path, bytes, len, reply);
 }
 
@@ -291,22 +333,25 @@ static void render_template(void *data, const char *template_path, const char *d
                             const bvi_json *params, bvi_plugin_reply *reply)
 {
     bvi_auto_free char *text = print(params);
+    bvi_json *request = describe_more(describe(data, "render_template", "template", template_path,
+                                               "destination", destination, NULL),
+                                      "params", bvi_json_copy(params));
 
-    if (!note(data, reply, "render_template %s %s %s", template_path, destination,
+    if (!note(data, reply, request, "render_template %s %s %s", template_path, destination,
               text ? text : ""))
         bvi_plugin_reply_json(reply, NULL);
 }
 
 static void protocol_data_stamp(void *data, bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "protocol_data_stamp"))
+    if (!note(data, reply, describe(data, "protocol_data_stamp", NULL), "protocol_data_stamp"))
         answer(reply,
                ((bvi_fake_env *)data)->has_data ? bvi_json_new_int64(1) : bvi_json_new_null());
 }
 
 static void has_protocol_archive(void *data, bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "has_protocol_archive"))
+    if (!note(data, reply, describe(data, "has_protocol_archive", NULL), "has_protocol_archive"))
         answer(reply, bvi_json_new_bool(((bvi_fake_env *)data)->has_archive));
 }
 
@@ -314,14 +359,15 @@ static void get_secret(void *data, const char *key, bvi_plugin_reply *reply)
 {
     const bvi_fake_env *fake = data;
 
-    if (!note(data, reply, "get_secret %s", key))
+    if (!note(data, reply, describe(data, "get_secret", "key", key, NULL), "get_secret %s", key))
         answer_stored(fake, fake->secrets, key, "secret value", reply);
 }
 
 static void put_secret(void *data, const char *key, const void *bytes, size_t len,
                        bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "put_secret %s", key)) /* never its value */
+    if (!note(data, reply, describe(data, "put_secret", "key", key, NULL), "put_secret %s",
+              key)) /* never its value */
         store(((bvi_fake_env *)data)->secrets, key, bytes, len, reply);
 }
 
@@ -329,7 +375,7 @@ static void load_data(void *data, bvi_plugin_reply *reply)
 {
     const bvi_fake_env *fake = data;
 
-    if (note(data, reply, "load_data"))
+    if (note(data, reply, describe(data, "load_data", NULL), "load_data"))
         return;
     if (fake->data || fake->lenient)
         bvi_plugin_reply_bytes(reply, fake->data ? fake->data : "",
@@ -338,33 +384,41 @@ static void load_data(void *data, bvi_plugin_reply *reply)
         fail(reply, BV_E_NOT_FOUND, "no data was saved");
 }
 
-static void save_data(void *data, const char *text, bvi_plugin_reply *reply)
+int bvi_fake_env_set_saved(bvi_fake_env *fake, const char *text)
 {
-    bvi_fake_env *fake = data;
-    char *copy;
+    char *copy = bvi_strdup(text);
 
-    if (note(data, reply, "save_data %s", text))
-        return;
-    copy = bvi_strdup(text);
-    if (!copy) {
-        bvi_plugin_reply_error(reply, NULL);
-        return;
-    }
+    if (!copy)
+        return BV_E_NOMEM;
     bvi_free(fake->data);
     fake->data = copy;
-    bvi_plugin_reply_json(reply, NULL);
+    return 0;
+}
+
+static void save_data(void *data, const char *text, bvi_plugin_reply *reply)
+{
+    if (note(data, reply, describe(data, "save_data", "text", text, NULL), "save_data %s", text))
+        return;
+    if (bvi_fake_env_set_saved(data, text) < 0)
+        bvi_plugin_reply_error(reply, NULL);
+    else
+        bvi_plugin_reply_json(reply, NULL);
 }
 
 static void add_task(void *data, const char *name, const char *schedule, const char *function,
                      const char *param, bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "add_task %s '%s' %s '%s'", name, schedule, function, param))
+    bvi_json *request = describe(data, "add_task", "name", name, "schedule", schedule, "function",
+                                 function, "param", param, NULL);
+
+    if (!note(data, reply, request, "add_task %s '%s' %s '%s'", name, schedule, function, param))
         bvi_plugin_reply_json(reply, NULL);
 }
 
 static void delete_task(void *data, const char *name, bvi_plugin_reply *reply)
 {
-    if (!note(data, reply, "delete_task %s", name))
+    if (!note(data, reply, describe(data, "delete_task", "name", name, NULL), "delete_task %s",
+              name))
         bvi_plugin_reply_json(reply, NULL);
 }
 
@@ -374,8 +428,13 @@ static void log_line(void *data, int level, const char *text)
 {
     static const char *const levels[] = { "error", "warn", "info", "debug", "trace" };
 
-    (void)bvi_buf_printf(&((bvi_fake_env *)data)->journal, "log %s %s\n", levels[level],
-                         text); /* full: cut */
+    bvi_fake_env *fake = data;
+    bvi_auto_json bvi_json *request =
+        describe(fake, "log", "level", levels[level], "text", text, NULL);
+
+    (void)bvi_buf_printf(&fake->journal, "log %s %s\n", levels[level], text); /* full: cut */
+    if (request)
+        (void)fake->handler(fake->handler_data, request, NULL); /* there is nothing to answer */
 }
 
 static const bvi_json *node_env(void *data)
@@ -529,6 +588,12 @@ size_t bvi_fake_env_held(const bvi_fake_env *fake)
 size_t bvi_fake_env_cancelled(const bvi_fake_env *fake)
 {
     return fake->cancelled;
+}
+
+void bvi_fake_env_set_handler(bvi_fake_env *fake, bvi_fake_env_handler handler, void *data)
+{
+    fake->handler = handler;
+    fake->handler_data = data;
 }
 
 void bvi_fake_env_set_params(bvi_fake_env *fake, bvi_json *params)

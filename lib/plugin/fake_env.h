@@ -4,7 +4,8 @@
  *
  * It keeps jobs, files, secrets and data, writes a line for each request into its journal, and
  * answers at once. Rules change the answer to requests whose line contains a text; a hold keeps
- * them unanswered until released.
+ * them unanswered until released. A handler sees the requests as documents and may answer them in
+ * its own way; a scripted node (scripted.h) is one.
  */
 #ifndef BVI_PLUGIN_FAKE_ENV_H
 #define BVI_PLUGIN_FAKE_ENV_H
@@ -39,6 +40,13 @@ size_t bvi_fake_env_held(const bvi_fake_env *fake);
 size_t bvi_fake_env_cancelled(
     const bvi_fake_env *fake); /* replies the plugin gave up while they were held */
 
+/* A request is {"call": "<function>", ...} with the arguments under the names they have in
+ * bvi_plugin_env; bytes are text, and the value of a secret is left out. A log line is
+ * {"call": "log", "level": "info", "text": ...} and has no reply. It comes after the journal and
+ * before the rules. True: the handler has ended the reply, or will. */
+typedef bool (*bvi_fake_env_handler)(void *data, const bvi_json *request, bvi_plugin_reply *reply);
+void bvi_fake_env_set_handler(bvi_fake_env *fake, bvi_fake_env_handler handler, void *data);
+
 /* What the node is like. Take over their documents. */
 void bvi_fake_env_set_params(bvi_fake_env *fake, bvi_json *params);
 void bvi_fake_env_set_env(bvi_fake_env *fake, bvi_json *env);
@@ -46,6 +54,7 @@ void bvi_fake_env_set_env(bvi_fake_env *fake, bvi_json *env);
  * instead of an error. */
 void bvi_fake_env_set_lenient(bvi_fake_env *fake);
 void bvi_fake_env_set_data(bvi_fake_env *fake, bool has_data, bool has_archive);
+int bvi_fake_env_set_saved(bvi_fake_env *fake, const char *text); /* what load_data() gives */
 int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *text);
 int bvi_fake_env_set_file(bvi_fake_env *fake, const char *path, const char *text);
 int bvi_fake_env_set_job(bvi_fake_env *fake, const char *name, const char *status_json);
