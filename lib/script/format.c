@@ -1,99 +1,16 @@
 /*
- * format.c - the text forms of values, and numbers to and from text without help from the process's
- * locale.
+ * format.c - the text forms of values.
  */
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/float_text.h"
 #include "base/utf8.h"
 #include "script/engine.h"
 
-/* The longest text of a double in positional form: 309 digits, a sign, a point. */
-#define FLOAT_TEXT_MAX  400u
-#define NUMBER_TEXT_MAX 512u
-
 /* ---- numbers ---- */
-
-bool bvi_parse_double(const char *text, double *ret)
-{
-    const struct lconv *locale = localeconv();
-    char copy[NUMBER_TEXT_MAX];
-    size_t len = strlen(text);
-    char *end;
-
-    if (len == 0 || len >= sizeof(copy) || strlen(locale->decimal_point) != 1)
-        return false;
-    for (size_t i = 0; i <= len; i++)
-        copy[i] = text[i] == '.' ? locale->decimal_point[0] : text[i];
-    *ret = strtod(copy, &end);
-    return *end == '\0' && end != copy;
-}
-
-/* The shortest digits that read back as f: "d.ddde[+-]x" taken apart. */
-static int shortest(double f, char digits[32], int *ret_exponent)
-{
-    int first = fabs(f) < 2.3e-308 ? 1 : 15; /* denormals have fewer digits */
-    char text[64];
-    int n = 0;
-    char *e;
-
-    for (int precision = first; precision <= 17; precision++) {
-        snprintf(text, sizeof(text), "%.*e", precision - 1, fabs(f));
-        if (strtod(text, NULL) == fabs(f))
-            break;
-    }
-    e = strchr(text, 'e');
-    *ret_exponent = (int)strtol(e + 1, NULL, 10);
-    for (char *p = text; p < e; p++) {
-        if (*p >= '0' && *p <= '9')
-            digits[n++] = *p;
-    }
-    while (n > 1 && digits[n - 1] == '0')
-        n--;
-    digits[n] = '\0';
-    return n;
-}
-
-static void write_exponent(char *out, const char *digits, int n, int exponent)
-{
-    char *p = out;
-
-    *p++ = digits[0];
-    if (n > 1) {
-        *p++ = '.';
-        memcpy(p, digits + 1, (size_t)n - 1);
-        p += n - 1;
-    }
-    snprintf(p, 8, "e%d", exponent);
-}
-
-static void write_positional(char *out, const char *digits, int n, int exponent)
-{
-    char *p = out;
-
-    if (exponent < 0) {
-        *p++ = '0';
-        *p++ = '.';
-        for (int i = -1; i > exponent; i--)
-            *p++ = '0';
-        memcpy(p, digits, (size_t)n);
-        p[n] = '\0';
-        return;
-    }
-    for (int i = 0; i <= exponent; i++)
-        *p++ = i < n ? digits[i] : '0';
-    *p++ = '.';
-    if (n > exponent + 1) {
-        memcpy(p, digits + exponent + 1, (size_t)(n - exponent - 1));
-        p += n - exponent - 1;
-    } else {
-        *p++ = '0';
-    }
-    *p = '\0';
-}
 
 /* Text form: exponents outside 10^-13 .. 10^13, both as single precision; debug form: outside 1e-4
  * .. 1e16. */
@@ -109,7 +26,7 @@ static bool wants_exponent(double f, bool debug)
 int bvi_format_float(bvi_buf *out, double f, bool debug)
 {
     char digits[32];
-    char text[FLOAT_TEXT_MAX];
+    char text[BVI_FLOAT_TEXT_MAX];
     int exponent;
     int n;
     int r;
@@ -120,11 +37,11 @@ int bvi_format_float(bvi_buf *out, double f, bool debug)
         return bvi_buf_append_str(out, f < 0 ? "-inf" : "inf");
     if (f == 0)
         return bvi_buf_append_str(out, debug && signbit(f) ? "-0.0" : "0.0");
-    n = shortest(f, digits, &exponent);
+    n = bvi_float_digits(f, digits, &exponent);
     if (wants_exponent(f, debug))
-        write_exponent(text, digits, n, exponent);
+        bvi_float_exponent(text, digits, n, exponent);
     else
-        write_positional(text, digits, n, exponent);
+        bvi_float_positional(text, digits, n, exponent);
     r = f < 0 ? bvi_buf_append_char(out, '-') : 0;
     return r < 0 ? r : bvi_buf_append_str(out, text);
 }
@@ -132,12 +49,12 @@ int bvi_format_float(bvi_buf *out, double f, bool debug)
 int bvi_format_whole(bvi_buf *out, double f)
 {
     char digits[32];
-    char text[FLOAT_TEXT_MAX];
+    char text[BVI_FLOAT_TEXT_MAX];
     int exponent;
-    int n = shortest(f, digits, &exponent);
+    int n = bvi_float_digits(f, digits, &exponent);
     int r = f < 0 ? bvi_buf_append_char(out, '-') : 0;
 
-    write_positional(text, digits, n, exponent);
+    bvi_float_positional(text, digits, n, exponent);
     return r < 0 ? r : bvi_buf_append(out, text, strcspn(text, "."));
 }
 

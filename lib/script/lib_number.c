@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/float_text.h"
 #include "base/utf8.h"
 #include "script/lib.h"
 

@@ -4,8 +4,8 @@
  */
 #include <string.h>
 
+#include "base/case_map.h"
 #include "base/utf8.h"
-#include "script/case_map.h"
 #include "script/lib.h"
 
 /* ---- text arguments: a string or a character ---- */

@@ -317,8 +317,6 @@ int bvi_format_whole(bvi_buf *out,
 int bvi_format_quoted(bvi_buf *out, const char *text, size_t len);
 /* A JSON text; BV_E_LIMIT when too deep. */
 int bvi_format_json(bvi_buf *out, const bvi_value *v);
-/* Locale-proof; text is zero-terminated; false unless all of it is a number. */
-bool bvi_parse_double(const char *text, double *ret);
 const char *bvi_type_name(const bvi_value *v);
 
 /* Nesting of values beyond this cannot be printed or compared. */

@@ -1,8 +1,8 @@
 /*
  * case_map.h - upper and lower case of Unicode characters.
  */
-#ifndef BVI_SCRIPT_CASE_MAP_H
-#define BVI_SCRIPT_CASE_MAP_H
+#ifndef BVI_BASE_CASE_MAP_H
+#define BVI_BASE_CASE_MAP_H
 
 #include "base/buf.h"
 
