@@ -134,20 +134,34 @@ static const bvi_field config_fields[] = {
     END_FIELDS,
 };
 
+/* Takes over a config that has the right shape. */
+static int checked(bvi_json *config, bvi_json **ret_config, bv_error **err)
+{
+    int r = bvi_plugin_config_check(config, err);
+
+    if (r < 0)
+        bvi_json_free(config);
+    else
+        *ret_config = config;
+    return r;
+}
+
 int bvi_plugin_config_convert(const bvi_json *value, bvi_json **ret_config, bvi_strv *unknown,
                               bv_error **err)
 {
-    bvi_auto_json bvi_json *config = NULL;
-    int r;
+    bvi_json *config = NULL;
+    int r = bvi_schema_convert(config_fields, value, &config, unknown, err);
 
-    r = bvi_schema_convert(config_fields, value, &config, unknown, err);
-    if (r < 0)
-        return r;
-    r = bvi_plugin_config_check(config, err);
-    if (r < 0)
-        return r;
-    *ret_config = bvi_take(config);
-    return 0;
+    return r < 0 ? r : checked(config, ret_config, err);
+}
+
+int bvi_plugin_config_convert_value(const bvi_value *value, bvi_json **ret_config,
+                                    bvi_strv *unknown, bv_error **err)
+{
+    bvi_json *config = NULL;
+    int r = bvi_schema_convert_value(config_fields, value, &config, unknown, err);
+
+    return r < 0 ? r : checked(config, ret_config, err);
 }
 
 int bvi_plugin_config_load(const char *path, bvi_json **ret_config, bv_error **err)

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/vec.h"
+#include "script/script.h"
 
 /* A plugin_config.json beyond this is not ours. */
 #define BVI_PLUGIN_CONFIG_MAX (4u * 1024u * 1024u)
@@ -18,6 +19,9 @@
  * or receives the paths of keys that mean nothing. */
 int bvi_plugin_config_convert(const bvi_json *value, bvi_json **ret_config, bvi_strv *unknown,
                               bv_error **err);
+/* The same for what a script returned. */
+int bvi_plugin_config_convert_value(const bvi_value *value, bvi_json **ret_config,
+                                    bvi_strv *unknown, bv_error **err);
 
 int bvi_plugin_config_load(const char *path, bvi_json **ret_config, bv_error **err);
 int bvi_plugin_config_save(const char *path, const bvi_json *config, bv_error **err); /* durable */

@@ -17,33 +17,17 @@
 
 /* ---- evaluating ---- */
 
-static void warn_unknown(const bvi_plugin *plugin, const bvi_strv *unknown)
-{
-    for (size_t i = 0; i < unknown->len; i++) {
-        bvi_auto_free char *text =
-            bvi_asprintf("plugin_config: unknown key '%s' is ignored", unknown->items[i]);
-
-        if (text)
-            plugin->env.log(plugin->env.data, BV_LOG_WARN, text);
-    }
-}
-
 static int convert(bvi_plugin *plugin, const bvi_value *result, bvi_json **ret_config,
                    bv_error **err)
 {
     BVI_AUTO(bvi_strv_done) bvi_strv unknown = BVI_VEC_INIT(BVI_SCHEMA_UNKNOWN_MAX);
-    bvi_auto_json bvi_json *map = NULL;
-    int r;
+    int r = bvi_plugin_config_convert_value(result, ret_config, &unknown, err);
 
-    r = bvi_value_to_json(result, &map, err);
-    if (r < 0)
-        return bvi_wrap(err, r, "Invalid Rhai script - failed to deserialize plugin_config");
-    r = bvi_plugin_config_convert(map, ret_config, &unknown, err);
     if (r == BV_E_INVALID)
         return r; /* the names clash: its own message says all */
     if (r < 0)
         return bvi_wrap(err, r, "Invalid Rhai script - failed to deserialize plugin_config");
-    warn_unknown(plugin, &unknown);
+    bvi_plugin_warn_unknown(plugin, CONFIG_FUNCTION, &unknown);
     return 0;
 }
 

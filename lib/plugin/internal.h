@@ -169,6 +169,8 @@ int bvi_convert_status(bvi_run *run, const bvi_value *result, bv_error **err);
 /* plugin.c */
 int bvi_lane_open(bvi_lane *lane, bv_error **err); /* makes its engine, the first time */
 int bvi_plugin_update_capabilities(bvi_plugin *plugin, bv_error **err);
+/* A warning for each key of a script's map that means nothing; what: "plugin_config", a job. */
+void bvi_plugin_warn_unknown(const bvi_plugin *plugin, const char *what, const bvi_strv *unknown);
 void bvi_plugin_leave(bvi_plugin *plugin); /* the end of step() */
 
 #endif

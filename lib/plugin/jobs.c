@@ -73,6 +73,12 @@ int bvi_plugin_job_convert(const bvi_json *map, bvi_json **ret_config, bv_error 
     return bvi_schema_convert(job_fields, map, ret_config, NULL, err);
 }
 
+int bvi_plugin_job_convert_value(const bvi_value *map, bvi_json **ret_config, bvi_strv *unknown,
+                                 bv_error **err)
+{
+    return bvi_schema_convert_value(job_fields, map, ret_config, unknown, err);
+}
+
 /* ---- derived settings (spec plugin.md 5.3) ---- */
 
 #define NEVER       "\"never\""

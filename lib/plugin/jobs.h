@@ -19,8 +19,10 @@ extern const bvi_field bvi_restart_config_fields[];
 extern const bvi_field bvi_string_item;
 extern const bvi_field bvi_level_field;
 
-/* Checks a script's map. */
+/* Checks a script's map; unknown as for bvi_schema_convert(). */
 int bvi_plugin_job_convert(const bvi_json *map, bvi_json **ret_config, bv_error **err);
+int bvi_plugin_job_convert_value(const bvi_value *map, bvi_json **ret_config, bvi_strv *unknown,
+                                 bv_error **err);
 
 /* The settings of spec plugin.md 5.3. needs and wait_for: NULL for none. The entries are converted
  * ones (config.h); the last four take null for "not given" where the configuration may leave them

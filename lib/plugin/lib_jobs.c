@@ -29,16 +29,19 @@ static int job_name(bvi_script_call *call, const bvi_value *arg, char **ret_name
     return *ret_name ? 0 : bvi_script_throw_nomem(call);
 }
 
-static int job_config(bvi_script_call *call, const bvi_value *arg, bvi_json **ret_config)
+static int job_config(bvi_script_call *call, const char *name, const bvi_value *map,
+                      bvi_json **ret_config)
 {
-    bvi_auto_json bvi_json *map = NULL;
+    BVI_AUTO(bvi_strv_done) bvi_strv unknown = BVI_VEC_INIT(BVI_SCHEMA_UNKNOWN_MAX);
+    bvi_auto_free char *what = bvi_asprintf("job '%s'", name);
     bv_error *err = NULL;
-    int r;
 
-    r = bvi_hostlib_json(call, arg, &map);
-    if (r < 0)
-        return r;
-    return bvi_plugin_job_convert(map, ret_config, &err) < 0 ? bvi_hostlib_throw(call, err) : 0;
+    if (!what)
+        return bvi_script_throw_nomem(call);
+    if (bvi_plugin_job_convert_value(map, ret_config, &unknown, &err) < 0)
+        return bvi_hostlib_throw(call, err);
+    bvi_plugin_warn_unknown(bvi_hostlib_run(call)->plugin, what, &unknown);
+    return 0;
 }
 
 static int ask_create(bvi_script_call *call, bvi_value *args, bvi_value_fn to_value)
@@ -52,7 +55,7 @@ static int ask_create(bvi_script_call *call, bvi_value *args, bvi_value_fn to_va
     r = job_name(call, &args[0], &name);
     if (r < 0)
         return r;
-    r = job_config(call, &args[1], &config);
+    r = job_config(call, name, &args[1], &config);
     if (r < 0)
         return r;
     r = bvi_hostlib_ask(call, bvi_hostlib_request_ms(call), to_value, &reply);
@@ -158,7 +161,7 @@ static int create_and_start(bvi_script_call *call, bvi_value *args, size_t argc,
     r = job_name(call, &args[0], &name);
     if (r < 0)
         return r;
-    r = job_config(call, &args[1], &config);
+    r = job_config(call, name, &args[1], &config);
     if (r < 0)
         return r;
     if (bvi_sequence_new(config, NULL, &seq, &err) < 0 ||

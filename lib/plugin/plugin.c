@@ -51,6 +51,16 @@ int bvi_plugin_update_capabilities(bvi_plugin *plugin, bv_error **err)
     return 0;
 }
 
+void bvi_plugin_warn_unknown(const bvi_plugin *plugin, const char *what, const bvi_strv *unknown)
+{
+    for (size_t i = 0; i < unknown->len; i++) {
+        bvi_auto_free char *text = bvi_asprintf("%s: %s", what, unknown->items[i]);
+
+        if (text)
+            plugin->env.log(plugin->env.data, BV_LOG_WARN, text);
+    }
+}
+
 /* ---- lanes ---- */
 
 static int resolve(const char *name, char **ret_source, size_t *ret_len, bv_error **err, void *data)

@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/vec.h"
+#include "script/script.h"
 
 /* An array in a configuration has no more items. */
 #define BVI_SCHEMA_ITEMS_MAX 4096u
@@ -50,12 +51,19 @@ struct bvi_field {
     const bvi_field *item;       /* LIST */
 };
 
-/* Converts value, an object, by a table of fields. unknown may be NULL; else it receives paths of
- * unknown keys, at most unknown->max. Failures are BV_E_FORMAT. */
+/* Converts value, an object, by a table of fields. unknown may be NULL; else it receives a sentence
+ * for each unknown key, at most unknown->max: "unknown key 'upload.excludes' is ignored; did you
+ * mean 'exclude'?". Failures are BV_E_FORMAT. */
 int bvi_schema_convert(const bvi_field *fields, const bvi_json *value, bvi_json **ret_object,
                        bvi_strv *unknown, bv_error **err);
+/* The same for a script's value, whose types say more: a char is no string, NaN is not (). Also
+ * BV_E_LIMIT when it is too large. */
+int bvi_schema_convert_value(const bvi_field *fields, const bvi_value *value, bvi_json **ret_object,
+                             bvi_strv *unknown, bv_error **err);
 
-/* A value's type as scripts call it: "i64", "f64", "string", "()", "array", "map", "bool". */
+/* A document's type as scripts call it: "i64", "f64", "string", "()", "array", "map", "bool". */
 const char *bvi_schema_type_of(const bvi_json *value);
+/* What messages call the type a field wants: "String", "u64", "Map", "Compression". */
+const char *bvi_field_type_name(const bvi_field *field);
 
 #endif

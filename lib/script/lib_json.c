@@ -285,21 +285,24 @@ static const bvi_value *find_foreign(const bvi_value *v, unsigned depth)
     return found;
 }
 
+/* Written first: its size bounds the search too, and values that share their parts can be far
+ * larger as text than in memory. */
 int bvi_value_to_json(const bvi_value *value_in, bvi_json **ret_json, bv_error **err)
 {
-    const bvi_value *foreign = find_foreign(value_in, 0);
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(SIZE_MAX / 2);
-    int r;
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(BVI_VALUE_JSON_MAX);
+    const bvi_value *foreign;
+    int r = bvi_format_json(&text, value_in);
 
-    if (foreign)
-        return bvi_fail(err, BV_E_INVALID, "a value of type '%s' has no JSON form",
-                        bvi_type_name(foreign));
-    r = bvi_format_json(&text, value_in);
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);
     if (r < 0)
-        return bvi_fail(err, BV_E_LIMIT, "the value is nested deeper than %u levels",
-                        BVI_VALUE_DEPTH_MAX);
+        return bvi_fail(err, BV_E_LIMIT,
+                        "the value is nested deeper than %u levels or larger than %u bytes as JSON",
+                        BVI_VALUE_DEPTH_MAX, BVI_VALUE_JSON_MAX);
+    foreign = find_foreign(value_in, 0);
+    if (foreign)
+        return bvi_fail(err, BV_E_INVALID, "a value of type '%s' has no JSON form",
+                        bvi_type_name(foreign));
     return bvi_json_parse(bvi_buf_str(&text), text.len, ret_json, err);
 }
 

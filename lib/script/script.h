@@ -132,7 +132,9 @@ int bvi_value_to_text(const bvi_value *value, bool debug, char **ret_text, size_
 
 /* JSON. A char becomes a string, a blob an array of numbers, NaN null; functions and host objects
  * are BV_E_INVALID. Unit is null. Numbers fitting i64 without fraction or exponent become INT,
- * others FLOAT. */
+ * others FLOAT. BV_E_LIMIT: too deep, or
+ * larger than this. */
+#define BVI_VALUE_JSON_MAX (16u << 20)
 int bvi_value_to_json(const bvi_value *value, bvi_json **ret_json, bv_error **err);
 int bvi_value_from_json(bvi_script_engine *engine, const bvi_json *json, bvi_value *ret_value);
 

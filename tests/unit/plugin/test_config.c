@@ -79,7 +79,7 @@ static const struct {
     { "{}", BV_E_FORMAT, "Syntax error: missing field `services`" },
     { "{\"services\":{}}", BV_E_FORMAT, "services: Output type incorrect: map (expecting Array)" },
     { "{\"services\":[{\"name\":\"a\"}]}", BV_E_FORMAT,
-      "services: item 0: Syntax error: missing field `run_sh`" },
+      "services[0]: Syntax error: missing field `run_sh`" },
     { SERVICE(",\"run_as\":7"), BV_E_FORMAT,
       "run_as: Output type incorrect: i64 (expecting String)" },
     { SERVICE(",\"shutdown_timeout_secs\":-1"), BV_E_FORMAT,
@@ -103,7 +103,7 @@ static const struct {
     { WITH("\"upload\":{\"compression\":{\"ZSTD\":1,\"NONE\":null}}"), BV_E_FORMAT,
       "Output type incorrect: map (expecting Compression)" },
     { WITH("\"upload\":{\"exclude\":[7]}"), BV_E_FORMAT,
-      "exclude: item 0: Output type incorrect: i64" },
+      "upload.exclude[0]: Output type incorrect: i64" },
     { WITH("\"post_upload\":[{\"name\":\"a\",\"run_sh\":\"x\",\"restart\":{\"always\":{}}}]"),
       BV_E_FORMAT, "unknown variant `always`, expected `never` or `on_failure`" },
     { WITH("\"config_files\":[{\"template\":\"a\",\"destination\":\"b\"}]"), BV_E_FORMAT,
@@ -157,9 +157,11 @@ START_TEST(names_unknown_keys)
                      &config, &unknown, &err),
         err);
     ck_assert_uint_eq(unknown.len, 3);
-    ck_assert_str_eq(unknown.items[0], "service");
-    ck_assert_str_eq(unknown.items[1], "services[0].foo");
-    ck_assert_str_eq(unknown.items[2], "upload.excludes");
+    ck_assert_str_eq(unknown.items[0],
+                     "unknown key 'service' is ignored; did you mean 'services'?");
+    ck_assert_str_eq(unknown.items[1], "unknown key 'services[0].foo' is ignored");
+    ck_assert_str_eq(unknown.items[2],
+                     "unknown key 'upload.excludes' is ignored; did you mean 'exclude'?");
     ck_assert_ptr_null(bvi_json_find(config, "service"));
 }
 END_TEST

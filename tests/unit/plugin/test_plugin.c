@@ -355,7 +355,7 @@ static const struct {
       NULL, NULL, "Syntax error: missing field `restart`", "" },
     { "fn f() { try { create_job(\"j\", #{job_type: #{run_sh: 1}, restart: \"never\"}) } catch (e) "
       "{ return e; } }",
-      NULL, NULL, "job_type: run_sh: Output type incorrect: i64 (expecting String)", "" },
+      NULL, NULL, "job_type.run_sh: Output type incorrect: i64 (expecting String)", "" },
     { "fn f() { job_status(\"j\") }", "job_info",
       "{\"status\":{\"finished\":{\"exit_code\":0,\"message\":\"\"}}}", "finished", NULL },
     { "fn f() { 7 }", NULL, NULL,
@@ -546,7 +546,7 @@ START_TEST(bad_configurations_are_explained)
     start_with(&f, "fn plugin_config() {#{ services: [#{ name: \"a\" }] }}");
     (void)call(&f, "init", NULL);
     ck_assert_str_eq(f.last,
-                     "Invalid Rhai script - failed to deserialize plugin_config: services: item 0: "
+                     "Invalid Rhai script - failed to deserialize plugin_config: services[0]: "
                      "Syntax error: missing field `run_sh`");
     ck_assert(!bvt_exists(f.config_path));
     stop(&f);
