@@ -266,7 +266,7 @@ int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_
     const bvi_value *v = bvi_vm_find_dynamic(call, frame, text);
     int r;
 
-    if (!v && frame->proto->is_top)
+    if (!v && (frame->proto->is_top || frame->proto->is_closure))
         v = bvi_map_find(&home->consts, text); /* given by the host */
     if (v) {
         *ret = bvi_dup(v);

@@ -241,6 +241,8 @@ void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
         return;
     }
     found = bvi_c_resolve(c, name, false);
+    if (found.root == BVI_ROOT_NAME)
+        bvi_c_note_missing(c, name, e->pos);
     e->is_path = true;
     e->root = found.root;
     e->slot = found.slot;

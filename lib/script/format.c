@@ -187,6 +187,21 @@ static int format_fn(bvi_buf *out, const bvi_fn *fn, bvi_form form)
     return r < 0 ? r : bvi_buf_append_char(out, ')');
 }
 
+/* Iterators have no text form; scripts see the names the reference has for them. */
+static const char *iterator_name(const bvi_iter *it)
+{
+    switch (it->kind) {
+    case BVI_ITER_STRING:
+        return "rhai::packages::iter_basic::CharsStream";
+    case BVI_ITER_BITS:
+        return "rhai::packages::iter_basic::BitRange";
+    case BVI_ITER_FLOAT:
+        return "rhai::packages::iter_basic::StepRange<f64>";
+    default:
+        return "rhai::packages::iter_basic::StepRange<i64>";
+    }
+}
+
 static int format_at(bvi_buf *out, const bvi_value *v, bvi_form form, unsigned depth)
 {
     bool bare = form == BVI_FORM_TEXT || form == BVI_FORM_INTERP;
@@ -221,6 +236,8 @@ static int format_at(bvi_buf *out, const bvi_value *v, bvi_form form, unsigned d
         return format_fn(out, bvi_fnp(v), form);
     case BVI_T_CELL:
         return format_at(out, &((bvi_cell *)v->as.obj)->value, form, depth);
+    case BVI_T_ITER:
+        return bvi_buf_append_str(out, iterator_name((const bvi_iter *)v->as.obj));
     default:
         return bvi_buf_append_str(out, bvi_type_name(v));
     }

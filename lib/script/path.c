@@ -528,7 +528,10 @@ static int assign_string_index(bvi_script_call *call, bvi_value *s, const bvi_va
             return r;
         if (value->type != BVI_T_CHAR)
             return bvi_script_throw_type(call, value, "char");
-        start = (int64_t)at;
+        /* Counted from the end, the reference stores at that distance from the start. */
+        start = index->as.i < 0 ? -index->as.i : (int64_t)at;
+        if (start >= bvi_str(s)->chars)
+            return 0;
     }
     from = bvi_string_offset(bvi_str(s), (size_t)start);
     to = bvi_string_offset(bvi_str(s), (size_t)(start + count));

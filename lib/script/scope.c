@@ -113,6 +113,40 @@ bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import)
     return found;
 }
 
+void bvi_c_note_missing(bvi_compiler *c, uint32_t name, bvi_pos pos)
+{
+    bvi_missing *m;
+
+    if (c->failed || !c->func->parent)
+        return;
+    for (size_t i = 0; i < c->func->missing.len; i++) {
+        if (c->func->missing.items[i].name == name)
+            return;
+    }
+    m = bvi_vec_push(&c->func->missing);
+    if (!m) {
+        bvi_c_nomem(c);
+        return;
+    }
+    *m = (bvi_missing){ name, pos };
+}
+
+/* Capturing fails where the closure is made, not where it is called: each name that it would have
+ * captured is looked up there. */
+void bvi_c_look_up_missing(bvi_compiler *c, const bvi_func *closure)
+{
+    for (size_t i = 0; i < closure->missing.len; i++) {
+        const bvi_missing *m = &closure->missing.items[i];
+
+        if (c->func->parent) {
+            bvi_c_note_missing(c, m->name, m->pos);
+            continue;
+        }
+        bvi_c_emit(c, BVI_OP_GET_NAME, m->name, m->pos);
+        bvi_c_emit(c, BVI_OP_POP, 0, m->pos);
+    }
+}
+
 void bvi_c_begin_block(bvi_compiler *c)
 {
     c->func->depth++;

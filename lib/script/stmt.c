@@ -388,7 +388,7 @@ static void function(bvi_compiler *c)
         return;
     }
     if (!at_global_level(c)) {
-        bvi_c_error(c, pos,
+        bvi_c_error(c, c->outer ? (bvi_pos){ 0, 0 } : pos,
                     "Function definitions must be at global level and cannot be inside a block or "
                     "another function");
         return;
