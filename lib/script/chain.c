@@ -22,6 +22,7 @@ static void become_value(bvi_expr *e)
     e->indices = 0;
     e->literal = BVI_LIT_NONE;
     e->pure = false;
+    e->note = 0;
 }
 
 static bool is_simple_variable(const bvi_compiler *c, const bvi_expr *e)
@@ -34,7 +35,8 @@ static bool is_simple_variable(const bvi_compiler *c, const bvi_expr *e)
 
 /* Arguments behind "(", up to and with ")". path_of_first: the first one when it is a mere
  * variable. */
-static uint32_t arguments(bvi_compiler *c, uint32_t name, bvi_site *site, bool by_reference)
+static uint32_t arguments(bvi_compiler *c, uint32_t name, bvi_site *site, bool by_reference,
+                          uint32_t note)
 {
     const char *function = bvi_unit_str(c->unit, name)->data;
     uint32_t argc = 0;
@@ -50,6 +52,7 @@ static uint32_t arguments(bvi_compiler *c, uint32_t name, bvi_site *site, bool b
         if (argc == 0 && by_reference && is_simple_variable(c, &e))
             site->path = bvi_c_add_path(c, &e);
         bvi_c_load(c, &e);
+        bvi_c_note_argument(c, note, e.note, e.pos);
         if (++argc > BVI_ARGS_MAX)
             bvi_c_error(c, e.pos, "Too many arguments for function '%s'", function);
         if (bvi_c_accept(c, BVI_TOK_COMMA))
@@ -60,6 +63,7 @@ static uint32_t arguments(bvi_compiler *c, uint32_t name, bvi_site *site, bool b
     }
     bvi_c_expect(c, BVI_TOK_RPAREN, "to close the arguments list of this function call '%s'",
                  function);
+    bvi_c_note_end(c, note, argc);
     return argc;
 }
 
@@ -73,8 +77,9 @@ static bvi_special special_of(const bvi_compiler *c, uint32_t name)
 static void function_call(bvi_compiler *c, bvi_expr *e, uint32_t name)
 {
     bvi_site site = { .name = name, .path = BVI_NO_PATH, .special = special_of(c, name) };
+    uint32_t note = bvi_c_note(c, BVI_NOTE_CALL, name, e->pos);
 
-    site.argc = arguments(c, name, &site, true);
+    site.argc = arguments(c, name, &site, true, note);
     if (c->failed)
         return;
     if (text_is(c, name, "eval") && site.argc == 1)
@@ -82,6 +87,7 @@ static void function_call(bvi_compiler *c, bvi_expr *e, uint32_t name)
     else
         bvi_c_emit(c, BVI_OP_CALL, bvi_c_add_site(c, &site), e->pos);
     become_value(e);
+    e->note = note;
 }
 
 /* is_shared(x) and x.is_shared() look at the variable, not at a copy of its value. */
@@ -168,6 +174,7 @@ static void global_constant(bvi_compiler *c, bvi_expr *e)
     e->is_const = true;
     e->root = BVI_ROOT_GLOBAL;
     e->pure = true;
+    e->note = bvi_c_note(c, BVI_NOTE_GLOBAL, e->name, e->name_pos);
 }
 
 static uint32_t add_member(bvi_compiler *c, const bvi_member *m)
@@ -183,6 +190,20 @@ static uint32_t add_member(bvi_compiler *c, const bvi_member *m)
     return u->members_len++;
 }
 
+static uint32_t note_member(bvi_compiler *c, const bvi_member *m, uint32_t import, uint32_t alias,
+                            bvi_pos pos)
+{
+    bool is_call = c->tok.type == BVI_TOK_LPAREN;
+    uint32_t index =
+        bvi_c_note_of(c, is_call ? BVI_NOTE_MEMBER_CALL : BVI_NOTE_MEMBER, m->name, pos, import);
+
+    if (index) {
+        bvi_c_note_at(c, index)->alias = bvi_unit_str(c->unit, alias)->data;
+        bvi_c_note_at(c, index)->is_nested = m->count > 1;
+    }
+    return index;
+}
+
 /* alias::name, alias::inner::name, or a call of it; the token is the "::" behind the first alias.
  */
 static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
@@ -193,6 +214,7 @@ static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
     };
     uint32_t name = alias;
     bvi_pos pos = e->pos;
+    uint32_t note;
 
     while (!c->failed && bvi_c_accept(c, BVI_TOK_NAMESPACE)) {
         bvi_c_add_name(c, name);
@@ -203,13 +225,15 @@ static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
     m.name = name;
     if (c->failed)
         return;
+    note = note_member(c, &m, found.note, alias, pos);
     if (c->tok.type == BVI_TOK_LPAREN) {
         bvi_site site = { .name = name, .path = BVI_NO_PATH };
 
-        site.argc = arguments(c, name, &site, false);
+        site.argc = arguments(c, name, &site, false, note);
         site.member = add_member(c, &m);
         bvi_c_emit(c, BVI_OP_CALL_MEMBER, bvi_c_add_site(c, &site), pos);
         become_value(e);
+        e->note = note;
         return;
     }
     e->is_path = true;
@@ -219,6 +243,7 @@ static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
     e->name = name;
     e->name_pos = pos;
     e->pure = true;
+    e->note = note;
 }
 
 void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
@@ -249,6 +274,8 @@ void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
     e->is_const = found.is_const;
     e->name = name;
     e->pure = true;
+    e->note = bvi_c_note_of(c, found.root == BVI_ROOT_NAME ? BVI_NOTE_UNKNOWN : BVI_NOTE_VARIABLE,
+                            name, e->pos, found.note);
 }
 
 void bvi_c_this(bvi_compiler *c, bvi_expr *e)
@@ -299,16 +326,18 @@ static void method_call(bvi_compiler *c, bvi_expr *e, uint32_t name, bvi_pos pos
 {
     bvi_site site = { .name = name, .safe = safe, .special = special_of(c, name) };
     bool on_stack = e->root == BVI_ROOT_STACK && c->steps.len == e->first_step;
+    uint32_t note = bvi_c_note_of(c, BVI_NOTE_METHOD, name, pos, e->note);
 
     site.path = bvi_c_add_path(c, e);
     if (!on_stack)
         bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-    site.argc = arguments(c, name, &site, false);
+    site.argc = arguments(c, name, &site, false, note);
     if (c->failed)
         return;
     bvi_c_emit(c, BVI_OP_METHOD, bvi_c_add_site(c, &site), pos);
     become_value(e);
     e->pos = pos;
+    e->note = note;
 }
 
 /* The token as the name behind a dot. */
@@ -363,6 +392,8 @@ void bvi_c_property(bvi_compiler *c, bvi_expr *e)
         method_call(c, e, name, pos, safe);
     } else {
         add_step(c, e, (bvi_step){ .safe = safe, .key = name, .pos = dot, .item = pos });
+        if (!c->failed)
+            bvi_c_note_step(c, e, bvi_unit_str(c->unit, name)->data, pos);
     }
 }
 
@@ -372,12 +403,16 @@ void bvi_c_index(bvi_compiler *c, bvi_expr *e)
                       .safe = c->tok.type == BVI_TOK_SAFE_BRACKET,
                       .pos = c->tok.pos };
 
+    bvi_expr index;
+
     become_path(e);
     bvi_c_next(c);
-    step.item = bvi_c_expression(c).pos;
+    index = bvi_c_expression(c);
+    step.item = index.pos;
     bvi_c_expect(c, BVI_TOK_RBRACKET, "for a matching [ in this index expression");
     e->indices++;
     add_step(c, e, step);
+    bvi_c_note_step(c, e, bvi_c_note_string(c, index.note), step.item);
 }
 
 /* ---- assignment ---- */
@@ -469,6 +504,7 @@ void bvi_c_assign(bvi_compiler *c, bvi_expr *e)
     (void)bvi_c_assignment_op(c->tok.type, &op); /* the caller has looked */
     if (!can_assign(c, e))
         return;
+    bvi_c_note_of(c, BVI_NOTE_ASSIGN, BVI_NO_NAME, pos, e->note);
     bvi_c_next(c);
     bvi_c_expression(c);
     store(c, e, op, pos);

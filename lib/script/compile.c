@@ -340,10 +340,12 @@ static void skip_shebang(const char **source, size_t *len)
     *source = end;
 }
 
-int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const char *name,
-                bvi_script **ret, bvi_compile_error *error)
+int bvi_compile_noting(bvi_script_engine *engine, const char *source, size_t len, const char *name,
+                       bvi_notes *notes, bvi_script **ret, bvi_compile_error *error)
 {
-    bvi_compiler c = { .engine = engine, .error = error, .steps = BVI_VEC_INIT(STEPS_MAX) };
+    bvi_compiler c = {
+        .engine = engine, .error = error, .steps = BVI_VEC_INIT(STEPS_MAX), .notes = notes
+    };
     int r = check_source(engine, source, len, error);
 
     if (r == 0)
@@ -358,6 +360,12 @@ int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const
     bvi_lex_init(&c.lex, source, len);
     compile_top(&c);
     return finish(&c, ret);
+}
+
+int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const char *name,
+                bvi_script **ret, bvi_compile_error *error)
+{
+    return bvi_compile_noting(engine, source, len, name, NULL, ret, error);
 }
 
 int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len,

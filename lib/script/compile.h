@@ -12,6 +12,7 @@
 
 #include "base/vec.h"
 #include "script/engine.h"
+#include "script/inspect.h"
 #include "script/lex.h"
 #include "script/unit.h"
 
@@ -26,6 +27,7 @@ typedef struct bvi_local {
     uint32_t slot;
     bool is_const;
     bool is_import; /* an alias; its own name space */
+    uint32_t note;  /* of its declaration */
 } bvi_local;
 
 typedef BVI_VEC(uint32_t) bvi_patches; /* jumps that wait for their target */
@@ -84,6 +86,7 @@ typedef struct bvi_expr {
     bool pure; /* the optimizer of the reference would drop it as a statement */
     bvi_pos pos;
     bvi_pos name_pos; /* behind the aliases; otherwise as pos */
+    uint32_t note;    /* of the chain or literal that it is; 0: anything else */
 } bvi_expr;
 
 typedef struct bvi_compiler {
@@ -104,6 +107,7 @@ typedef struct bvi_compiler {
     /* eval(): variables of the surrounding code that can be captured */
     const bvi_script *outer;
     uint32_t outer_scope;
+    bvi_notes *notes; /* NULL: nobody inspects */
 } bvi_compiler;
 
 /* ---- compile.c ---- */
@@ -142,11 +146,31 @@ void bvi_c_add_handler(bvi_compiler *c, bvi_handler h);
 uint32_t bvi_c_add_switch(bvi_compiler *c);
 void bvi_c_add_case(bvi_compiler *c, uint32_t table, bvi_case entry); /* takes its value */
 
+/* ---- inspect.c: all do nothing when nobody inspects ---- */
+#define BVI_NO_NAME UINT32_MAX
+
+/* Returns the note's index, 0 for none. */
+uint32_t bvi_c_note(bvi_compiler *c, bvi_note_kind kind, uint32_t name, bvi_pos pos);
+uint32_t bvi_c_note_of(bvi_compiler *c, bvi_note_kind kind, uint32_t name, bvi_pos pos,
+                       uint32_t of);
+bvi_note *bvi_c_note_at(bvi_compiler *c, uint32_t index); /* not of index 0 */
+void bvi_c_note_end(bvi_compiler *c, uint32_t index, uint32_t count);
+void bvi_c_note_argument(bvi_compiler *c, uint32_t call, uint32_t of, bvi_pos pos);
+void bvi_c_note_step(bvi_compiler *c, bvi_expr *e, const char *key, bvi_pos pos);
+const char *bvi_c_note_string(bvi_compiler *c, uint32_t index); /* NULL: it is no string */
+/* The latest declaration is what this note tells. */
+void bvi_c_note_declaration(bvi_compiler *c, uint32_t index, uint32_t of, bool is_const,
+                            bool is_top);
+/* compile.c: as bvi_compile(), with notes. */
+int bvi_compile_noting(bvi_script_engine *engine, const char *source, size_t len, const char *name,
+                       bvi_notes *notes, bvi_script **ret, bvi_compile_error *error);
+
 /* ---- scope.c ---- */
 typedef struct bvi_found {
     bvi_root root; /* LOCAL, UP, or NAME when there is none */
     uint32_t slot;
     bool is_const;
+    uint32_t note; /* of the declaration */
 } bvi_found;
 
 void bvi_c_declare(bvi_compiler *c, uint32_t name, bool is_const); /* names the top of the stack */

@@ -29,6 +29,7 @@ static void set_value(bvi_expr *e, bvi_literal literal, bool pure)
     e->is_path = false;
     e->literal = literal;
     e->pure = pure;
+    e->note = 0;
 }
 
 void bvi_c_load(bvi_compiler *c, bvi_expr *e)
@@ -88,9 +89,12 @@ static void character(bvi_compiler *c, bvi_expr *e)
 
 static void string(bvi_compiler *c, bvi_expr *e)
 {
-    bvi_c_emit(c, BVI_OP_CONST, bvi_c_intern(c, c->tok.text, c->tok.len), e->pos);
+    uint32_t text = bvi_c_intern(c, c->tok.text, c->tok.len);
+
+    bvi_c_emit(c, BVI_OP_CONST, text, e->pos);
     bvi_c_next(c);
     set_value(e, BVI_LIT_STRING, true);
+    e->note = bvi_c_note(c, BVI_NOTE_STRING, text, e->pos);
 }
 
 static void truth(bvi_compiler *c, bvi_expr *e)
@@ -197,12 +201,28 @@ static void add_key(bvi_compiler *c, key_list *keys, uint32_t key, bvi_pos pos)
     *slot = key;
 }
 
+/* The value of the key added last; whether it was pure. */
+static bool map_value(bvi_compiler *c, const key_list *keys, uint32_t map, bvi_pos pos)
+{
+    uint32_t key = keys->len ? keys->items[keys->len - 1] : 0;
+    uint32_t note = bvi_c_note(c, BVI_NOTE_KEY, key, pos);
+    bvi_expr value = bvi_c_expression(c);
+
+    bvi_c_note_end(c, note, 0);
+    if (note) {
+        bvi_c_note_at(c, note)->in = map;
+        bvi_c_note_at(c, note)->of = value.note;
+    }
+    return value.pure;
+}
+
 /* Keys are gathered while values may bring maps of their own, so they go to the unit's list only at
  * the end. */
 static void map(bvi_compiler *c, bvi_expr *e)
 {
     key_list keys = BVI_VEC_INIT(BVI_OPERAND_MAX);
     bool pure = true;
+    uint32_t note = bvi_c_note(c, BVI_NOTE_MAP, BVI_NO_NAME, e->pos);
     uint32_t first;
 
     bvi_c_next(c);
@@ -210,7 +230,7 @@ static void map(bvi_compiler *c, bvi_expr *e)
         bvi_pos pos = c->tok.pos;
 
         add_key(c, &keys, map_key(c), pos);
-        pure &= bvi_c_expression(c).pure;
+        pure &= map_value(c, &keys, note, pos);
         if (bvi_c_accept(c, BVI_TOK_COMMA))
             continue;
         if (c->tok.type != BVI_TOK_RBRACE && c->tok.type != BVI_TOK_EOF)
@@ -222,8 +242,10 @@ static void map(bvi_compiler *c, bvi_expr *e)
     for (size_t i = 0; !c->failed && i < keys.len; i++)
         bvi_c_add_name(c, keys.items[i]);
     bvi_c_emit2(c, BVI_OP_MAP, first, (uint32_t)keys.len, e->pos);
+    bvi_c_note_end(c, note, (uint32_t)keys.len);
     bvi_vec_done(&keys);
     set_value(e, BVI_LIT_MAP, pure);
+    e->note = note;
 }
 
 static void parenthesis(bvi_compiler *c, bvi_expr *e)
@@ -239,6 +261,7 @@ static void parenthesis(bvi_compiler *c, bvi_expr *e)
     inner = bvi_c_expression(c);
     bvi_c_expect(c, BVI_TOK_RPAREN, "for a matching ( in this expression");
     set_value(e, inner.literal, inner.pure);
+    e->note = inner.note;
 }
 
 /* ---- closures ---- */

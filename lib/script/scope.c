@@ -16,7 +16,7 @@ static void declare(bvi_compiler *c, uint32_t name, bool is_const, bool is_impor
         bvi_c_nomem(c);
         return;
     }
-    *local = (bvi_local){ name, f->depth, f->height - 1, is_const, is_import };
+    *local = (bvi_local){ name, f->depth, f->height - 1, is_const, is_import, 0 };
 }
 
 void bvi_c_declare(bvi_compiler *c, uint32_t name, bool is_const)
@@ -72,7 +72,8 @@ static bool find_outer(bvi_compiler *c, bvi_func *f, uint32_t name, bvi_found *r
         const bvi_visible *v = &c->outer->visible[scope->first + i - 1];
 
         if (bvi_string_compare(bvi_unit_str(c->outer, v->name), wanted) == 0) {
-            *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, i - 1, false), v->is_const };
+            *ret =
+                (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, i - 1, false), v->is_const, 0 };
             return true;
         }
     }
@@ -90,25 +91,25 @@ static bool find_captured(bvi_compiler *c, bvi_func *f, uint32_t name, bool impo
     if (local) { /* a constant can be written inside the closure, as in the reference: it is the
                     closure's own */
         *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, local->slot, local->is_const),
-                            import };
+                            import, local->note };
         return true;
     }
     if (!find_captured(c, f->parent, name, import, &up))
         return false;
-    *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, false, up.slot, false), import };
+    *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, false, up.slot, false), import, up.note };
     return true;
 }
 
 bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import)
 {
-    bvi_found found = { BVI_ROOT_NAME, name, false };
+    bvi_found found = { BVI_ROOT_NAME, name, false, 0 };
     const bvi_local *local;
 
     if (c->failed)
         return found;
     local = find_local(c->func, name, import);
     if (local)
-        return (bvi_found){ BVI_ROOT_LOCAL, local->slot, local->is_const };
+        return (bvi_found){ BVI_ROOT_LOCAL, local->slot, local->is_const, local->note };
     (void)find_captured(c, c->func, name, import, &found); /* otherwise it stays a mere name */
     return found;
 }

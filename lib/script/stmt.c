@@ -245,13 +245,19 @@ static bvi_stmt return_statement(bvi_compiler *c)
 static uint32_t declaration(bvi_compiler *c)
 {
     bool is_const = c->tok.type == BVI_TOK_CONST;
+    bool is_top = at_global_level(c);
     bvi_pos pos = c->tok.pos;
+    bvi_expr value = { 0 };
+    bvi_pos name_pos;
     uint32_t name;
+    uint32_t note;
 
     bvi_c_next(c);
+    name_pos = c->tok.pos;
     name = bvi_c_variable_name(c);
+    note = bvi_c_note(c, BVI_NOTE_DECLARE, name, name_pos);
     if (bvi_c_accept(c, BVI_TOK_SET))
-        bvi_c_expression(c);
+        value = bvi_c_expression(c);
     else
         bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
     if (c->failed)
@@ -262,16 +268,33 @@ static uint32_t declaration(bvi_compiler *c)
         bvi_c_emit(c, BVI_OP_DEF_DYNAMIC, name, pos); /* variables made by eval() stay */
     else
         bvi_c_declare(c, name, is_const);
+    bvi_c_note_declaration(c, note, value.note, is_const, is_top);
     return name;
+}
+
+static uint32_t note_import(bvi_compiler *c, uint32_t path, bool is_top, bvi_pos pos)
+{
+    const char *name = bvi_c_note_string(c, path);
+    uint32_t index = bvi_c_note(c, BVI_NOTE_IMPORT, BVI_NO_NAME, pos);
+
+    if (index) {
+        bvi_c_note_at(c, index)->text = name;
+        bvi_c_note_at(c, index)->is_top = is_top;
+    }
+    return index;
 }
 
 static bvi_stmt import_statement(bvi_compiler *c)
 {
     bvi_expr path;
+    bool is_top = at_global_level(c);
+    bvi_pos pos = c->tok.pos;
     uint32_t alias;
+    uint32_t note;
 
     bvi_c_next(c);
     path = bvi_c_expression(c);
+    note = note_import(c, path.note, is_top, pos);
     bvi_c_emit(c, BVI_OP_IMPORT, 0, path.pos);
     if (!bvi_c_accept(c, BVI_TOK_AS)) {
         bvi_c_emit(c, BVI_OP_POP, 0, path.pos);
@@ -283,6 +306,9 @@ static bvi_stmt import_statement(bvi_compiler *c)
     if (at_global_level(c))
         bvi_c_emit(c, BVI_OP_DEF_IMPORT, alias, path.pos);
     bvi_c_declare_import(c, alias);
+    if (note)
+        bvi_c_note_at(c, note)->alias = bvi_unit_str(c->unit, alias)->data;
+    bvi_c_note_declaration(c, note, 0, true, is_top);
     return (bvi_stmt){ .pure = true };
 }
 
@@ -290,6 +316,7 @@ static void export_slot(bvi_compiler *c, uint32_t name, uint32_t exported, bvi_p
 {
     bvi_found found = bvi_c_resolve(c, name, false);
 
+    bvi_c_note_of(c, BVI_NOTE_EXPORT, exported, pos, found.note);
     if (found.root == BVI_ROOT_LOCAL) {
         bvi_c_emit2(c, BVI_OP_EXPORT, found.slot, exported, pos);
         return;
@@ -359,12 +386,14 @@ static void check_twin(bvi_compiler *c, const bvi_proto *p, bvi_pos pos)
 static void function_body(bvi_compiler *c, uint32_t name, bool is_private, bvi_pos pos)
 {
     const char *text = bvi_unit_str(c->unit, name)->data;
+    uint32_t note = bvi_c_note(c, BVI_NOTE_FUNCTION, name, pos);
+    uint32_t arity = 0;
     bvi_func func;
 
     bvi_c_push_func(c, &func, name, false);
     if (!c->failed) {
         func.proto->is_private = is_private;
-        bvi_c_params(c, BVI_TOK_RPAREN, text);
+        arity = bvi_c_params(c, BVI_TOK_RPAREN, text);
         check_twin(c, func.proto, pos);
     }
     if (!c->failed && c->tok.type != BVI_TOK_LBRACE)
@@ -372,6 +401,9 @@ static void function_body(bvi_compiler *c, uint32_t name, bool is_private, bvi_p
     bvi_c_plain_block(c);
     bvi_c_emit(c, BVI_OP_RETURN, 0, pos);
     bvi_c_pop_func(c);
+    bvi_c_note_end(c, note, arity);
+    if (note)
+        bvi_c_note_at(c, note)->is_private = is_private;
 }
 
 static void function(bvi_compiler *c)
