@@ -200,17 +200,31 @@ static int parse_cpus(const cli_args *args, double *ret_cpus)
     return EXIT_OK;
 }
 
+/* The daemon has another working directory. */
+static int absolute(const char *given, char **ret_path)
+{
+    *ret_path = given ? realpath(given, NULL) : NULL;
+    if (*ret_path || !given)
+        return EXIT_OK;
+    (void)fprintf(stderr, "Error: cannot use '%s': %s\n", given, strerror(errno));
+    return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED;
+}
+
 int cmd_node_create(cli *c, const cli_args *args)
 {
     bv_node_create_opts opts = BV_NODE_CREATE_OPTS_INIT;
+    char *plugin_dir = NULL;
     bool bad = false;
     bv_doc *properties = properties_doc(args, &bad);
     bv_doc *tags = tags_doc(args, &bad);
     cli_call call;
     int code = bad ? EXIT_USAGE : parse_cpus(args, &opts.cpus);
 
+    if (code == EXIT_OK)
+        code = absolute(cli_text(args, "dev"), &plugin_dir);
     if (code == EXIT_OK) {
         opts.image = args->items[0];
+        opts.plugin_dir = plugin_dir;
         opts.name = cli_text(args, "name");
         opts.variant = cli_text(args, "variant");
         opts.network = cli_text(args, "network");
@@ -231,6 +245,7 @@ int cmd_node_create(cli *c, const cli_args *args)
     }
     bv_doc_free(properties);
     bv_doc_free(tags);
+    free(plugin_dir);
     return code;
 }
 
@@ -281,6 +296,12 @@ static int restart_one(cli *c, const cli_args *args, const char *node, cli_call 
                            &call->err);
 }
 
+static int reload_one(cli *c, const cli_args *args, const char *node, cli_call *call)
+{
+    (void)args;
+    return bv_node_reload(c->host, node, cli_call_done, call, &call->op, &call->err);
+}
+
 static int delete_one(cli *c, const cli_args *args, const char *node, cli_call *call)
 {
     (void)args;
@@ -300,6 +321,11 @@ int cmd_node_stop(cli *c, const cli_args *args)
 int cmd_node_restart(cli *c, const cli_args *args)
 {
     return for_each_node(c, args, "restarting node", "Restarted", restart_one);
+}
+
+int cmd_node_reload(cli *c, const cli_args *args)
+{
+    return for_each_node(c, args, "reloading plugin", "Reloaded the plugin of", reload_one);
 }
 
 int cmd_node_rm(cli *c, const cli_args *args)

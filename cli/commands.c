@@ -40,6 +40,7 @@ static const cli_option create_options[] = {
     { "snapshot-version", 0, CLI_NUMBER, "N", "version to restore (default: the latest)" },
     { "memory-mb", 0, CLI_NUMBER, "N", "memory limit in 10^6 bytes" },
     { "cpus", 0, CLI_TEXT, "N", "CPU limit, such as 1.5" },
+    { "dev", 0, CLI_TEXT, "DIR", "development node: read its plugin from here" },
     END,
 };
 
@@ -103,6 +104,8 @@ const cli_command cli_commands[] = {
       "one word for each node", false },
     { "node", "run", NULL, "METHOD NODE", 2, 2, run_options, cmd_node_run,
       "call a method of its plugin", false },
+    { "node", "reload", "reload-plugin", "NODE...", 1, -1, no_options, cmd_node_reload,
+      "read their plugins anew", false },
     { "node", "caps", "capabilities", "NODE", 1, 1, no_options, cmd_node_caps,
       "list methods of its plugin", false },
     { "node", "shell", NULL, "NODE [COMMAND...]", 1, -1, no_options, cmd_node_shell,

@@ -4,7 +4,8 @@
  *
  * A node is named by its UUID or its name. A node document has `id, name, image {id, name,
  * version}, status` (running, stopped, failed, busy), `expected_status, initialized, network, ip,
- * created_at, started_at, pid, properties, tags, problem` (null or why it is failed);
+ * created_at, started_at, pid, properties, tags, plugin_dir` (null but for a development node),
+ * `problem` (null or why it is failed);
  * bv_node_show() adds `jobs` and, on a running node, `height, block_age, protocol_status,
  * reported_name`.
  */
@@ -26,9 +27,13 @@ typedef struct bv_node_create_opts {
     const bv_doc *tags;    /**< Array of strings; NULL: none. */
     const char *store_key; /**< Snapshot to restore on first start; NULL: the image's; "": none. */
     int64_t snapshot_version; /**< Version of it; 0: the latest. */
-    uint64_t memory_mb; /**< Memory limit in units of 10^6 bytes; 0: the image's minimum is not
-                           enforced. */
-    double cpus;        /**< CPU limit; 0: none. */
+    uint64_t memory_mb;     /**< Memory limit in units of 10^6 bytes; 0: the image's minimum is not
+                               enforced. */
+    double cpus;            /**< CPU limit; 0: none. */
+    const char *plugin_dir; /**< Makes it a development node: its plugin is read from this directory
+                               of the host (absolute; main.rhai in it, or in var/lib/babel/plugin
+                               below it), again before each method that is called. NULL: the
+                               image's. */
 } bv_node_create_opts;
 
 #define BV_NODE_CREATE_OPTS_INIT                                                                   \
@@ -71,6 +76,18 @@ BV_API int bv_node_start(bv_host *host, const char *node, bv_reply_fn done, void
  */
 BV_API int bv_node_stop(bv_host *host, const char *node, int force, bv_reply_fn done, void *data,
                         bv_op **ret_op, bv_error **err);
+
+/**
+ * Reads the node's plugin anew and, on a running node, evaluates its configuration. Until that has
+ * succeeded, and after a failure, the old plugin serves all calls; calls under way end with the one
+ * they began with. The reply is the node's document.
+ *
+ * @return 0 when started. The reply may bring BV_E_FORMAT "<file>:<line>:<column>: ...", BV_E_BUSY
+ * (the node is being started), BV_E_NOT_FOUND (image or script), or the plugin's error.
+ * @since 0.1
+ */
+BV_API int bv_node_reload(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                          bv_op **ret_op, bv_error **err);
 
 /** Stops and starts a node. @since 0.1 */
 BV_API int bv_node_restart(bv_host *host, const char *node, int force, bv_reply_fn done, void *data,

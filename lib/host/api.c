@@ -89,6 +89,7 @@ static int put_create_args(bvi_json *args, const bv_node_create_opts *o)
     if (put_text(args, "name", o->name) < 0 || put_text(args, "image", o->image) < 0 ||
         put_text(args, "variant", o->variant) < 0 || put_text(args, "network", o->network) < 0 ||
         put_text(args, "store_key", o->store_key) < 0 ||
+        put_text(args, "plugin_dir", o->plugin_dir) < 0 ||
         put_copy(args, "properties", o->properties) < 0 || put_copy(args, "tags", o->tags) < 0)
         return BV_E_NOMEM;
     if (o->snapshot_version)
@@ -126,6 +127,12 @@ int bv_node_start(bv_host *host, const char *node, bv_reply_fn done, void *data,
                   bv_error **err)
 {
     return call_with_strings(host, BVI_CALL_NODE_START, END, "node", node, NULL);
+}
+
+int bv_node_reload(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
+                   bv_error **err)
+{
+    return call_with_strings(host, BVI_CALL_NODE_RELOAD, END, "node", node, NULL);
 }
 
 static int call_forced(bv_host *host, bvi_call_id id, const char *node, int force, ending end)

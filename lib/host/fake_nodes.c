@@ -301,6 +301,13 @@ void bvi_fake_node_start(bvi_fake_node *node, const bvi_json *args, bvi_reply *r
         begin(node, &start_kind, reply);
 }
 
+void bvi_fake_node_reload(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
+{
+    bvi_events_add(node->fake->events, "plugin_reloaded", node->state.name, NULL,
+                   "plugin reloaded");
+    bvi_reply_ok(reply, node_json(node));
+}
+
 void bvi_fake_node_stop(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
 {
     begin(node, &stop_kind, reply);

@@ -189,7 +189,7 @@ int bvi_node_new(bvi_manager *manager, bvi_node_state *state, bvi_node **ret_nod
 
 void bvi_node_release(bvi_node *node)
 {
-    if (node->freeing || node->activity.in_step || node->task_calls)
+    if (node->freeing || node->activity.in_step || node->users)
         return;
     bvi_strv_done(&node->env_strings);
     bvi_json_free(node->env);
@@ -215,6 +215,9 @@ void bvi_node_free(bvi_node *node)
     bvi_timer_free(node->retry);
     bvi_timer_free(node->task_timer);
     bvi_plugin_free(node->plugin);
+    bvi_plugin_free(node->fresh);
+    bvi_node_drop_retired(node, true);
+    bvi_vec_done(&node->retired);
     bvi_agent_client_free(node->agent);
     bvi_engine_server_free(node->engine);
     node->freeing = false;
@@ -245,24 +248,6 @@ int bvi_node_write_env(bvi_node *node, bv_error **err)
         (r = bvi_fs_open_beneath(root, "var/lib/babel", O_RDONLY | O_DIRECTORY, 0, &dir, err)) < 0)
         return r;
     return bvi_fs_replace_at(dir, "node_env", text, strlen(text), 0644, err);
-}
-
-int bvi_node_load_plugin(bvi_node *node, bv_error **err)
-{
-    bvi_plugin_env env = { 0 };
-    bvi_plugin_opts opts = { .root = node->image_root,
-                             .config_path = node->paths.plugin_config,
-                             .env = &env };
-    bvi_plugin *plugin = NULL;
-    int r;
-
-    bvi_node_plugin_env(node, &env);
-    r = bvi_plugin_load(node->ctx, &opts, &plugin, err);
-    if (r < 0)
-        return bvi_wrap(err, r, "plugin of image '%s'", node->state.image_uri);
-    bvi_plugin_free(node->plugin);
-    node->plugin = plugin;
-    return 0;
 }
 
 static void on_node_error(void *data, const char *text)

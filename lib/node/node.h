@@ -65,6 +65,8 @@ struct bvi_node {
     bvi_agent_client *agent;
     bvi_engine_server *engine;
     bvi_plugin *plugin;
+    bvi_plugin *fresh;             /* being loaded anew, node_reload.c */
+    BVI_VEC(bvi_plugin *) retired; /* replaced, with calls under way */
     bvi_activity activity;
     bvi_timer *retry; /* armed while recovery waits for its next try */
     bvi_recovery retry_kind;
@@ -74,10 +76,11 @@ struct bvi_node {
     bool looked;                    /* the driver was asked about its container */
     bool agent_ready;               /* it said that it is set up, when it was last asked */
     bv_op *init_op;                 /* the plugin's init under way */
+    bv_op *config_op;               /* the evaluation of its configuration under way */
     bvi_json *tasks; /* scheduled calls, name -> {schedule, function, param}; NULL: not read yet */
     bvi_timer *task_timer;
-    int64_t tasks_checked_us;                /* occurrences up to here have been run */
-    unsigned task_calls;                     /* scheduled calls under way; they refer to the node */
+    int64_t tasks_checked_us; /* occurrences up to here have been run */
+    unsigned users;           /* calls under way that refer to the node: its memory stays */
     BVI_VEC(struct bvi_deferred *) deferred; /* deferred.c */
     bvi_task make_deferred;
     bool closing; /* being freed; memory goes when nothing refers to it any more */
@@ -104,7 +107,12 @@ const char *bvi_node_status(const bvi_node *node); /* "running", "stopped", "fai
 bvi_json *bvi_node_json(const bvi_node *node);     /* the node document; NULL: no memory */
 /* Remembers why the node is failed (NULL: it is not). Not saved here. */
 void bvi_node_set_problem(bvi_node *node, const bv_error *err);
+/* The plugin, node_reload.c. Replacing it lets calls under way end. */
 int bvi_node_load_plugin(bvi_node *node, bv_error **err);
+int bvi_node_eval_config(bvi_node *node, bvi_plugin *plugin, bv_error **err); /* a step's end */
+void bvi_node_drop_retired(bvi_node *node, bool all); /* those without calls, or all */
+/* The same as bvi_node_run(); a development node reads its plugin first. */
+void bvi_node_run_fresh(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 int bvi_node_serve_engine(bvi_node *node, bv_error **err); /* idempotent */
 /* What an environment for plugins and an engine service need, see node_plugin.c and node_engine.c.
  */
@@ -134,6 +142,7 @@ extern const bvi_sequence bvi_reconnect_sequence;
 extern const bvi_sequence bvi_start_sequence;
 extern const bvi_sequence bvi_stop_sequence;
 extern const bvi_sequence bvi_restart_sequence;
+extern const bvi_sequence bvi_reload_sequence;
 extern const bvi_sequence bvi_delete_sequence;
 
 /* Removes a deleted node from the registry and frees it. */

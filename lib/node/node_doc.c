@@ -46,7 +46,8 @@ bvi_json *bvi_node_state_json(const bvi_node_state *s, const bvi_node_now *now)
         bvi_json_put_bool(root, "initialized", s->initialized) < 0 ||
         bvi_json_put_string(root, "network", s->network) < 0 ||
         bvi_json_put_string(root, "ip", s->ip) < 0 ||
-        bvi_json_put_string(root, "store_key", s->store_key) < 0 || put_times(root, s, now) < 0 ||
+        bvi_json_put_string(root, "store_key", s->store_key) < 0 ||
+        bvi_json_put_string(root, "plugin_dir", s->plugin_dir) < 0 || put_times(root, s, now) < 0 ||
         bvi_json_put(root, "properties",
                      s->properties ? bvi_json_copy(s->properties) : bvi_json_new_object()) < 0 ||
         bvi_json_put(root, "tags", s->tags ? bvi_json_copy(s->tags) : bvi_json_new_array()) < 0 ||

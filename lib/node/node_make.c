@@ -117,21 +117,33 @@ static int set_numbers(bvi_node_state *state, const bvi_json *args, bv_error **e
     return bvi_node_state_check_numbers(state, err);
 }
 
+static int check_plugin_dir(const char *dir, bv_error **err)
+{
+    if (!dir || dir[0] == '/')
+        return 0;
+    return bvi_fail(err, BV_E_INVALID, "plugin directory '%s': must be an absolute path", dir);
+}
+
 static int set_texts(bvi_node_state *state, const bvi_node_make *from,
                      const bvi_image_variant *variant, const bvi_json *args, bv_error **err)
 {
     const char *network = "host";
     const char *store_key = variant->store_key;
+    const char *plugin_dir = NULL;
     bvi_auto_free char *normal = NULL; /* only whether it can be made */
     int r;
 
     if ((r = bvi_json_opt_string(args, "network", &network, err)) < 0 ||
         (r = check_network(network, err)) < 0 ||
-        (r = bvi_json_opt_string(args, "store_key", &store_key, err)) < 0)
+        (r = bvi_json_opt_string(args, "store_key", &store_key, err)) < 0 ||
+        (r = bvi_json_opt_string(args, "plugin_dir", &plugin_dir, err)) < 0 ||
+        (r = check_plugin_dir(plugin_dir, err)) < 0)
         return r;
+    state->dev_mode = plugin_dir != NULL;
     if (store_key && *store_key && (r = bvi_store_key_normalise(store_key, &normal, err)) < 0)
         return r;
     if ((r = bvi_node_state_set(&state->network, network, err)) < 0 ||
+        (r = bvi_node_state_set(&state->plugin_dir, plugin_dir, err)) < 0 ||
         (r = bvi_node_state_set(&state->store_key, store_key ? store_key : "", err)) < 0 ||
         (r = bvi_node_state_set(&state->protocol_key, from->meta->protocol_key, err)) < 0 ||
         (r = bvi_node_state_set(&state->variant_key, variant->key, err)) < 0 ||

@@ -48,6 +48,7 @@ static const text_field text_fields[] = {
     TEXT("image", "uri", image_uri, true),
     TEXT("image", "store_key", store_key, true),
     TEXT("local", "network", network, false),
+    TEXT("local", "plugin_dir", plugin_dir, false),
     TEXT("local", "problem", problem, false),
 };
 

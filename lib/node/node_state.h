@@ -38,10 +38,11 @@ typedef struct bvi_node_state {
     char *gateway;
     char *image_id; /* in the local store */
     char *image_version;
-    char *image_uri;      /* the image's name in the store */
-    char *store_key;      /* "": none */
-    char *network;        /* local: "host" or "none" */
-    char *problem;        /* local: why it is failed; NULL when it is not */
+    char *image_uri;  /* the image's name in the store */
+    char *store_key;  /* "": none */
+    char *network;    /* local: "host" or "none" */
+    char *plugin_dir; /* local: host directory of a development node's plugin; NULL: the image's */
+    char *problem;    /* local: why it is failed; NULL when it is not */
     bvi_json *properties; /* object of strings */
     bvi_json *tags;       /* array of strings */
     bvi_json *ramdisks;   /* array */

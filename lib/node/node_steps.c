@@ -30,9 +30,12 @@ int bvi_step_make_dirs(bvi_node *node, bv_error **err)
     return done_or(r);
 }
 
+/* A development node that is started has what its author wrote last. */
 int bvi_step_load_plugin(bvi_node *node, bv_error **err)
 {
-    return done_or(node->plugin ? 0 : bvi_node_load_plugin(node, err));
+    bool again = node->state.plugin_dir && !bvi_node_is_running(node);
+
+    return done_or(node->plugin && !again ? 0 : bvi_node_load_plugin(node, err));
 }
 
 int bvi_step_write_env(bvi_node *node, bv_error **err)

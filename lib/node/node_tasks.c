@@ -88,7 +88,7 @@ static void task_done(bv_op *op, const bvi_plugin_value *value, const bv_error *
         bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
                      "scheduled function failed: %s", text ? text : "out of memory");
     }
-    node->task_calls--;
+    node->users--;
     if (node->closing)
         bvi_node_release(node);
 }
@@ -100,12 +100,12 @@ static void run_task(bvi_node *node, const bvi_json *task)
 
     if (!function || !node->plugin || strcmp(bvi_node_status(node), "running") != 0)
         return;
-    node->task_calls++;
+    node->users++;
     if (bvi_plugin_call(node->plugin, function, bvi_json_string(bvi_json_find(task, "param")), 0,
                         task_done, node, NULL, &err) < 0) {
         bvi_auto_free char *text = bvi_error_text(err);
 
-        node->task_calls--;
+        node->users--;
         bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
                      "scheduled function '%s': %s", function, text ? text : "out of memory");
         bv_error_free(err);

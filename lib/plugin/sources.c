@@ -164,7 +164,7 @@ int bvi_sources_read(const char *root, const char *dir, size_t file_max, uint32_
     scan all = { .sources = &sources, .root_fd = -1, .file_max = file_max };
     int r;
 
-    sources.dir = bvi_path_join(root, dir, NULL);
+    sources.dir = strcmp(dir, ".") == 0 ? bvi_strdup(root) : bvi_path_join(root, dir, NULL);
     r = sources.dir ? open_dir(root, dir, &all.root_fd, err) : bvi_fail_nomem(err);
     if (r >= 0)
         r = read_dir(&all, "", 0, err);

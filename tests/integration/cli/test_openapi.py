@@ -17,7 +17,7 @@ TYPES = {'s': 'string', 'b': 'boolean', 'u': 'integer', 'd': 'number', 'o': 'obj
 def table():
     """name -> (method, path, {argument: (type, required)}) of lib/host/calls.def"""
     with open(os.path.join(SOURCE, 'lib/host/calls.def'), encoding='utf-8') as f:
-        text = f.read()
+        text = re.sub(r'"\s*\n\s*"', '', f.read())  # arguments on two lines
     rows = re.findall(r'BV_CALL\((\w+),\s*"([^"]+)",\s*"([^"]+)",\s*"([^"]+)",\s*"([^"]*)"\)', text)
     assert len(rows) == text.count('BV_CALL('), 'a line of calls.def is not understood'
     return {name: (method, path, {m[0]: (m[1], bool(m[2])) for m in re.findall(r'(\w+):(\w)(!?)', args)})
@@ -180,7 +180,7 @@ CALLS = [
     ('node.create', {'image': 'fake/fake-main:1.0.0', 'name': 'x', 'properties': {'block-ms': '10'}, 'tags': ['a']}),
     ('node.show', {'node': N}), ('node.show', {'node': 'x'}), ('node.start', {'node': 'x'}),
     ('node.restart', {'node': 'x', 'force': True}), ('node.stop', {'node': 'x'}), ('node.delete', {'node': 'x'}),
-    ('node.run', {'node': N, 'method': 'height'}), ('node.capabilities', {'node': N}), ('node.exec', {'node': N}),
+    ('node.run', {'node': N, 'method': 'height'}), ('node.reload', {'node': N}), ('node.capabilities', {'node': N}), ('node.exec', {'node': N}),
     ('job.list', {'node': N}), ('job.show', {'node': N, 'job': 'chain'}), ('job.stop', {'node': N, 'job': 'chain'}),
     ('job.show', {'node': N, 'job': 'chain'}), ('job.start', {'node': N, 'job': 'chain'}),
     ('job.skip', {'node': N, 'job': 'chain'}), ('job.show', {'node': N, 'job': 'chain'}),

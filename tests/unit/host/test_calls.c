@@ -144,6 +144,7 @@ START_TEST(typed_calls)
     ck_assert_str_eq(door_str(o.reply, "value"), "x");
     expect(0, bv_node_run, "n", "height", NULL);
     expect(BV_E_NOT_FOUND, bv_node_run, "n", "nothing", NULL);
+    expect(0, bv_node_reload, "n");
     expect(0, bv_node_capabilities, "n");
     expect(0, bv_job_list, "n");
     expect(0, bv_job_show, "n", "chain");

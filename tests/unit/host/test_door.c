@@ -26,7 +26,7 @@ static void has_keys(const bv_doc *doc, const char *keys)
 #define NODE_KEYS                                                                                  \
     "id name image status work expected_status initialized network ip store_key created_at "       \
     "started_at uptime_s pid "                                                                     \
-    "properties tags problem"
+    "properties tags plugin_dir problem"
 #define SHOWN_KEYS                                                                                 \
     NODE_KEYS " jobs height block_age protocol_status reported_name address consensus"
 #define JOB_KEYS                                                                                   \

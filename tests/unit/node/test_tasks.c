@@ -103,7 +103,7 @@ START_TEST(a_call_may_outlive_its_node)
     open_with_task(&w);
     fake_agent_set(world_agent(&w), "run_sh", FAKE_AGENT_HANGS, 0);
     world_pass(&w, 10 * SECOND_US);
-    ck_assert_uint_eq(world_node(&w)->task_calls, 1);
+    ck_assert_uint_eq(world_node(&w)->users, 1);
     if (_i == 0)
         assert_ok(world_do(&w, "node.delete"));
     else
