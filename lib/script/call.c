@@ -133,6 +133,7 @@ void bvi_call_bind_this(bvi_script_call *call, uint32_t frames_before, const bvi
     if (call->frames_len == frames_before || f->is_native)
         return;
     f->has_this = true;
+    f->is_plain = false;
     f->self = bvi_dup(self);
     f->this_const = is_const;
     f->origin = origin;
@@ -169,7 +170,7 @@ static int special_call(bvi_script_call *call, const bvi_site *site, uint32_t ba
     return r;
 }
 
-int bvi_vm_call(bvi_script_call *call, bvi_site *site, bvi_pos pos)
+int bvi_vm_call(bvi_script_call *call, bvi_site *site)
 {
     bvi_frame *frame = &call->frames[call->frames_len - 1];
     uint32_t base = (uint32_t)(call->sp - call->stack) - site->argc;
@@ -177,9 +178,9 @@ int bvi_vm_call(bvi_script_call *call, bvi_site *site, bvi_pos pos)
     bvi_script_target target;
 
     if (bvi_call_find_at_site(call, frame, site, &target))
-        return bvi_vm_push_script(call, target.proto, target.home, base, base, pos);
+        return bvi_vm_push_script(call, target.proto, target.home, base, base, site->pos);
     if (site->special != BVI_SPECIAL_NONE)
-        return special_call(call, site, base, pos);
+        return special_call(call, site, base, site->pos);
     native = bvi_native_match(bvi_call_natives(call, frame, site), call->stack + base, site->argc);
     if (!native)
         return bvi_vm_not_found(call, bvi_unit_str(frame->proto->unit, site->name)->data,
@@ -187,7 +188,7 @@ int bvi_vm_call(bvi_script_call *call, bvi_site *site, bvi_pos pos)
     return bvi_call_native_on_path(
         call, frame,
         &(bvi_native_call){
-            native->def, native->data, base, site->argc, base, pos, { BVI_NO_PATH, 0 } },
+            native->def, native->data, base, site->argc, base, site->pos, { BVI_NO_PATH, 0 } },
         site->path, base);
 }
 
@@ -223,7 +224,7 @@ int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, 
     return 0;
 }
 
-int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site, bvi_pos pos)
+int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site)
 {
     bvi_frame *frame = &call->frames[call->frames_len - 1];
     const bvi_script *unit = frame->proto->unit;
@@ -239,7 +240,7 @@ int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site, bvi_pos pos)
         return r;
     proto = bvi_unit_find(module->unit, name, (int)site->argc);
     if (proto && !proto->is_private)
-        return bvi_vm_push_script(call, proto, module, base, base, pos);
+        return bvi_vm_push_script(call, proto, module, base, base, site->pos);
     full = bvi_asprintf("%s::%s", bvi_unit_str(unit, unit->names[m->first + m->count - 1])->data,
                         name->data);
     if (!full)

@@ -82,6 +82,7 @@ static void function_call(bvi_compiler *c, bvi_expr *e, uint32_t name)
     site.argc = arguments(c, name, &site, true, note);
     if (c->failed)
         return;
+    site.pos = e->pos;
     if (text_is(c, name, "eval") && site.argc == 1)
         bvi_c_emit(c, BVI_OP_EVAL, bvi_c_snapshot_scope(c), site.first_arg);
     else
@@ -231,6 +232,7 @@ static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
 
         site.argc = arguments(c, name, &site, false, note);
         site.member = add_member(c, &m);
+        site.pos = pos;
         bvi_c_emit(c, BVI_OP_CALL_MEMBER, bvi_c_add_site(c, &site), pos);
         become_value(e);
         e->note = note;
@@ -334,6 +336,7 @@ static void method_call(bvi_compiler *c, bvi_expr *e, uint32_t name, bvi_pos pos
     site.argc = arguments(c, name, &site, false, note);
     if (c->failed)
         return;
+    site.pos = pos;
     bvi_c_emit(c, BVI_OP_METHOD, bvi_c_add_site(c, &site), pos);
     become_value(e);
     e->pos = pos;
@@ -487,7 +490,7 @@ static void store(bvi_compiler *c, bvi_expr *e, bvi_opcode op, bvi_pos pos)
     if (simple && op == BVI_OP_COUNT) {
         bvi_c_emit(c, e->root == BVI_ROOT_LOCAL ? BVI_OP_SET_LOCAL : BVI_OP_SET_UP, e->slot, pos);
     } else if (simple && e->root == BVI_ROOT_LOCAL) {
-        bvi_c_emit2(c, BVI_OP_OP_LOCAL, e->slot, op, pos);
+        bvi_c_operator_local(c, e->slot, op, pos);
     } else if (op == BVI_OP_COUNT) {
         bvi_c_emit(c, BVI_OP_SET_PATH, bvi_c_add_path(c, e), pos);
     } else {

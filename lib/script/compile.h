@@ -54,7 +54,8 @@ typedef struct bvi_func {
     BVI_VEC(bvi_missing) missing; /* closures only */
     uint32_t depth;               /* of blocks */
     uint32_t height;              /* of the stack */
-    uint32_t last_op;             /* word of the last instruction */
+    uint32_t last_op;             /* word of the last instruction; UINT32_MAX: unknown */
+    uint32_t prev_op;             /* of the one before it */
     uint32_t barrier; /* words before it may not be taken back: something jumps behind them */
     bvi_loop *loop;
     uint32_t catch_slot; /* the failure that a bare throw repeats; UINT32_MAX outside catch */
@@ -129,6 +130,10 @@ uint32_t bvi_c_intern(bvi_compiler *c, const char *text, size_t len);
 uint32_t bvi_c_constant(bvi_compiler *c, bvi_value v); /* takes v */
 void bvi_c_emit(bvi_compiler *c, bvi_opcode op, uint32_t a, bvi_pos pos);
 void bvi_c_emit2(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bvi_pos pos);
+/* A binary operator; with its operands built in where they are variables and small numbers. */
+void bvi_c_operator(bvi_compiler *c, bvi_opcode op, bvi_pos pos);
+/* local op= the value on top */
+void bvi_c_operator_local(bvi_compiler *c, uint32_t slot, bvi_opcode op, bvi_pos pos);
 void bvi_c_pop(bvi_compiler *c); /* takes back a value without effects instead of dropping it */
 uint32_t bvi_c_jump(bvi_compiler *c, bvi_opcode op,
                     bvi_pos pos);                 /* forward; returns what to patch */

@@ -198,6 +198,7 @@ static void emit(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bool
         return;
     }
     note_place(c, pos);
+    f->prev_op = f->last_op;
     f->last_op = f->proto->code_len;
     if (!push_word(c, (uint32_t)op | a << 8) || (has_word && !push_word(c, word)))
         return;
@@ -216,6 +217,88 @@ void bvi_c_emit2(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bvi_
     emit(c, op, a, word, true, pos);
 }
 
+/* Takes back the code from a word on. */
+static void take_back(bvi_func *f, uint32_t at)
+{
+    bvi_proto *p = f->proto;
+
+    p->code_len = at;
+    f->last_op = f->prev_op = UINT32_MAX;
+    while (p->places_len > 0 && p->places[p->places_len - 1].at >= at)
+        p->places_len--;
+}
+
+/* The instruction at a word, if it is one that may be taken back; COUNT otherwise. */
+static bvi_opcode recent(const bvi_func *f, uint32_t at)
+{
+    return at == UINT32_MAX || at < f->barrier ? BVI_OP_COUNT : BVI_OPCODE(f->proto->code[at]);
+}
+
+static uint32_t number_word(uint32_t word)
+{
+    return (uint32_t)((int32_t)word >> 8); /* the sign comes along */
+}
+
+static bool has_quick_form(bvi_opcode op)
+{
+    return op >= BVI_OP_ADD && op <= BVI_OP_GE;
+}
+
+/* An operator whose operands were just pushed takes their place; the room they needed on the stack
+ * stays reserved, for the cases that are not quick. */
+static void replace_operands(bvi_compiler *c, uint32_t from, bvi_opcode op, uint32_t a,
+                             uint32_t word, bool has_word, bvi_pos pos)
+{
+    bvi_func *f = c->func;
+    uint32_t height = f->height - 1;
+
+    take_back(f, from);
+    note_place(c, pos);
+    f->last_op = from;
+    if (push_word(c, (uint32_t)op | a << 8) && has_word)
+        (void)push_word(c, word); /* a failure is remembered */
+    f->height = height;
+}
+
+void bvi_c_operator(bvi_compiler *c, bvi_opcode op, bvi_pos pos)
+{
+    bvi_func *f = c->func;
+    uint32_t nth = (uint32_t)op - BVI_OP_ADD;
+    bvi_opcode right = c->failed || !has_quick_form(op) ? BVI_OP_COUNT : recent(f, f->last_op);
+    bvi_opcode left = right == BVI_OP_COUNT ? BVI_OP_COUNT : recent(f, f->prev_op);
+    uint32_t r, l;
+
+    if (right != BVI_OP_INT && (right != BVI_OP_GET_LOCAL || left != BVI_OP_GET_LOCAL)) {
+        bvi_c_emit(c, op, 0, pos);
+        return;
+    }
+    r = f->proto->code[f->last_op];
+    if (left != BVI_OP_GET_LOCAL) {
+        replace_operands(c, f->last_op, BVI_OP_ADD_SI + nth, BVI_OPERAND(r), 0, false, pos);
+        return;
+    }
+    l = BVI_OPERAND(f->proto->code[f->prev_op]);
+    if (right == BVI_OP_INT)
+        replace_operands(c, f->prev_op, BVI_OP_ADD_LI + nth, l, number_word(r), true, pos);
+    else
+        replace_operands(c, f->prev_op, BVI_OP_ADD_LL + nth, l, BVI_OPERAND(r), true, pos);
+}
+
+void bvi_c_operator_local(bvi_compiler *c, uint32_t slot, bvi_opcode op, bvi_pos pos)
+{
+    bvi_func *f = c->func;
+
+    if (c->failed)
+        return;
+    if (recent(f, f->last_op) == BVI_OP_INT && (op == BVI_OP_ADD || op == BVI_OP_SUB))
+        replace_operands(c, f->last_op, op == BVI_OP_ADD ? BVI_OP_ADD_LOCAL_I : BVI_OP_SUB_LOCAL_I,
+                         slot, number_word(f->proto->code[f->last_op]), true, pos);
+    else if (op == BVI_OP_ADD)
+        bvi_c_emit(c, BVI_OP_ADD_LOCAL, slot, pos);
+    else
+        bvi_c_emit2(c, BVI_OP_OP_LOCAL, slot, op, pos);
+}
+
 static bool has_no_effect(bvi_opcode op)
 {
     return op == BVI_OP_UNIT || op == BVI_OP_TRUE || op == BVI_OP_FALSE || op == BVI_OP_INT ||
@@ -230,13 +313,17 @@ void bvi_c_pop(bvi_compiler *c)
 
     if (c->failed)
         return;
-    if (p->code_len > 0 && f->last_op == p->code_len - 1 && f->last_op >= f->barrier &&
-        has_no_effect(BVI_OPCODE(p->code[f->last_op]))) {
-        p->code_len--;
+    if (has_no_effect(recent(f, f->last_op))) {
+        take_back(f, f->last_op);
         f->height--;
-        f->last_op = UINT32_MAX;
-        while (p->places_len > 0 && p->places[p->places_len - 1].at >= p->code_len)
-            p->places_len--;
+        return;
+    }
+    if (recent(f, f->last_op) == BVI_OP_SLIDE && has_no_effect(recent(f, f->prev_op))) {
+        uint32_t gone = BVI_OPERAND(p->code[f->last_op]);
+
+        take_back(f, f->prev_op);
+        f->height += gone - 1;
+        bvi_c_emit(c, BVI_OP_POPN, gone, c->tok.pos);
         return;
     }
     bvi_c_emit(c, BVI_OP_POP, 0, c->tok.pos);
@@ -400,6 +487,7 @@ void bvi_c_push_func(bvi_compiler *c, bvi_func *f, uint32_t name, bool closure)
         .locals = BVI_VEC_INIT(BVI_LOCALS_MAX),
         .missing = BVI_VEC_INIT(BVI_MISSING_MAX),
         .last_op = UINT32_MAX,
+        .prev_op = UINT32_MAX,
         .catch_slot = UINT32_MAX,
     };
     if (bvi_proto_new(c->unit, &f->proto) < 0) {

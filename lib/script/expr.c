@@ -378,7 +378,7 @@ static void binary(bvi_compiler *c, bvi_expr *e)
     bvi_c_next(c);
     bvi_c_parse(c, right_first ? r->precedence : r->precedence + 1, &right);
     bvi_c_load(c, &right);
-    bvi_c_emit(c, r->op, 0, pos);
+    bvi_c_operator(c, r->op, pos);
     set_value(e, BVI_LIT_NONE, false);
     e->pos = pos; /* messages about the result point at the operator */
 }

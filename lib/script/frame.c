@@ -49,7 +49,6 @@ bvi_frame *bvi_vm_script_frame(bvi_script_call *call)
 
 static bvi_frame *new_frame(bvi_script_call *call)
 {
-    bvi_frame *f;
     int r;
 
     if (call->frames_len >= BVI_FRAMES_MAX) {
@@ -62,9 +61,7 @@ static bvi_frame *new_frame(bvi_script_call *call)
         bvi_script_throw_code(call, r);
         return NULL;
     }
-    f = &call->frames[call->frames_len];
-    *f = (bvi_frame){ .origin = { .path = BVI_NO_PATH } };
-    return f;
+    return &call->frames[call->frames_len];
 }
 
 /* Arguments lie from base on. The frame counts only when everything worked. */
@@ -79,15 +76,20 @@ int bvi_vm_push_script(bvi_script_call *call, const bvi_proto *proto, bvi_module
     f = new_frame(call);
     if (!f)
         return call->code;
-    r = bvi_vm_reserve(call, proto->max_stack + 2);
+    r = bvi_vm_reserve(call, (size_t)proto->max_stack + BVI_STACK_SPARE);
     if (r < 0)
         return r;
-    f->proto = proto;
-    f->home = home;
+    *f = (bvi_frame){
+        .is_plain = !proto->is_top,
+        .holds_home = true,
+        .base = base,
+        .ret = ret,
+        .pos = pos,
+        .origin = { .path = BVI_NO_PATH },
+        .proto = proto,
+        .home = home,
+    };
     bvi_obj_ref(home);
-    f->base = base;
-    f->ret = ret;
-    f->pos = pos;
     call->depth += !proto->is_top;
     call->frames_len++;
     return 0;
@@ -100,13 +102,16 @@ int bvi_vm_push_native(bvi_script_call *call, bvi_step_fn step, const char *name
 
     if (!f)
         return call->code;
-    f->is_native = true;
-    f->step = step;
-    f->name = name;
-    f->base = base;
-    f->argc = argc;
-    f->ret = ret;
-    f->pos = pos;
+    *f = (bvi_frame){
+        .is_native = true,
+        .base = base,
+        .ret = ret,
+        .pos = pos,
+        .origin = { .path = BVI_NO_PATH },
+        .step = step,
+        .name = name,
+        .argc = argc,
+    };
     call->frames_len++;
     return 0;
 }
@@ -139,21 +144,32 @@ int bvi_vm_put_back(bvi_script_call *call)
     return r;
 }
 
-void bvi_vm_pop_frame(bvi_script_call *call)
+static void end_script(bvi_script_call *call, bvi_frame *f)
 {
-    bvi_frame *f = &call->frames[--call->frames_len];
-
-    if (!f->is_native) /* first: the code may go with its home below */
-        call->depth -= !f->proto->is_top;
+    call->depth -= !f->proto->is_top; /* first: the code may go with its home below */
     bvi_drop(&f->self);
     bvi_drop(&f->dynamic);
     bvi_drop(&f->fn);
+    if (f->holds_home)
+        bvi_obj_unref(f->home);
+}
+
+static void end_native(bvi_frame *f)
+{
     bvi_drop(&f->result);
     bvi_drop(&f->child);
     bvi_drop(&f->acc[0]);
     bvi_drop(&f->acc[1]);
-    if (f->home)
-        bvi_obj_unref(f->home);
+}
+
+void bvi_vm_pop_frame(bvi_script_call *call)
+{
+    bvi_frame *f = &call->frames[--call->frames_len];
+
+    if (f->is_native)
+        end_native(f);
+    else
+        end_script(call, f);
     bvi_vm_cut(call, f->ret);
 }
 

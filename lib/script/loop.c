@@ -143,6 +143,7 @@ void bvi_c_for(bvi_compiler *c, bvi_expr *e)
     uint32_t slot;
     uint32_t start;
     uint32_t end;
+    bool counts;
     bool last_pure;
     bool empty;
     bvi_pos pos = c->tok.pos;
@@ -165,15 +166,21 @@ void bvi_c_for(bvi_compiler *c, bvi_expr *e)
         bvi_c_declare(c, names.count, false);
     }
     loop.body_height = c->func->height;
+    counts = names.count != UINT32_MAX;
     start = bvi_c_here(c);
-    bvi_c_emit2(c, names.count != UINT32_MAX ? BVI_OP_NEXT_COUNT : BVI_OP_NEXT, slot, 0, pos);
+    bvi_c_emit2(c, counts ? BVI_OP_NEXT_COUNT : BVI_OP_NEXT, slot, 0, pos);
     end = c->func->last_op;
+    if (!counts)
+        start = bvi_c_here(c);
     bvi_c_block(c, &last_pure, &empty);
     if (empty && !c->failed)
         c->func->proto->code[iter_at] |= 1u << 8;
     bvi_c_pop(c);
     bvi_c_patch_all(c, &loop.continues);
-    bvi_c_emit(c, BVI_OP_LOOP, start, pos);
+    if (counts)
+        bvi_c_emit(c, BVI_OP_LOOP, start, pos);
+    else
+        bvi_c_emit2(c, BVI_OP_LOOP_NEXT, slot, start, pos);
     bvi_c_patch(c, end);
     bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
     bvi_c_end_block(c);

@@ -132,8 +132,11 @@ static int dispatch_method(bvi_script_call *call, const method_call *m)
         return call_with_this(call, m, property, 0);
     if (bvi_call_find_at_site(call, m->frame, m->site, &target))
         return script_method(call, m, &target);
-    if (m->site->special != BVI_SPECIAL_NONE)
+    if (m->site->special != BVI_SPECIAL_NONE) {
+        m->site->calls_values = m->site->special == BVI_SPECIAL_CALL && m->site->own_known &&
+                                bvi_home(m->frame->home)->unit == call->unit;
         return special_method(call, m);
+    }
     return native_method(call, m);
 }
 
@@ -147,7 +150,7 @@ static bool has_safe_step(const bvi_script *unit, const bvi_path *path)
     return false;
 }
 
-int bvi_vm_method(bvi_script_call *call, bvi_site *site, bvi_pos pos)
+int bvi_vm_method(bvi_script_call *call, bvi_site *site)
 {
     bvi_frame *frame = &call->frames[call->frames_len - 1];
     const bvi_path *path = &frame->proto->unit->paths[site->path];
@@ -160,7 +163,7 @@ int bvi_vm_method(bvi_script_call *call, bvi_site *site, bvi_pos pos)
         .self = self,
         .indices = self - path->indices,
         .ret = self - path->indices,
-        .pos = pos,
+        .pos = site->pos,
     };
 
     if (!is_temporary(&m)) {

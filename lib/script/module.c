@@ -211,6 +211,7 @@ static int enter_eval(bvi_script_call *call, bvi_script *unit, uint32_t scope, b
     f = &call->frames[call->frames_len - 1];
     f->fn = fn;
     f->is_eval = true;
+    f->is_plain = false;
     f->has_this = has_this;
     if (has_this)
         f->self = bvi_dup(&f[-1].self);

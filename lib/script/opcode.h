@@ -12,6 +12,19 @@
 #define BVI_OP_VARIES 99
 
 /* clang-format off */
+/* Operators that also come with their operands built in, so that no stack is needed for them. */
+#define BVI_QUICK_OPERATORS(X, form, words)                                                       \
+    X(ADD_##form, words, BVI_OP_VARIES)                                                           \
+    X(SUB_##form, words, BVI_OP_VARIES)                                                           \
+    X(MUL_##form, words, BVI_OP_VARIES)                                                           \
+    X(MOD_##form, words, BVI_OP_VARIES)                                                           \
+    X(EQ_##form,  words, BVI_OP_VARIES)                                                           \
+    X(NE_##form,  words, BVI_OP_VARIES)                                                           \
+    X(LT_##form,  words, BVI_OP_VARIES)                                                           \
+    X(LE_##form,  words, BVI_OP_VARIES)                                                           \
+    X(GT_##form,  words, BVI_OP_VARIES)                                                           \
+    X(GE_##form,  words, BVI_OP_VARIES)
+
 #define BVI_OPCODES(X)                                                                            \
     /* constants */                                                                               \
     X(UNIT,         1, 1)                                                                         \
@@ -33,23 +46,26 @@
     X(GET_NAME,     1, 1)             /* a: name that is no variable here */                      \
     X(GET_MEMBER,   1, 1)             /* a: member reference */                                   \
     X(OP_LOCAL,     2, -1)            /* a: slot; word: operator */                               \
+    X(ADD_LOCAL,    1, -1)            /* OP_LOCAL with + */                                       \
+    X(ADD_LOCAL_I,  2, 0)             /* a: slot; word: number to add */                          \
+    X(SUB_LOCAL_I,  2, 0)                                                                         \
     X(IS_SHARED,    1, 1)             /* a: path */                                               \
     /* chains of properties and indices; the indices are on the stack */                          \
     X(GET_PATH,     1, BVI_OP_VARIES) /* a: path */                                               \
     X(SET_PATH,     1, BVI_OP_VARIES) /* a: path; the value is on top */                          \
     X(OP_PATH,      2, BVI_OP_VARIES) /* a: path; word: operator; the operand is on top */        \
-    /* operators */                                                                               \
-    X(ADD,          1, -1)                                                                        \
-    X(SUB,          1, -1)                                                                        \
-    X(MUL,          1, -1)                                                                        \
+    /* operators; from ADD to GE in the order of the quick ones below */                          \
     X(DIV,          1, -1)                                                                        \
-    X(MOD,          1, -1)                                                                        \
     X(POW,          1, -1)                                                                        \
     X(SHL,          1, -1)                                                                        \
     X(SHR,          1, -1)                                                                        \
     X(AND,          1, -1)                                                                        \
     X(OR,           1, -1)                                                                        \
     X(XOR,          1, -1)                                                                        \
+    X(ADD,          1, -1)                                                                        \
+    X(SUB,          1, -1)                                                                        \
+    X(MUL,          1, -1)                                                                        \
+    X(MOD,          1, -1)                                                                        \
     X(EQ,           1, -1)                                                                        \
     X(NE,           1, -1)                                                                        \
     X(LT,           1, -1)                                                                        \
@@ -60,6 +76,9 @@
     X(NOT_IN,       1, -1)                                                                        \
     X(RANGE,        1, -1)                                                                        \
     X(RANGE_INCL,   1, -1)                                                                        \
+    BVI_QUICK_OPERATORS(X, LI, 2)     /* a: slot; word: number on the right */                    \
+    BVI_QUICK_OPERATORS(X, LL, 2)     /* a: slot; word: slot on the right */                      \
+    BVI_QUICK_OPERATORS(X, SI, 1)     /* left on the stack; a: number, 24 bits, signed */         \
     X(NEG,          1, 0)                                                                         \
     X(PLUS,         1, 0)                                                                         \
     X(NOT,          1, 0)                                                                         \
@@ -76,6 +95,7 @@
     X(ITER,         1, 0)             /* a: 1 when the body is empty */                           \
     X(NEXT,         2, 0)             /* a: iterator slot; word: end target; fills slot + 1 */    \
     X(NEXT_COUNT,   2, 0)             /* the same with the count in slot + 2 */                   \
+    X(LOOP_NEXT,    2, 0)             /* LOOP with NEXT: to the body at word, or go on */          \
     /* making */                                                                                  \
     X(ARRAY,        1, BVI_OP_VARIES) /* a: items */                                              \
     X(MAP,          2, BVI_OP_VARIES) /* a: first key constant; word: items */                    \

@@ -63,8 +63,8 @@ struct bvi_obj;
  * A zeroed value is unit. Strings are UTF-8; containers are copied on write, so a copy is cheap and
  * never aliases. */
 typedef struct bvi_value {
-    uint8_t type; /* bvi_type */
-    int32_t tag;  /* what scripts set with x.tag */
+    uint32_t type; /* bvi_type; as wide as tag, so that both are written at once */
+    int32_t tag;   /* what scripts set with x.tag */
     union {
         bool b;
         int64_t i; /* also TIMESTAMP: monotonic nanoseconds */

@@ -179,7 +179,7 @@ static void rewind_code(bvi_compiler *c, const code_mark *m)
     f->proto->places_len = m->places;
     f->proto->handlers_len = m->handlers;
     f->height = m->height;
-    f->last_op = UINT32_MAX;
+    f->last_op = f->prev_op = UINT32_MAX;
     f->barrier = m->code;
 }
 

@@ -126,7 +126,9 @@ typedef struct bvi_site {
     uint32_t member; /* CALL_MEMBER */
     bvi_special special;
     bool safe; /* ?. before the method */
+    bvi_pos pos;
     bvi_pos first_arg;
+    bool calls_values;           /* f.call(): no function of that name is in the way */
     const struct bvi_proto *own; /* the unit's function of that name and arity */
     bool own_known;              /* looked up on first use; so are natives */
     const struct bvi_native *natives;

@@ -1,96 +1,22 @@
 /*
  * vm.c - the machine: one loop over instructions for the script frame on top.
  *
- * It returns to run.c whenever the frame on top is another one, so calls and returns do not nest in
- * C. Quick cases of operators are done here, the rest in ops.c. The stack and frame pointers are
- * kept in locals; SAVE() writes them back before anything that may look at them, LOAD() reads them
- * after anything that may have moved them.
+ * A call of a script function and its return stay in the loop; it goes back to run.c where a
+ * built-in's step is next or the budget of the slice ends. Quick cases of operators, calls and
+ * chains are done here (the smallest of them in vm_quick.h), the rest in ops.c, call.c and path.c.
+ *
+ * Each instruction is a label, and the end of each jumps to the next one's (a GNU extension): the
+ * processor then predicts each of these jumps on its own. The stack and frame pointers are kept in
+ * locals; SAVE() writes them back before anything that may look at them, LOAD() reads them after
+ * anything that may have moved them, and ENTER() reads all of them when another frame is on top.
  */
-#include "script/coverage.h"
 #include "script/vm.h"
-
-static int nomem(bvi_script_call *call, int r)
-{
-    return r < 0 ? bvi_script_throw_code(call, r) : 0;
-}
+#include "script/coverage.h"
+#include "script/vm_quick.h"
 
 static int want_bool(bvi_script_call *call, const bvi_value *v)
 {
     return v->type == BVI_T_BOOL ? 0 : bvi_script_throw_type(call, v, "bool");
-}
-
-/* ---- the global level ---- */
-
-static int define_const(bvi_script_call *call, bvi_frame *f, uint32_t name)
-{
-    bvi_module *home = bvi_home(f->home);
-
-    return nomem(call, bvi_map_set(&home->consts, bvi_unit_str(f->proto->unit, name),
-                                   bvi_dup(call->sp - 1)));
-}
-
-static int define_import(bvi_script_call *call, bvi_frame *f, uint32_t alias)
-{
-    bvi_module *home = bvi_home(f->home);
-
-    return nomem(call, bvi_map_set(&home->imports, bvi_unit_str(f->proto->unit, alias),
-                                   bvi_dup(call->sp - 1)));
-}
-
-/* An exported variable is shared, so that what the module's top level does to it later is seen. */
-static int export_variable(bvi_script_call *call, bvi_frame *f, uint32_t slot, uint32_t name)
-{
-    bvi_value *v = &call->stack[f->base + slot];
-    int r = v->type == BVI_T_CELL ? 0 : bvi_cell_new(call->engine, v);
-
-    if (r == 0)
-        r = bvi_map_set(&bvi_home(f->home)->exports, bvi_unit_str(f->proto->unit, name),
-                        bvi_dup(v));
-    return nomem(call, r);
-}
-
-static int define_dynamic(bvi_script_call *call, bvi_frame *f, uint32_t name)
-{
-    bvi_string *text = bvi_unit_str(f->proto->unit, name);
-    int r = 0;
-
-    while (f->is_eval && f > call->frames)
-        f--;
-    if (f->dynamic.type != BVI_T_MAP)
-        r = bvi_value_map(call->engine, &f->dynamic);
-    if (r == 0)
-        r = bvi_map_set(&f->dynamic, text, bvi_move(call->sp - 1));
-    call->sp--;
-    return nomem(call, r);
-}
-
-static int get_global(bvi_script_call *call, bvi_frame *f, uint32_t name, bvi_pos pos)
-{
-    const bvi_string *text = bvi_unit_str(f->proto->unit, name);
-    const bvi_value *v = bvi_map_find(&bvi_home(f->home)->consts, text);
-    int r;
-
-    if (v) {
-        *call->sp++ = bvi_dup(v);
-        return 0;
-    }
-    r = bvi_vm_fail_at(call, pos, BVI_FAILURE_VARIABLE_NOT_FOUND, "Variable not found: global::%s",
-                       text->data);
-    bvi_vm_field_text(call, "variable", text->data);
-    return r;
-}
-
-static int get_member(bvi_script_call *call, bvi_frame *f, uint32_t member)
-{
-    bvi_path path = { .root = BVI_ROOT_MEMBER, .slot = member };
-    int r;
-
-    path.name = f->proto->unit->members[member].name;
-    path.pos = bvi_proto_pos(f->proto, f->pc);
-    r = bvi_path_get(call, f, &path, NULL, call->sp);
-    if (r == 0)
-        call->sp++;
-    return r;
 }
 
 /* ---- failures ---- */
@@ -161,9 +87,109 @@ static bool is_shared(bvi_script_call *call, const bvi_frame *f, const bvi_path 
     return v->type == BVI_T_CELL && v->as.obj->refs > 1;
 }
 
+/* ---- calls that stay in the loop ---- */
+
+/* A frame for a function whose argc arguments are on top. NULL: the slow way must look, it finds
+ * out what is missing. The home is that of the frame below, or of fn. */
+static inline bvi_frame *push_plain(bvi_script_call *call, const bvi_proto *proto, bvi_module *home,
+                                    const bvi_value *sp, uint32_t argc, bvi_pos pos)
+{
+    bvi_frame *f = &call->frames[call->frames_len];
+    uint32_t used = (uint32_t)(sp - call->stack);
+
+    if (call->frames_len >= call->frames_cap ||
+        call->depth >= call->engine->options.limits.call_depth ||
+        call->stack_cap - used < proto->max_stack + BVI_STACK_SPARE)
+        return NULL;
+    f->is_native = f->has_this = f->this_const = f->is_eval = f->holds_home = false;
+    f->is_plain = true;
+    f->ret = f->base = used - argc;
+    f->pos = pos;
+    f->origin.path = BVI_NO_PATH;
+    f->proto = proto;
+    f->home = home;
+    f->fn = BVI_VALUE_UNIT;
+    f->self = BVI_VALUE_UNIT;
+    f->dynamic = BVI_VALUE_UNIT;
+    call->frames_len++;
+    call->depth++;
+    return f;
+}
+
+/* f.call(args): the function value, when nothing but its frame is to be made. */
+static inline const bvi_value *callable(const bvi_frame *f, const bvi_site *site, bvi_value *base,
+                                        bvi_value *sp)
+{
+    const bvi_path *path = &f->proto->unit->paths[site->path];
+    const bvi_value *v;
+    const bvi_fn *fn;
+
+    if (!site->calls_values || path->steps > 0)
+        return NULL;
+    if (path->root == BVI_ROOT_LOCAL)
+        v = bvi_deref(&base[path->slot]);
+    else if (path->root == BVI_ROOT_UP)
+        v = bvi_deref(&bvi_fnp(&f->fn)->values[path->slot]);
+    else if (path->root == BVI_ROOT_STACK)
+        v = sp - site->argc - 1;
+    else
+        return NULL;
+    if (v->type != BVI_T_FN)
+        return NULL;
+    fn = bvi_fnp(v);
+    return fn->proto && fn->count == fn->captured && fn->proto->arity == site->argc ? v : NULL;
+}
+
+static inline bvi_frame *push_closure(bvi_script_call *call, const bvi_value *fn,
+                                      const bvi_value *sp, const bvi_site *site)
+{
+    bvi_frame *f =
+        push_plain(call, bvi_fnp(fn)->proto, bvi_fnp(fn)->home, sp, site->argc, site->pos);
+
+    if (!f)
+        return NULL;
+    f->ret--; /* the receiver's place */
+    f->fn = bvi_dup(fn);
+    return f;
+}
+
+/* The result replaces what the function had on the stack. Returns the new top. */
+static inline bvi_value *pop_plain(bvi_script_call *call, bvi_frame *f, bvi_value *sp)
+{
+    bvi_value *to = call->stack + f->ret;
+    bvi_value result = *--sp;
+
+    while (sp > to)
+        bvi_drop(--sp);
+    *to = result;
+    bvi_drop(&f->fn);
+    if (f->holds_home)
+        bvi_obj_unref(f->home);
+    call->frames_len--;
+    call->depth--;
+    return to + 1;
+}
+
+static inline bool returns_to_script(const bvi_script_call *call, const bvi_frame *f)
+{
+    return f->is_plain && call->frames_len > 1 && !f[-1].is_native;
+}
+
+static bool top_is_script(const bvi_script_call *call)
+{
+    return call->frames_len > 0 && !call->frames[call->frames_len - 1].is_native;
+}
+
 /* ---- the loop ---- */
 
 #define LOCAL(slot) (&base[slot])
+#define NEXT(words)                                                                                \
+    do {                                                                                           \
+        pc += (words);                                                                             \
+        word = *pc;                                                                                \
+        a = BVI_OPERAND(word);                                                                     \
+        goto *labels[BVI_OPCODE(word)];                                                            \
+    } while (0)
 #define SAVE()                                                                                     \
     do {                                                                                           \
         call->sp = sp;                                                                             \
@@ -175,6 +201,13 @@ static bool is_shared(bvi_script_call *call, const bvi_frame *f, const bvi_path 
         base = call->stack + f->base;                                                              \
         sp = call->sp;                                                                             \
     } while (0)
+#define ENTER()                                                                                    \
+    do {                                                                                           \
+        LOAD();                                                                                    \
+        unit = f->proto->unit;                                                                     \
+        code = f->proto->code;                                                                     \
+        pc = code + f->pc;                                                                         \
+    } while (0)
 /* Something that may fail or move the stacks, but stays in this frame. */
 #define TRY(expression)                                                                            \
     do {                                                                                           \
@@ -184,386 +217,460 @@ static bool is_shared(bvi_script_call *call, const bvi_frame *f, const bvi_path 
             return r;                                                                              \
         LOAD();                                                                                    \
     } while (0)
-#define BINARY_INT(opcode, builtin)                                                                \
-    case BVI_OP_##opcode:                                                                          \
-        if (sp[-2].type == BVI_T_INT && sp[-1].type == BVI_T_INT &&                                \
-            !builtin(sp[-2].as.i, sp[-1].as.i, &sp[-2].as.i)) {                                    \
-            sp--;                                                                                  \
-            pc++;                                                                                  \
-            break;                                                                                 \
+/* The same for what may also put another frame on top; it goes on behind this instruction. */
+#define CALL(expression)                                                                           \
+    do {                                                                                           \
+        uint32_t frames = call->frames_len;                                                        \
+                                                                                                   \
+        SAVE();                                                                                    \
+        r = (expression);                                                                          \
+        if (r < 0)                                                                                 \
+            return r;                                                                              \
+        call->frames[frames - 1].pc++;                                                             \
+        if (!top_is_script(call))                                                                  \
+            return BVI_SCRIPT_DONE;                                                                \
+        ENTER();                                                                                   \
+        NEXT(0);                                                                                   \
+    } while (0)
+#define PUSH(value)                                                                                \
+    do {                                                                                           \
+        *sp++ = (value);                                                                           \
+        NEXT(1);                                                                                   \
+    } while (0)
+/* A comparison looks whether a jump follows, and takes it at once. */
+#define DECIDE(truth, words)                                                                       \
+    do {                                                                                           \
+        bool yes = (truth);                                                                        \
+        uint32_t then = pc[words];                                                                 \
+                                                                                                   \
+        if (BVI_OPCODE(then) == BVI_OP_JUMP_FALSE) {                                               \
+            pc = yes ? pc + (words) + 1 : code + BVI_OPERAND(then);                                \
+            NEXT(0);                                                                               \
         }                                                                                          \
-        goto binary
-#define COMPARE_INT(opcode, operator)                                                              \
-    case BVI_OP_##opcode:                                                                          \
-        if (sp[-2].type == BVI_T_INT && sp[-1].type == BVI_T_INT) {                                \
-            sp[-2] = bvi_value_bool(sp[-2].as.i operator sp[-1].as.i);                             \
-            sp--;                                                                                  \
-            pc++;                                                                                  \
-            break;                                                                                 \
-        }                                                                                          \
-        goto binary
+        bvi_set_bool(sp++, yes);                                                                   \
+        NEXT(words);                                                                               \
+    } while (0)
 
-/* The builtins write their result even on overflow, so they get a scratch first. */
-static inline bool add_int(int64_t a, int64_t b, int64_t *ret)
-{
-    int64_t sum;
-
-    if (__builtin_add_overflow(a, b, &sum))
-        return true;
-    *ret = sum;
-    return false;
-}
-
-static inline bool sub_int(int64_t a, int64_t b, int64_t *ret)
-{
-    int64_t difference;
-
-    if (__builtin_sub_overflow(a, b, &difference))
-        return true;
-    *ret = difference;
-    return false;
-}
-
-static inline bool mul_int(int64_t a, int64_t b, int64_t *ret)
-{
-    int64_t product;
-
-    if (__builtin_mul_overflow(a, b, &product))
-        return true;
-    *ret = product;
-    return false;
-}
+/* The four forms of an operator on whole numbers: see opcode.h. What is not quick gets its operands
+ * onto the stack and goes the common way. */
+#define ARITHMETIC(opcode, compute)                                                                \
+    op_##opcode                                                                                    \
+        : if (bvi_both_int(sp - 2, sp - 1) && compute(sp[-2].as.i, sp[-1].as.i, &sp[-2].as.i))     \
+    {                                                                                              \
+        sp--;                                                                                      \
+        NEXT(1);                                                                                   \
+    }                                                                                              \
+    goto operator;                                                                                 \
+    op_##opcode##_LI                                                                               \
+        : if (bvi_is_int(LOCAL(a)) && compute(LOCAL(a)->as.i, (int32_t)pc[1], &number))            \
+    {                                                                                              \
+        bvi_set_int(sp++, number);                                                                 \
+        NEXT(2);                                                                                   \
+    }                                                                                              \
+    goto operator_li;                                                                              \
+    op_##opcode##_LL : if (bvi_both_int(LOCAL(a), LOCAL(pc[1])) &&                                 \
+                           compute(LOCAL(a)->as.i, LOCAL(pc[1])->as.i, &number))                   \
+    {                                                                                              \
+        bvi_set_int(sp++, number);                                                                 \
+        NEXT(2);                                                                                   \
+    }                                                                                              \
+    goto operator_ll;                                                                              \
+    op_##opcode##_SI                                                                               \
+        : if (bvi_is_int(sp - 1) && compute(sp[-1].as.i, signed_operand(word), &sp[-1].as.i))      \
+    {                                                                                              \
+        NEXT(1);                                                                                   \
+    }                                                                                              \
+    goto operator_si;
+#define COMPARISON(opcode, sign)                                                                   \
+    op_##opcode : if (bvi_both_int(sp - 2, sp - 1))                                                \
+    {                                                                                              \
+        sp -= 2;                                                                                   \
+        DECIDE(sp[0].as.i sign sp[1].as.i, 1);                                                     \
+    }                                                                                              \
+    goto operator;                                                                                 \
+    op_##opcode##_LI : if (bvi_is_int(LOCAL(a))) DECIDE(LOCAL(a)->as.i sign(int32_t) pc[1], 2);    \
+    goto operator_li;                                                                              \
+    op_##opcode##_LL : if (bvi_both_int(LOCAL(a), LOCAL(pc[1])))                                   \
+                           DECIDE(LOCAL(a)->as.i sign LOCAL(pc[1])->as.i, 2);                      \
+    goto operator_ll;                                                                              \
+    op_##opcode##_SI : if (bvi_is_int(sp - 1))                                                     \
+    {                                                                                              \
+        sp--;                                                                                      \
+        DECIDE(sp->as.i sign signed_operand(word), 1);                                             \
+    }                                                                                              \
+    goto operator_si;
 
 static int32_t signed_operand(uint32_t word)
 {
     return (int32_t)word >> 8;
 }
 
+/* The operator of an instruction that has its operands built in; forms are in the same order. */
+static bvi_opcode plain_operator(bvi_opcode op)
+{
+    if (op < BVI_OP_ADD_LI)
+        return op;
+    return (bvi_opcode)(BVI_OP_ADD + (op - BVI_OP_ADD_LI) % (BVI_OP_ADD_LL - BVI_OP_ADD_LI));
+}
+
+/* A turn of a loop counts. False: the slice ends. */
+static inline bool spend(bvi_script_call *call)
+{
+    if (call->engine->work > BVI_WORK_PER_OPERATION)
+        bvi_vm_charge(call);
+    return --call->budget > 0;
+}
+
+/* A call counts too, and the last bit of a slice is not spent on it. */
+static inline bool may_call(bvi_script_call *call)
+{
+    if (call->engine->work > BVI_WORK_PER_OPERATION)
+        bvi_vm_charge(call);
+    if (call->budget <= 1)
+        return false;
+    call->budget--;
+    return true;
+}
+
 int bvi_vm_execute(bvi_script_call *call)
 {
-    bvi_frame *f = &call->frames[call->frames_len - 1];
-    const bvi_proto *proto = f->proto;
-    bvi_script *unit = proto->unit;
-    const uint32_t *code = proto->code;
-    const uint32_t *pc = code + f->pc;
-    bvi_value *base = call->stack + f->base;
-    bvi_value *sp = call->sp;
-    bool trace = (call->engine->options.debug_flags & BVI_SCRIPT_DEBUG_TRACE) != 0;
+    static const void *const instructions[] = {
+#define X(name, words, effect) &&op_##name,
+        BVI_OPCODES(X)
+#undef X
+    };
+    static const void *const traced[] = {
+#define X(name, words, effect) &&trace,
+        BVI_OPCODES(X)
+#undef X
+    };
+    bool trace_on = (call->engine->options.debug_flags & BVI_SCRIPT_DEBUG_TRACE) != 0;
+    const void *const *labels = trace_on ? traced : instructions;
+    bvi_frame *f;
+    bvi_frame *callee;
+    bvi_script *unit;
+    const uint32_t *code;
+    const uint32_t *pc;
+    bvi_value *base;
+    bvi_value *sp;
+    uint32_t word;
+    uint32_t a;
+    int64_t number;
     int r;
 
-    for (;;) {
-        uint32_t word = *pc;
-        uint32_t a = BVI_OPERAND(word);
+    ENTER();
+    NEXT(0);
 
-        if (trace)
-            bvi_dump_instruction(proto, (uint32_t)(pc - code));
-        switch (BVI_OPCODE(word)) {
-        case BVI_OP_UNIT:
-            *sp++ = BVI_VALUE_UNIT;
-            pc++;
-            break;
-        case BVI_OP_TRUE:
-            *sp++ = bvi_value_bool(true);
-            pc++;
-            break;
-        case BVI_OP_FALSE:
-            *sp++ = bvi_value_bool(false);
-            pc++;
-            break;
-        case BVI_OP_INT:
-            *sp++ = bvi_value_int(signed_operand(word));
-            pc++;
-            break;
-        case BVI_OP_CONST:
-            *sp++ = bvi_dup(&unit->consts[a]);
-            pc++;
-            break;
-        case BVI_OP_POP:
-            bvi_drop(--sp);
-            pc++;
-            break;
-        case BVI_OP_POPN:
-            while (a-- > 0)
-                bvi_drop(--sp);
-            pc++;
-            break;
-        case BVI_OP_SLIDE: {
-            bvi_value top = *--sp;
+trace:
+    bvi_dump_instruction(f->proto, (uint32_t)(pc - code));
+    goto *instructions[BVI_OPCODE(word)];
 
-            while (a-- > 0)
-                bvi_drop(--sp);
-            *sp++ = top;
-            pc++;
-            break;
-        }
-        case BVI_OP_GET_LOCAL: {
-            bvi_value v = bvi_dup(bvi_deref(LOCAL(a)));
+    /* ---- constants and the stack ---- */
+op_UNIT:
+    PUSH(BVI_VALUE_UNIT);
+op_TRUE:
+    PUSH(bvi_value_bool(true));
+op_FALSE:
+    PUSH(bvi_value_bool(false));
+op_INT:
+    bvi_set_int(sp++, signed_operand(word));
+    NEXT(1);
+op_CONST:
+    bvi_set_dup(sp++, &unit->consts[a]);
+    NEXT(1);
+op_POP:
+    bvi_drop(--sp);
+    NEXT(1);
+op_POPN:
+    while (a-- > 0)
+        bvi_drop(--sp);
+    NEXT(1);
+op_SLIDE : {
+    bvi_value top = *--sp;
 
-            *sp++ = v;
-            pc++;
-            break;
-        }
-        case BVI_OP_SET_LOCAL:
-            sp--;
-            bvi_replace(bvi_deref(LOCAL(a)), *sp);
-            pc++;
-            break;
-        case BVI_OP_GET_UP: {
-            bvi_value v = bvi_dup(bvi_deref(&bvi_fnp(&f->fn)->values[a]));
+    while (a-- > 0)
+        bvi_drop(--sp);
+    PUSH(top);
+}
 
-            *sp++ = v;
-            pc++;
-            break;
-        }
-        case BVI_OP_SET_UP:
-            sp--;
-            bvi_replace(bvi_deref(&bvi_fnp(&f->fn)->values[a]), *sp);
-            pc++;
-            break;
-        case BVI_OP_GET_THIS:
-            TRY(get_this(call, f));
-            pc++;
-            break;
-        case BVI_OP_GET_GLOBAL:
-            TRY(get_global(call, f, a, bvi_proto_pos(proto, f->pc)));
-            pc++;
-            break;
-        case BVI_OP_GET_NAME:
-            TRY(bvi_vm_get_name(call, f, a, bvi_proto_pos(proto, f->pc), call->sp));
-            sp++;
-            pc++;
-            break;
-        case BVI_OP_GET_MEMBER:
-            TRY(get_member(call, f, a));
-            pc++;
-            break;
-        case BVI_OP_OP_LOCAL: {
-            bvi_value *local = bvi_deref(LOCAL(a));
-
-            if (pc[1] == BVI_OP_ADD && local->type == BVI_T_INT && sp[-1].type == BVI_T_INT &&
-                !add_int(local->as.i, sp[-1].as.i, &local->as.i)) {
-                sp--;
-            } else {
-                TRY(bvi_op_binary(call, (bvi_opcode)pc[1], local, sp - 1, true));
-                bvi_drop(--sp);
-            }
-            pc += 2;
-            break;
-        }
-        case BVI_OP_IS_SHARED:
-            *sp++ = bvi_value_bool(is_shared(call, f, &unit->paths[a]));
-            pc++;
-            break;
-        case BVI_OP_GET_PATH:
-            TRY(get_path(call, f, &unit->paths[a]));
-            pc++;
-            break;
-        case BVI_OP_SET_PATH:
-            TRY(set_path(call, f, &unit->paths[a]));
-            pc++;
-            break;
-        case BVI_OP_OP_PATH:
-            TRY(op_path(call, f, &unit->paths[a], (bvi_opcode)pc[1]));
-            pc += 2;
-            break;
-            BINARY_INT(ADD, add_int);
-            BINARY_INT(SUB, sub_int);
-            BINARY_INT(MUL, mul_int);
-            COMPARE_INT(EQ, ==);
-            COMPARE_INT(NE, !=);
-            COMPARE_INT(LT, <);
-            COMPARE_INT(LE, <=);
-            COMPARE_INT(GT, >);
-            COMPARE_INT(GE, >=);
-        case BVI_OP_DIV:
-        case BVI_OP_MOD:
-        case BVI_OP_POW:
-        case BVI_OP_SHL:
-        case BVI_OP_SHR:
-        case BVI_OP_AND:
-        case BVI_OP_OR:
-        case BVI_OP_XOR:
-        case BVI_OP_IN:
-        case BVI_OP_NOT_IN:
-        case BVI_OP_RANGE:
-        case BVI_OP_RANGE_INCL:
-        binary:
-            TRY(bvi_op_binary(call, BVI_OPCODE(word), sp - 2, sp - 1, false));
-            bvi_drop(--sp);
-            pc++;
-            break;
-        case BVI_OP_NEG:
-        case BVI_OP_PLUS:
-        case BVI_OP_NOT:
-            TRY(bvi_op_unary(call, BVI_OPCODE(word), sp - 1));
-            pc++;
-            break;
-        case BVI_OP_JUMP:
-            pc = code + a;
-            break;
-        case BVI_OP_LOOP:
-            pc = code + a;
-            if (call->engine->work > BVI_WORK_PER_OPERATION)
-                bvi_vm_charge(call);
-            if (--call->budget == 0) {
-                SAVE();
-                return BVI_SCRIPT_YIELD;
-            }
-            break;
-        case BVI_OP_JUMP_FALSE:
-        case BVI_OP_JUMP_TRUE:
-            if (sp[-1].type != BVI_T_BOOL)
-                TRY(want_bool(call, sp - 1));
-            sp--;
-            pc = sp->as.b == (BVI_OPCODE(word) == BVI_OP_JUMP_TRUE) ? code + a : pc + 1;
-            break;
-        case BVI_OP_AND_THEN:
-        case BVI_OP_OR_ELSE:
-            TRY(want_bool(call, sp - 1));
-            if (sp[-1].as.b == (BVI_OPCODE(word) == BVI_OP_OR_ELSE)) {
-                pc = code + a;
-            } else {
-                sp--;
-                pc++;
-            }
-            break;
-        case BVI_OP_WANT_BOOL:
-            TRY(want_bool(call, sp - 1));
-            pc++;
-            break;
-        case BVI_OP_COALESCE:
-            if (sp[-1].type != BVI_T_UNIT) {
-                pc = code + a;
-            } else {
-                sp--;
-                pc++;
-            }
-            break;
-        case BVI_OP_SWITCH:
-            SAVE();
-            pc = code + bvi_vm_switch_target(call, &unit->switches[a], pc[1], sp - 1);
-            break;
-        case BVI_OP_ITER:
-            TRY(bvi_vm_make_iterator(call, sp - 1, a != 0));
-            TRY(bvi_vm_own_iterator(call, sp - 1));
-            pc++;
-            break;
-        case BVI_OP_NEXT:
-        case BVI_OP_NEXT_COUNT:
-            pc = bvi_vm_advance(LOCAL(a), BVI_OPCODE(word) == BVI_OP_NEXT_COUNT) ? pc + 2
-                                                                                 : code + pc[1];
-            break;
-        case BVI_OP_ARRAY:
-            TRY(bvi_vm_make_array(call, a));
-            pc++;
-            break;
-        case BVI_OP_MAP:
-            TRY(bvi_vm_make_map(call, unit, a, pc[1]));
-            pc += 2;
-            break;
-        case BVI_OP_INTERP:
-            TRY(bvi_vm_interpolate(call, a));
-            pc++;
-            break;
-        case BVI_OP_CLOSURE:
-            TRY(bvi_vm_make_closure(call, f, unit->protos[a]));
-            pc++;
-            break;
-        case BVI_OP_CALL:
-        case BVI_OP_METHOD:
-        case BVI_OP_CALL_MEMBER: {
-            uint32_t frames = call->frames_len;
-            bvi_pos pos;
-
-            if (call->engine->work > BVI_WORK_PER_OPERATION)
-                bvi_vm_charge(call);
-            if (call->budget <= 1) {
-                SAVE();
-                return BVI_SCRIPT_YIELD;
-            }
-            call->budget--;
-            SAVE();
-            pos = bvi_proto_pos(proto, f->pc);
-            if (BVI_OPCODE(word) == BVI_OP_CALL)
-                r = bvi_vm_call(call, &unit->sites[a], pos);
-            else if (BVI_OPCODE(word) == BVI_OP_METHOD)
-                r = bvi_vm_method(call, &unit->sites[a], pos);
-            else
-                r = bvi_vm_call_member(call, &unit->sites[a], pos);
-            if (r < 0)
-                return r;
-            if (call->frames_len != frames) {
-                call->frames[frames - 1].pc++;
-                return BVI_SCRIPT_DONE;
-            }
-            LOAD();
-            pc++;
-            break;
-        }
-        case BVI_OP_EVAL:
-            SAVE();
-            r = bvi_vm_eval(call, a, bvi_proto_pos(proto, f->pc));
-            if (r < 0)
-                return r;
-            call->frames[call->frames_len - 2].pc++;
-            return BVI_SCRIPT_DONE;
-        case BVI_OP_LINE:
-            bvi_coverage_ran(unit->coverage, a);
-            pc++;
-            break;
-        case BVI_OP_RETURN: {
-            bvi_value result = *--sp;
-
-            SAVE();
-            return bvi_vm_return(call, result);
-        }
-        case BVI_OP_THROW: {
-            bvi_value thrown = *--sp;
-
-            SAVE();
-            return bvi_vm_throw(call, thrown);
-        }
-        case BVI_OP_RETHROW:
-            SAVE();
-            return rethrow(call, LOCAL(a));
-        case BVI_OP_CAUGHT:
-            TRY(bvi_failure_caught(call, (bvi_failure *)LOCAL(a)->as.obj, call->sp));
-            sp++;
-            pc++;
-            break;
-        case BVI_OP_DEF_CONST:
-            TRY(define_const(call, f, a));
-            pc++;
-            break;
-        case BVI_OP_DEF_DYNAMIC:
-            TRY(define_dynamic(call, f, a));
-            pc++;
-            break;
-        case BVI_OP_EXPORT:
-            TRY(export_variable(call, f, a, pc[1]));
-            pc += 2;
-            break;
-        case BVI_OP_IMPORT: {
-            uint32_t frames = call->frames_len;
-
-            SAVE();
-            r = bvi_vm_import(call, bvi_proto_pos(proto, f->pc));
-            if (r < 0)
-                return r;
-            if (call->frames_len != frames) {
-                call->frames[frames - 1].pc++;
-                return BVI_SCRIPT_DONE;
-            }
-            LOAD();
-            pc++;
-            break;
-        }
-        case BVI_OP_DEF_IMPORT:
-            TRY(define_import(call, f, a));
-            pc++;
-            break;
-        case BVI_OP_COUNT:
-            return bvi_vm_fail(call, BVI_FAILURE_TERMINATED, "Script terminated");
-        }
+    /* ---- variables ---- */
+op_GET_LOCAL:
+    bvi_set_dup(sp++, bvi_deref(LOCAL(a)));
+    NEXT(1);
+op_SET_LOCAL:
+    sp--;
+    bvi_replace(bvi_deref(LOCAL(a)), *sp);
+    NEXT(1);
+op_GET_UP:
+    bvi_set_dup(sp++, bvi_deref(&bvi_fnp(&f->fn)->values[a]));
+    NEXT(1);
+op_SET_UP:
+    sp--;
+    bvi_replace(bvi_deref(&bvi_fnp(&f->fn)->values[a]), *sp);
+    NEXT(1);
+op_GET_THIS:
+    TRY(get_this(call, f));
+    NEXT(1);
+op_GET_GLOBAL:
+    TRY(bvi_vm_get_global(call, f, a));
+    NEXT(1);
+op_GET_NAME:
+    TRY(bvi_vm_get_name(call, f, a, bvi_proto_pos(f->proto, f->pc), call->sp));
+    sp++;
+    NEXT(1);
+op_GET_MEMBER:
+    TRY(bvi_vm_get_member(call, f, a));
+    NEXT(1);
+op_ADD_LOCAL:
+    if (bvi_both_int(LOCAL(a), sp - 1) &&
+        bvi_add_int(LOCAL(a)->as.i, sp[-1].as.i, &LOCAL(a)->as.i)) {
+        sp--;
+        NEXT(1);
     }
+    TRY(bvi_op_binary(call, BVI_OP_ADD, bvi_deref(LOCAL(a)), sp - 1, true));
+    bvi_drop(--sp);
+    NEXT(1);
+op_ADD_LOCAL_I:
+    if (bvi_is_int(LOCAL(a)) && bvi_add_int(LOCAL(a)->as.i, (int32_t)pc[1], &LOCAL(a)->as.i))
+        NEXT(2);
+    bvi_set_int(sp++, (int32_t)pc[1]);
+    TRY(bvi_op_binary(call, BVI_OP_ADD, bvi_deref(LOCAL(a)), sp - 1, true));
+    sp--;
+    NEXT(2);
+op_SUB_LOCAL_I:
+    if (bvi_is_int(LOCAL(a)) && bvi_sub_int(LOCAL(a)->as.i, (int32_t)pc[1], &LOCAL(a)->as.i))
+        NEXT(2);
+    bvi_set_int(sp++, (int32_t)pc[1]);
+    TRY(bvi_op_binary(call, BVI_OP_SUB, bvi_deref(LOCAL(a)), sp - 1, true));
+    sp--;
+    NEXT(2);
+op_OP_LOCAL:
+    TRY(bvi_op_binary(call, (bvi_opcode)pc[1], bvi_deref(LOCAL(a)), sp - 1, true));
+    bvi_drop(--sp);
+    NEXT(2);
+op_IS_SHARED:
+    PUSH(bvi_value_bool(is_shared(call, f, &unit->paths[a])));
+
+    /* ---- chains ---- */
+op_GET_PATH:
+    TRY(get_path(call, f, &unit->paths[a]));
+    NEXT(1);
+op_SET_PATH:
+    TRY(set_path(call, f, &unit->paths[a]));
+    NEXT(1);
+op_OP_PATH:
+    TRY(op_path(call, f, &unit->paths[a], (bvi_opcode)pc[1]));
+    NEXT(2);
+
+    /* ---- operators ---- */
+    ARITHMETIC(ADD, bvi_add_int)
+    ARITHMETIC(SUB, bvi_sub_int)
+    ARITHMETIC(MUL, bvi_mul_int)
+    ARITHMETIC(MOD, bvi_mod_int)
+    COMPARISON(EQ, ==)
+    COMPARISON(NE, !=)
+    COMPARISON(LT, <)
+    COMPARISON(LE, <=)
+    COMPARISON(GT, >)
+    COMPARISON(GE, >=)
+op_DIV:
+op_POW:
+op_SHL:
+op_SHR:
+op_AND:
+op_OR:
+op_XOR:
+op_IN:
+op_NOT_IN:
+op_RANGE:
+op_RANGE_INCL:
+    operator: TRY(bvi_op_binary(call, plain_operator(BVI_OPCODE(word)), sp - 2, sp - 1, false));
+    bvi_drop(--sp);
+    NEXT(1);
+operator_si:
+    bvi_set_int(sp++, signed_operand(word));
+    goto operator;
+operator_li:
+    bvi_set_dup(sp++, bvi_deref(LOCAL(a)));
+    bvi_set_int(sp++, (int32_t)pc[1]);
+    goto operator_two_words;
+operator_ll:
+    bvi_set_dup(sp++, bvi_deref(LOCAL(a)));
+    bvi_set_dup(sp++, bvi_deref(LOCAL(pc[1])));
+operator_two_words:
+    TRY(bvi_op_binary(call, plain_operator(BVI_OPCODE(word)), sp - 2, sp - 1, false));
+    bvi_drop(--sp);
+    NEXT(2);
+op_NEG:
+op_PLUS:
+op_NOT:
+    TRY(bvi_op_unary(call, BVI_OPCODE(word), sp - 1));
+    NEXT(1);
+
+    /* ---- control ---- */
+op_JUMP:
+    pc = code + a;
+    NEXT(0);
+op_LOOP:
+    pc = code + a;
+    if (!spend(call))
+        goto yield;
+    NEXT(0);
+op_JUMP_FALSE:
+op_JUMP_TRUE:
+    if (sp[-1].type != BVI_T_BOOL)
+        TRY(want_bool(call, sp - 1));
+    sp--;
+    pc = sp->as.b == (BVI_OPCODE(word) == BVI_OP_JUMP_TRUE) ? code + a : pc + 1;
+    NEXT(0);
+op_AND_THEN:
+op_OR_ELSE:
+    if (sp[-1].type != BVI_T_BOOL)
+        TRY(want_bool(call, sp - 1));
+    if (sp[-1].as.b == (BVI_OPCODE(word) == BVI_OP_OR_ELSE)) {
+        pc = code + a;
+        NEXT(0);
+    }
+    sp--;
+    NEXT(1);
+op_WANT_BOOL:
+    if (sp[-1].type != BVI_T_BOOL)
+        TRY(want_bool(call, sp - 1));
+    NEXT(1);
+op_COALESCE:
+    if (sp[-1].type != BVI_T_UNIT) {
+        pc = code + a;
+        NEXT(0);
+    }
+    sp--;
+    NEXT(1);
+op_SWITCH:
+    SAVE();
+    pc = code + bvi_vm_switch_target(call, &unit->switches[a], pc[1], sp - 1);
+    NEXT(0);
+op_ITER:
+    TRY(bvi_vm_make_iterator(call, sp - 1, a != 0));
+    TRY(bvi_vm_own_iterator(call, sp - 1));
+    NEXT(1);
+op_NEXT:
+    if (bvi_advance_int(LOCAL(a)) || bvi_vm_advance(LOCAL(a), false))
+        NEXT(2);
+    pc = code + pc[1];
+    NEXT(0);
+op_NEXT_COUNT:
+    if (bvi_vm_advance(LOCAL(a), true))
+        NEXT(2);
+    pc = code + pc[1];
+    NEXT(0);
+op_LOOP_NEXT:
+    if (bvi_advance_int(LOCAL(a)) || bvi_vm_advance(LOCAL(a), false))
+        pc = code + pc[1];
+    else
+        pc += 2;
+    if (!spend(call))
+        goto yield;
+    NEXT(0);
+
+    /* ---- making ---- */
+op_ARRAY:
+    TRY(bvi_vm_make_array(call, a));
+    NEXT(1);
+op_MAP:
+    TRY(bvi_vm_make_map(call, unit, a, pc[1]));
+    NEXT(2);
+op_INTERP:
+    TRY(bvi_vm_interpolate(call, a));
+    NEXT(1);
+op_CLOSURE:
+    TRY(bvi_vm_make_closure(call, f, unit->protos[a]));
+    NEXT(1);
+
+    /* ---- calls ---- */
+op_CALL : {
+    bvi_site *site = &unit->sites[a];
+
+    if (!may_call(call))
+        goto yield;
+    callee = site->own ? push_plain(call, site->own, bvi_home(f->home), sp, site->argc, site->pos)
+                       : NULL;
+    if (callee)
+        goto enter_callee;
+    CALL(bvi_vm_call(call, site));
+}
+op_METHOD : {
+    bvi_site *site = &unit->sites[a];
+    const bvi_value *fn = callable(f, site, base, sp);
+
+    if (!may_call(call))
+        goto yield;
+    callee = fn ? push_closure(call, fn, sp, site) : NULL;
+    if (callee)
+        goto enter_callee;
+    CALL(bvi_vm_method(call, site));
+}
+enter_callee:
+    f->pc = (uint32_t)(pc - code) + 1;
+    f = callee;
+    unit = f->proto->unit;
+    code = pc = f->proto->code;
+    base = call->stack + f->base;
+    NEXT(0);
+op_CALL_MEMBER:
+    if (!may_call(call))
+        goto yield;
+    CALL(bvi_vm_call_member(call, &unit->sites[a]));
+op_EVAL:
+    CALL(bvi_vm_eval(call, a, bvi_proto_pos(f->proto, f->pc)));
+op_LINE:
+    bvi_coverage_ran(unit->coverage, a);
+    NEXT(1);
+op_RETURN:
+    if (returns_to_script(call, f)) {
+        sp = pop_plain(call, f--, sp);
+        unit = f->proto->unit;
+        code = f->proto->code;
+        pc = code + f->pc;
+        base = call->stack + f->base;
+        NEXT(0);
+    }
+    SAVE();
+    call->sp--;
+    r = bvi_vm_return(call, *call->sp);
+    if (r < 0 || !top_is_script(call))
+        return r;
+    ENTER();
+    NEXT(0);
+
+    /* ---- failures ---- */
+op_THROW:
+    sp--;
+    SAVE();
+    return bvi_vm_throw(call, *sp);
+op_RETHROW:
+    SAVE();
+    return rethrow(call, LOCAL(a));
+op_CAUGHT:
+    TRY(bvi_failure_caught(call, (bvi_failure *)LOCAL(a)->as.obj, call->sp));
+    sp++;
+    NEXT(1);
+
+    /* ---- the global level ---- */
+op_DEF_CONST:
+    TRY(bvi_vm_define_const(call, f, a));
+    NEXT(1);
+op_DEF_DYNAMIC:
+    TRY(bvi_vm_define_dynamic(call, f, a));
+    NEXT(1);
+op_EXPORT:
+    TRY(bvi_vm_export(call, f, a, pc[1]));
+    NEXT(2);
+op_IMPORT:
+    CALL(bvi_vm_import(call, bvi_proto_pos(f->proto, f->pc)));
+op_DEF_IMPORT:
+    TRY(bvi_vm_define_import(call, f, a));
+    NEXT(1);
+
+yield:
+    SAVE();
+    return BVI_SCRIPT_YIELD;
 }

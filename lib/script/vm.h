@@ -34,28 +34,34 @@ typedef struct bvi_frame {
     bool has_this;
     bool this_const;
     bool is_eval;
-    uint32_t ret;  /* the stack is cut here and the result pushed */
-    uint32_t base; /* first slot or argument */
-    bvi_pos pos;   /* of the call */
+    bool is_plain;   /* script: leaving it needs no more than dropping its values */
+    bool holds_home; /* script: counted; otherwise the frame below keeps it alive */
+    bool waiting;    /* native: a callback's result is on top of the stack */
+    uint32_t ret;    /* the stack is cut here and the result pushed */
+    uint32_t base;   /* first slot or argument */
+    uint32_t pc;     /* script */
+    bvi_pos pos;     /* of the call */
     bvi_origin origin;
-    bvi_value self;    /* this */
-    bvi_value dynamic; /* MAP of variables made by eval(), or unit */
-    /* script */
-    const bvi_proto *proto;
-    bvi_module *home; /* counted */
-    bvi_value fn;     /* the closure that runs, for its captured variables */
-    uint32_t pc;
-    /* native */
-    bvi_step_fn step;
-    bvi_script_then_fn then;
-    const char *name;
-    void *data;
-    uint32_t argc;
-    bool waiting;     /* a callback's result is on top of the stack */
-    bvi_value result; /* of the last callback, during a step */
-    bvi_value child;  /* its this, afterwards */
-    bvi_value acc[2];
-    int64_t reg[BVI_FRAME_REGS];
+    union {
+        struct { /* script */
+            const bvi_proto *proto;
+            bvi_module *home;
+            bvi_value fn;      /* the closure that runs, for its captured variables */
+            bvi_value self;    /* this */
+            bvi_value dynamic; /* MAP of variables made by eval(), or unit */
+        };
+        struct { /* native */
+            bvi_step_fn step;
+            bvi_script_then_fn then;
+            const char *name;
+            void *data;
+            uint32_t argc;
+            bvi_value result; /* of the last callback, during a step */
+            bvi_value child;  /* its this, afterwards */
+            bvi_value acc[2];
+            int64_t reg[BVI_FRAME_REGS];
+        };
+    };
 } bvi_frame;
 
 typedef enum bvi_call_state {
@@ -101,6 +107,8 @@ struct bvi_script_call {
  */
 #define BVI_FRAMES_MAX 4096u
 #define BVI_STACK_MAX  (1u << 20)
+/* Slots a function gets beyond what its code needs. */
+#define BVI_STACK_SPARE 2u
 
 /* ---- failures (failure.c); all return a negative code ---- */
 int bvi_vm_fail(bvi_script_call *call, bvi_failure_kind kind, const char *fmt, ...) BV_PRINTF(3, 4);
@@ -167,9 +175,9 @@ int bvi_vm_put_back(
     bvi_script_call *call); /* the receiver of the top frame, to where it came from */
 void bvi_vm_pop_frame(bvi_script_call *call);
 int bvi_vm_return(bvi_script_call *call, bvi_value result); /* taken; ends the top frame */
-int bvi_vm_call(bvi_script_call *call, bvi_site *site, bvi_pos pos);
-int bvi_vm_method(bvi_script_call *call, bvi_site *site, bvi_pos pos);
-int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site, bvi_pos pos);
+int bvi_vm_call(bvi_script_call *call, bvi_site *site);
+int bvi_vm_method(bvi_script_call *call, bvi_site *site);
+int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site);
 /* Calls a function value with the argc topmost values; the result replaces the stack from ret on.
  */
 int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn, uint32_t argc, uint32_t ret,
@@ -204,6 +212,14 @@ void bvi_vm_charge(bvi_script_call *call);
 /* Notes that all of a value is about to be looked at. */
 void bvi_vm_work(bvi_script_call *call, const bvi_value *v);
 
+/* ---- the global level (global.c); names are constants of the frame's unit ---- */
+int bvi_vm_define_const(bvi_script_call *call, bvi_frame *f, uint32_t name);
+int bvi_vm_define_import(bvi_script_call *call, bvi_frame *f, uint32_t alias);
+int bvi_vm_define_dynamic(bvi_script_call *call, bvi_frame *f, uint32_t name);
+int bvi_vm_export(bvi_script_call *call, bvi_frame *f, uint32_t slot, uint32_t name);
+int bvi_vm_get_global(bvi_script_call *call, bvi_frame *f, uint32_t name);
+int bvi_vm_get_member(bvi_script_call *call, bvi_frame *f, uint32_t member);
+
 /* ---- longer instructions (make.c) ---- */
 int bvi_vm_make_array(bvi_script_call *call, uint32_t count);
 int bvi_vm_make_map(bvi_script_call *call, const bvi_script *unit, uint32_t first, uint32_t count);
@@ -216,8 +232,8 @@ int bvi_vm_own_iterator(bvi_script_call *call, bvi_value *v);
 bool bvi_vm_advance(bvi_value *slot, bool counts);
 
 /* ---- the machine (vm.c) ---- */
-/* Runs the top frame, a script one, until frames change, the budget ends (YIELD) or something
- * fails. */
+/* Runs the top frame, a script one, and those it calls, until a built-in's step or nothing is on
+ * top (DONE), the budget ends (YIELD) or something fails. */
 int bvi_vm_execute(bvi_script_call *call);
 
 #endif
