@@ -25,6 +25,7 @@ void bvi_failure_clear(bvi_failure *f)
     bvi_drop(&f->value);
     bvi_drop(&f->fields);
     bvi_buf_done(&f->text);
+    bvi_vec_done(&f->steps);
 }
 
 void bvi_vm_forget_failure(bvi_script_call *call)
@@ -51,6 +52,7 @@ static bvi_failure *new_failure(bvi_script_call *call, bvi_failure_kind kind)
     }
     f->kind = kind;
     bvi_buf_init(&f->text, FAILURE_TEXT_MAX);
+    f->steps.max = BVI_FAILURE_STEPS_MAX;
     call->failure = f;
     return f;
 }
@@ -208,15 +210,42 @@ static void append_pos(bvi_buf *out, bvi_pos pos)
         (void)bvi_buf_printf(out, " (line %u, position %u)", pos.line, pos.col); /* cut when full */
 }
 
-void bvi_failure_leave(bvi_failure *f, const char *what, const char *name, const char *source,
-                       bvi_pos pos)
+/* Appends "<before><part><after>"; tells where the part stands. */
+static void append_part(bvi_buf *out, const char *before, const char *part, const char *after,
+                        uint32_t *ret_at, uint32_t *ret_len)
 {
+    *ret_at = (uint32_t)(out->len + strlen(before));
+    *ret_len = (uint32_t)strlen(part);
+    (void)bvi_buf_printf(out, "%s%s%s", before, part, after); /* cut when full */
+}
+
+void bvi_failure_leave(bvi_failure *f, bvi_failure_leaving leaving, const char *name,
+                       const char *source, bvi_pos pos)
+{
+    static const struct {
+        const char *what;
+        const char *text;
+    } ways[] = {
+        [BVI_LEAVING_FUNCTION] = { "function", "\nin call to function" },
+        [BVI_LEAVING_CLOSURE] = { "closure", "\nin closure call" },
+        [BVI_LEAVING_MODULE] = { "module", "\nin module" },
+    };
+    bvi_failure_step here = { .what = ways[leaving].what, .pos = pos };
+    bvi_failure_step *step;
+
+    if (f->steps.len == 0) {
+        f->message_len = f->text.len;
+        f->origin = f->pos;
+    }
     append_pos(&f->text, f->pos);
-    (void)bvi_buf_printf(&f->text, "\nin %s", what);
+    (void)bvi_buf_append_str(&f->text, ways[leaving].text);
     if (name)
-        (void)bvi_buf_printf(&f->text, " '%s'", name);
+        append_part(&f->text, " '", name, "'", &here.name_at, &here.name_len);
     if (name && source && source[0])
-        (void)bvi_buf_printf(&f->text, " @ '%s'", source);
+        append_part(&f->text, " @ '", source, "'", &here.source_at, &here.source_len);
+    step = bvi_vec_push(&f->steps);
+    if (step) /* without memory the text still tells */
+        *step = here;
     f->pos = pos;
     f->no_pos = false;
     f->wrapped = true;
@@ -227,6 +256,11 @@ void bvi_failure_leave(bvi_failure *f, const char *what, const char *name, const
 bool bvi_failure_can_catch(const bvi_failure *f)
 {
     return kinds[f->kind].can_catch;
+}
+
+const char *bvi_failure_kind_name(const bvi_failure *f)
+{
+    return kinds[f->kind].name;
 }
 
 int bvi_failure_format(const bvi_failure *f, bvi_buf *out)

@@ -53,7 +53,7 @@ static int zero_step(bvi_script_call *call)
     int r = bvi_vm_fail(call, BVI_FAILURE_RUNTIME, "step value cannot be zero");
 
     if (call->failure)
-        bvi_failure_leave(call->failure, "call to function", "range", NULL, call->pos);
+        bvi_failure_leave(call->failure, BVI_LEAVING_FUNCTION, "range", NULL, call->pos);
     return r;
 }
 

@@ -66,7 +66,7 @@ static int compile_module(bvi_script_call *call, bvi_pos pos, const bvi_string *
     if (r < 0) {
         r = bvi_vm_fail_at(call, where.pos, BVI_FAILURE_IN_MODULE, "Syntax error: %s", where.text);
         if (call->failure)
-            bvi_failure_leave(call->failure, "module", key->data, NULL, pos);
+            bvi_failure_leave(call->failure, BVI_LEAVING_MODULE, key->data, NULL, pos);
     }
     return r;
 }
@@ -158,7 +158,7 @@ static int eval_failure(bvi_script_call *call, const bvi_compile_error *where, b
     int r = bvi_vm_fail_at(call, at, BVI_FAILURE_PARSING, "Syntax error: %s", where->text);
 
     if (call->failure)
-        bvi_failure_leave(call->failure, "call to function", "eval", NULL, pos);
+        bvi_failure_leave(call->failure, BVI_LEAVING_FUNCTION, "eval", NULL, pos);
     return r;
 }
 

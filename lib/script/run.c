@@ -65,10 +65,11 @@ static void leave_function(bvi_failure *f, const bvi_frame *frame)
     }
     if (frame->is_native) {
         if (frame->step == bvi_vm_step_import) {
-            bvi_failure_leave(f, "module", bvi_str(&frame->acc[1])->data, NULL, frame->pos);
+            bvi_failure_leave(f, BVI_LEAVING_MODULE, bvi_str(&frame->acc[1])->data, NULL,
+                              frame->pos);
             f->kind = BVI_FAILURE_IN_MODULE;
         } else if (frame->waiting) { /* it came from the function that the built-in called */
-            bvi_failure_leave(f, "call to function", frame->name, NULL, frame->pos);
+            bvi_failure_leave(f, BVI_LEAVING_FUNCTION, frame->name, NULL, frame->pos);
         } else {
             f->pos = f->pos.line > 0 ? f->pos : frame->pos;
         }
@@ -77,11 +78,11 @@ static void leave_function(bvi_failure *f, const bvi_frame *frame)
     if (p->is_top)
         return; /* the import frame below says which module */
     if (frame->is_eval)
-        bvi_failure_leave(f, "call to function", "eval", NULL, frame->pos);
+        bvi_failure_leave(f, BVI_LEAVING_FUNCTION, "eval", NULL, frame->pos);
     else if (p->is_closure)
-        bvi_failure_leave(f, "closure call", NULL, source, frame->pos);
+        bvi_failure_leave(f, BVI_LEAVING_CLOSURE, NULL, source, frame->pos);
     else
-        bvi_failure_leave(f, "call to function", bvi_unit_str(p->unit, p->name)->data, source,
+        bvi_failure_leave(f, BVI_LEAVING_FUNCTION, bvi_unit_str(p->unit, p->name)->data, source,
                           frame->pos);
 }
 
@@ -459,4 +460,17 @@ void bvi_script_call_set_data(bvi_script_call *call, void *data)
 unsigned bvi_script_line(const bvi_script_call *call)
 {
     return call->pos.line;
+}
+
+bvi_script_place bvi_script_place_of(const bvi_script_call *call)
+{
+    bvi_script_place place = { .line = call->pos.line, .column = call->pos.col };
+
+    for (uint32_t i = call->frames_len; i-- > 0;) {
+        if (!call->frames[i].is_native) {
+            place.source = call->frames[i].proto->unit->source_name;
+            break;
+        }
+    }
+    return place;
 }

@@ -216,6 +216,14 @@ void bvi_script_call_set_data(bvi_script_call *call, void *data);
 /* Where the script is: line of the call to the host function that runs or waits; 0 when unknown. */
 unsigned bvi_script_line(const bvi_script_call *call);
 
+typedef struct bvi_script_place {
+    const char *source; /* NULL: the script has no name; borrowed */
+    unsigned line;      /* 0: unknown */
+    unsigned column;
+} bvi_script_place;
+/* The same with its column and source; also inside print and debug callbacks. */
+bvi_script_place bvi_script_place_of(const bvi_script_call *call);
+
 /* ---- engine ---- */
 
 /* Zero means the default. Exceeding one ends the call; scripts cannot catch that. */
@@ -336,6 +344,15 @@ bvi_script_result(const bvi_script_call *call); /* after DONE; borrowed from the
  * function BV_E_LIMIT      a limit of the engine             BV_E_NOMEM      memory, or the memory
  * ceiling BV_E_CANCELLED  bvi_script_cancel() */
 int bvi_script_failure(const bvi_script_call *call, bv_error **err);
+/* The same as a document: {kind, message, text, source, line, column, trace: [{what, name, source,
+ * line, column}], value}. message is the innermost one without places, text is everything, line and
+ * column are where it happened; each step of trace, the innermost first, is something the failure
+ * left and the place where that was called. What is unknown is null. value: what the script threw,
+ * when it has a JSON form. The document belongs to the caller. */
+int bvi_script_failure_json(const bvi_script_call *call, bvi_json **ret_json, bv_error **err);
+/* The same for what bvi_script_compile() made; trace is empty. */
+int bvi_script_syntax_json(const bv_error *failure, const char *source, bvi_json **ret_json,
+                           bv_error **err);
 const bvi_value *
 bvi_script_thrown(const bvi_script_call *call); /* the uncaught value, or NULL; borrowed */
 const char *bvi_script_failure_text(const bvi_script_call *call); /* "" before a failure */

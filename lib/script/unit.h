@@ -5,6 +5,7 @@
 #ifndef BVI_SCRIPT_UNIT_H
 #define BVI_SCRIPT_UNIT_H
 
+#include "base/vec.h"
 #include "script/opcode.h"
 #include "script/value.h"
 
@@ -49,6 +50,17 @@ typedef enum bvi_failure_kind {
 #undef X
 } bvi_failure_kind;
 
+/* A function, closure or module that a failure left. Names stand in the failure's text. */
+typedef struct bvi_failure_step {
+    const char *what; /* "function", "closure" or "module"; static */
+    uint32_t name_at, name_len;
+    uint32_t source_at, source_len;
+    bvi_pos pos; /* where it was called */
+} bvi_failure_step;
+
+/* Deeper than scripts can call; the text goes on where the list ends. */
+#define BVI_FAILURE_STEPS_MAX 256u
+
 /* A failure on its way up. The text grows by one line per function it leaves; pos is the outermost
  * place so far. */
 typedef struct bvi_failure {
@@ -63,6 +75,9 @@ typedef struct bvi_failure {
     bvi_pos pos;
     char function[64]; /* the outermost function left */
     char source[256];
+    BVI_VEC(bvi_failure_step) steps; /* the way so far, the innermost first */
+    size_t message_len;              /* of text, and the place, before the first step */
+    bvi_pos origin;
 } bvi_failure;
 
 void bvi_failure_clear(bvi_failure *f);

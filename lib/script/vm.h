@@ -123,11 +123,17 @@ int bvi_vm_bounds(bvi_script_call *call, bvi_pos pos, bvi_failure_kind kind, int
                   size_t len);
 int bvi_vm_throw(bvi_script_call *call, bvi_value value); /* taken */
 int bvi_vm_exit(bvi_script_call *call, bvi_value value);  /* taken */
-/* The failure leaves a function, closure (name NULL) or module that was called at pos. */
-void bvi_failure_leave(bvi_failure *f, const char *what, const char *name, const char *source,
-                       bvi_pos pos);
+typedef enum bvi_failure_leaving {
+    BVI_LEAVING_FUNCTION,
+    BVI_LEAVING_CLOSURE, /* without a name */
+    BVI_LEAVING_MODULE,
+} bvi_failure_leaving;
+/* The failure leaves code that was called at pos. name and source may be NULL. */
+void bvi_failure_leave(bvi_failure *f, bvi_failure_leaving leaving, const char *name,
+                       const char *source, bvi_pos pos);
 void bvi_vm_forget_failure(bvi_script_call *call);
 bool bvi_failure_can_catch(const bvi_failure *f);
+const char *bvi_failure_kind_name(const bvi_failure *f); /* "ErrorArithmetic" */
 int bvi_failure_caught(bvi_script_call *call, bvi_failure *f, bvi_value *ret);
 /* The text with the last position. */
 int bvi_failure_format(const bvi_failure *f, bvi_buf *out);
