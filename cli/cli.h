@@ -27,7 +27,7 @@ enum {
     EXIT_PIPE = 141 /* whoever read the output went away */
 };
 
-#define CLI_OPTIONS_MAX 16
+#define CLI_OPTIONS_MAX 24
 #define CLI_LIST_MAX    64
 
 typedef enum cli_kind {
@@ -188,6 +188,7 @@ int cmd_job_logs(cli *c, const cli_args *args);
 int cmd_image_ls(cli *c, const cli_args *args);
 int cmd_image_import(cli *c, const cli_args *args);
 int cmd_image_rm(cli *c, const cli_args *args);
+int cmd_plugin_eval(cli *c, const cli_args *args);
 int cmd_snapshot_ls(cli *c, const cli_args *args);
 int cmd_snapshot_upload(cli *c, const cli_args *args);
 int cmd_snapshot_download(cli *c, const cli_args *args);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "cli.h"
+#include "plugin_options.h"
 
 #define END                                                                                        \
     {                                                                                              \
@@ -88,6 +89,25 @@ static const cli_option events_options[] = {
     END,
 };
 
+static const cli_option eval_options[] = {
+    { "expression", 'e', CLI_TEXT, "SCRIPT", "run this text instead of a file" },
+    { "typed", 't', CLI_FLAG, NULL, "print the type before the value" },
+    { "json", 'j', CLI_FLAG, NULL, "the same as --output json" },
+    { "call", 'c', CLI_TEXT, "FN", "call this function afterwards, with ARG if given" },
+    { "dir", 'd', CLI_TEXT, "DIR", "where modules are (default: the file's directory)" },
+    PLUGIN_NODE_OPTIONS,
+    { "timeout", 0, CLI_NUMBER, "S", "seconds it may take (default: no limit)" },
+    { "max-operations", 0, CLI_NUMBER, "N", "calls and loop turns (default: no limit)" },
+    { "max-memory-mb", 0, CLI_NUMBER, "N", "memory in 10^6 bytes (default: 1073)" },
+    { "max-call-depth", 0, CLI_NUMBER, "N", "nested functions (default: 64)" },
+    { "max-expression-depth", 0, CLI_NUMBER, "N", "nesting in the source (default: 192)" },
+    { "max-string-bytes", 0, CLI_NUMBER, "N", "one string (default: 16777216)" },
+    { "max-array-items", 0, CLI_NUMBER, "N", "one array (default: 1000000)" },
+    { "max-map-entries", 0, CLI_NUMBER, "N", "one map (default: 1000000)" },
+    { "max-modules", 0, CLI_NUMBER, "N", "modules loaded (default: 256)" },
+    END,
+};
+
 const cli_command cli_commands[] = {
     { "node", "ls", "list", "", 0, 0, ls_options, cmd_node_ls, "list nodes", false },
     { "node", "create", "c", "IMAGE", 1, 1, create_options, cmd_node_create,
@@ -129,6 +149,9 @@ const cli_command cli_commands[] = {
       "bring an image into the store", false },
     { "image", "rm", "delete", "IMAGE...", 1, -1, no_options, cmd_image_rm,
       "remove images no node uses", false },
+
+    { "plugin", "eval", NULL, "[FILE] [ARG]", 0, 2, eval_options, cmd_plugin_eval,
+      "run a script without a node", true },
 
     { "snapshot", "ls", "list", "[KEY]", 0, 1, no_options, cmd_snapshot_ls,
       "list snapshots in the store", false },

@@ -105,7 +105,7 @@ static const char head[] =
 static const char names[] =
     "    else\n"
     "        case \"$group $name\" in\n"
-    "        'image import' | 'snapshot download')\n"
+    "        'image import' | 'snapshot download' | 'plugin '*)\n"
     "            mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
     "            return ;;\n"
     "        'node create' | 'image rm') words=$(_bv_column 2 image ls) ;;\n"

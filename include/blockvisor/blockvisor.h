@@ -8,6 +8,7 @@
 #include <blockvisor/ctx.h>
 #include <blockvisor/doc.h>
 #include <blockvisor/error.h>
+#include <blockvisor/eval.h>
 #include <blockvisor/export.h>
 #include <blockvisor/host.h>
 #include <blockvisor/image.h>
@@ -15,6 +16,7 @@
 #include <blockvisor/memory.h>
 #include <blockvisor/node.h>
 #include <blockvisor/op.h>
+#include <blockvisor/script.h>
 #include <blockvisor/server.h>
 #include <blockvisor/snapshot.h>
 #include <blockvisor/transfer.h>

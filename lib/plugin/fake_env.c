@@ -32,6 +32,7 @@ struct bvi_fake_env {
     bool has_data;
     bool has_archive;
     bool lenient;
+    bool strict_secrets;
     bvi_fake_env_handler handler; /* may be NULL */
     void *handler_data;
 };
@@ -355,12 +356,15 @@ static void has_protocol_archive(void *data, bvi_plugin_reply *reply)
         answer(reply, bvi_json_new_bool(((bvi_fake_env *)data)->has_archive));
 }
 
+/* The secret "*" answers for all that are not there. */
 static void get_secret(void *data, const char *key, bvi_plugin_reply *reply)
 {
     const bvi_fake_env *fake = data;
+    const char *found = bvi_json_find(fake->secrets, key) ? key : "*";
 
     if (!note(data, reply, describe(data, "get_secret", "key", key, NULL), "get_secret %s", key))
-        answer_stored(fake, fake->secrets, key, "secret value", reply);
+        answer_stored(fake, fake->secrets, found, fake->strict_secrets ? NULL : "secret value",
+                      reply);
 }
 
 static void put_secret(void *data, const char *key, const void *bytes, size_t len,
@@ -611,6 +615,13 @@ void bvi_fake_env_set_env(bvi_fake_env *fake, bvi_json *env)
 void bvi_fake_env_set_lenient(bvi_fake_env *fake)
 {
     fake->lenient = true;
+}
+
+void bvi_fake_env_set_secrets(bvi_fake_env *fake, bvi_json *secrets)
+{
+    bvi_json_free(fake->secrets);
+    fake->secrets = secrets;
+    fake->strict_secrets = true;
 }
 
 void bvi_fake_env_set_data(bvi_fake_env *fake, bool has_data, bool has_archive)

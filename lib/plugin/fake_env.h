@@ -50,6 +50,8 @@ void bvi_fake_env_set_handler(bvi_fake_env *fake, bvi_fake_env_handler handler, 
 /* What the node is like. Take over their documents. */
 void bvi_fake_env_set_params(bvi_fake_env *fake, bvi_json *params);
 void bvi_fake_env_set_env(bvi_fake_env *fake, bvi_json *env);
+/* {key: text}; "*" answers for keys that are missing, else they are not found, lenient or not. */
+void bvi_fake_env_set_secrets(bvi_fake_env *fake, bvi_json *secrets);
 /* Reading what was never stored gives "secret value", an empty file, empty data, a pending job
  * instead of an error. */
 void bvi_fake_env_set_lenient(bvi_fake_env *fake);

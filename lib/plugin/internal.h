@@ -16,7 +16,6 @@
 #include "plugin/plugin.h"
 #include "plugin/secrets.h"
 #include "plugin/sources.h"
-#include "script/script.h"
 
 /* How long beyond its own timeout a request may take before the plugin stops waiting. */
 #define BVI_REQUEST_GRACE_MS 2000

@@ -109,10 +109,11 @@ static const bvi_script_function *const tables[] = { bvi_hostlib_jobs, bvi_hostl
                                                      bvi_hostlib_http, bvi_hostlib_files,
                                                      bvi_hostlib_node, bvi_hostlib_util };
 
-static int make_engine(bvi_lane *lane, bv_error **err)
+static bvi_script_options engine_options(bvi_lane *lane)
 {
     const bvi_plugin_limits *limits = &lane->plugin->limits;
-    bvi_script_options options = {
+
+    return (bvi_script_options){
         .limits = { .memory_bytes = limits->memory_bytes,
                     .operations = limits->operations,
                     .slice_operations = limits->slice_operations,
@@ -126,9 +127,13 @@ static int make_engine(bvi_lane *lane, bv_error **err)
         .now_ns = now_ns,
         .data = lane,
     };
+}
+
+static int make_engine(bvi_lane *lane, const bvi_script_options *options, bv_error **err)
+{
     int r;
 
-    r = bvi_script_engine_new(&options, &lane->engine, err);
+    r = bvi_script_engine_new(options, &lane->engine, err);
     for (size_t i = 0; r >= 0 && i < BVI_COUNT(tables); i++)
         r = bvi_script_register(lane->engine, tables[i], lane, err);
     return r;
@@ -157,19 +162,44 @@ int bvi_lane_open(bvi_lane *lane, bv_error **err)
     bvi_plugin *plugin = lane->plugin;
     const bvi_source *source = plugin->main_source;
     bvi_auto_free char *path = NULL;
+    bvi_script_options options;
     int r;
 
     if (lane->script)
         return 0;
+    if (!source)
+        return bvi_fail(err, BV_E_STATE, "a script that stands alone can only be evaluated");
     path = bvi_asprintf("%s/%s", plugin->sources.dir, source->path);
     if (!path)
         return bvi_fail_nomem(err);
     bvi_script_engine_free(bvi_take(lane->engine)); /* of a try that ran out of memory */
-    r = make_engine(lane, err);
+    options = engine_options(lane);
+    r = make_engine(lane, &options, err);
     if (r < 0)
         return r;
     r = bvi_script_compile(lane->engine, source->text, source->len, path, &lane->script, err);
     return r < 0 ? wrap_syntax_error(r, path, err) : 0;
+}
+
+/* One engine is enough for one script, and starting fast is what its users want. */
+static int make_script_lane(bvi_plugin *plugin, const bvi_plugin_script *script, bv_error **err)
+{
+    bvi_lane *lane = &plugin->lanes[BVI_LANE_QUERY];
+    bvi_script_options options = {
+        .resolve = script->resolve,
+        .print = script->print,
+        .debug = script->debug,
+        .data = script->data,
+    };
+    int r;
+
+    if (script->limits)
+        options.limits = *script->limits;
+    r = make_engine(lane, &options, err);
+    if (r < 0)
+        return r;
+    return bvi_script_compile(lane->engine, script->text, script->len, script->name, &lane->script,
+                              err);
 }
 
 /* ---- life ---- */
@@ -259,8 +289,6 @@ static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
     if (!plugin->main_source)
         return bvi_fail(err, BV_E_NOT_FOUND, "there is no plain file '%s' in '%s'", main_file,
                         plugin->sources.dir);
-    for (size_t i = 0; i < BVI_LANES; i++)
-        plugin->lanes[i].plugin = plugin;
     r = bvi_lane_open(&plugin->lanes[BVI_LANE_QUERY], err);
     if (r < 0)
         return r;
@@ -284,9 +312,11 @@ int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_p
     plugin->env = *opts->env;
     plugin->secrets = (bvi_secrets)BVI_SECRETS_INIT;
     plugin->limits = opts->limits ? *opts->limits : (bvi_plugin_limits)BVI_PLUGIN_LIMITS_INIT;
-    r = load(plugin, opts, err);
+    for (size_t i = 0; i < BVI_LANES; i++)
+        plugin->lanes[i].plugin = plugin;
+    r = opts->script ? make_script_lane(plugin, opts->script, err) : load(plugin, opts, err);
     if (r < 0)
-        return bvi_wrap(err, r, "cannot load the plugin");
+        return opts->script ? r : bvi_wrap(err, r, "cannot load the plugin");
     *ret_plugin = bvi_take(plugin);
     return 0;
 }

@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/vec.h"
 #include "io/loop.h"
+#include "script/script.h"
 
 /* Where images keep their plugin, below the node's root. */
 #define BVI_PLUGIN_DIR  "var/lib/babel/plugin"
@@ -135,6 +136,19 @@ typedef struct bvi_plugin_env {
 
 /* ---- loading ---- */
 
+/* A script that stands alone instead of a directory of files, for tools. All is copied but what
+ * the pointers in data refer to. */
+typedef struct bvi_plugin_script {
+    const char *text;
+    size_t len;
+    const char *name;                /* its source name; NULL: none */
+    const bvi_script_limits *limits; /* in place of those of the plugin; zero: the default */
+    bvi_script_resolve_fn resolve;   /* finds modules; NULL: there are none */
+    bvi_script_output_fn print;      /* in place of the log; NULL: dropped */
+    bvi_script_debug_fn debug;       /* the same */
+    void *data;                      /* last argument of these */
+} bvi_plugin_script;
+
 typedef struct bvi_plugin bvi_plugin;
 
 typedef struct bvi_plugin_opts {
@@ -147,6 +161,9 @@ typedef struct bvi_plugin_opts {
                                 kept in memory only */
     const bvi_plugin_limits *limits; /* copied; NULL: the defaults */
     const bvi_plugin_env *env;       /* copied */
+    const bvi_plugin_script *script; /* NULL: the files below root; otherwise root, dir, main_file
+                                        and config_path are not used, only bvi_plugin_eval() may be
+                                        called, and a syntax error is as the compiler told it */
 } bvi_plugin_opts;
 
 /* Reads and compiles; runs nothing. A syntax error is BV_E_FORMAT "<file>:<line>:<column>: ...". A

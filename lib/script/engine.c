@@ -14,7 +14,6 @@
 #define DEFAULT_EXPRESSION_DEPTH 192u
 #define DEFAULT_STRING_BYTES     (16u * 1024u * 1024u)
 #define DEFAULT_ITEMS            1000000u
-#define DEFAULT_SOURCE_BYTES     (1024u * 1024u)
 #define DEFAULT_MODULES          256u
 
 /* ---- memory ---- */
@@ -265,7 +264,7 @@ static void fill_limits(bvi_script_limits *l)
         .expression_depth = DEFAULT_EXPRESSION_DEPTH,
         .string_bytes = DEFAULT_STRING_BYTES,
         .items = DEFAULT_ITEMS,
-        .source_bytes = DEFAULT_SOURCE_BYTES,
+        .source_bytes = BVI_SCRIPT_SOURCE_BYTES_DEFAULT,
         .modules = DEFAULT_MODULES,
     };
 #define FILL(field)                                                                                \

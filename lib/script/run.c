@@ -461,16 +461,3 @@ unsigned bvi_script_line(const bvi_script_call *call)
 {
     return call->pos.line;
 }
-
-bvi_script_place bvi_script_place_of(const bvi_script_call *call)
-{
-    bvi_script_place place = { .line = call->pos.line, .column = call->pos.col };
-
-    for (uint32_t i = call->frames_len; i-- > 0;) {
-        if (!call->frames[i].is_native) {
-            place.source = call->frames[i].proto->unit->source_name;
-            break;
-        }
-    }
-    return place;
-}

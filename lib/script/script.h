@@ -216,15 +216,9 @@ void bvi_script_call_set_data(bvi_script_call *call, void *data);
 /* Where the script is: line of the call to the host function that runs or waits; 0 when unknown. */
 unsigned bvi_script_line(const bvi_script_call *call);
 
-typedef struct bvi_script_place {
-    const char *source; /* NULL: the script has no name; borrowed */
-    unsigned line;      /* 0: unknown */
-    unsigned column;
-} bvi_script_place;
-/* The same with its column and source; also inside print and debug callbacks. */
-bvi_script_place bvi_script_place_of(const bvi_script_call *call);
-
 /* ---- engine ---- */
+
+#define BVI_SCRIPT_SOURCE_BYTES_DEFAULT (1024u * 1024u)
 
 /* Zero means the default. Exceeding one ends the call; scripts cannot catch that. */
 typedef struct bvi_script_limits {

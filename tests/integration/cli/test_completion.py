@@ -22,7 +22,7 @@ def complete(line, host):
 
 
 CASES = [
-    ('bv ', ['node', 'job', 'image', 'snapshot', 'host', 'events', 'completion']),
+    ('bv ', ['node', 'job', 'image', 'plugin', 'snapshot', 'host', 'events', 'completion']),
     ('bv n', ['node']),
     ('bv node st', ['start', 'stop', 'status']),
     ('bv job l', ['ls', 'logs']),
