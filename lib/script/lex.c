@@ -563,6 +563,43 @@ int bvi_lex_resume_string(bvi_lexer *lex, bvi_token *ret)
     return lex_backtick(lex, ret);
 }
 
+/* #"..."#, with any number of #: nothing inside is special, line breaks neither. */
+static size_t raw_quote(const bvi_lexer *lex)
+{
+    size_t hashes = 0;
+
+    while (peek_at(lex, hashes) == '#')
+        hashes++;
+    return hashes > 0 && peek_at(lex, hashes) == '"' ? hashes : 0;
+}
+
+static bool ends_raw(const bvi_lexer *lex, size_t hashes)
+{
+    for (size_t i = 0; i < hashes; i++) {
+        if (peek_at(lex, 1 + i) != '#')
+            return false;
+    }
+    return peek(lex) == '"';
+}
+
+static int lex_raw_string(bvi_lexer *lex, bvi_token *ret, size_t hashes)
+{
+    bvi_buf_clear(&lex->text);
+    advance_by(lex, hashes + 1);
+    while (!ends_raw(lex, hashes)) {
+        int r;
+
+        if (peek(lex) < 0)
+            return fail_at(lex, ret, ret->pos, "Open string is not terminated");
+        r = append_char(lex);
+        if (r < 0)
+            return r;
+    }
+    advance_by(lex, hashes + 1);
+    set_string(lex, ret, BVI_TOK_STRING);
+    return 0;
+}
+
 /* ---- names ---- */
 
 static bool matches(const char *text, size_t len, const char *word)
@@ -737,6 +774,8 @@ static int lex_token(bvi_lexer *lex, bvi_token *ret)
         return lex_char(lex, ret);
     if (c == '`')
         return lex_backtick_start(lex, ret);
+    if (c == '#' && !lex->json && raw_quote(lex))
+        return lex_raw_string(lex, ret, raw_quote(lex));
     return lex_symbol(lex, ret);
 }
 

@@ -148,6 +148,18 @@ BVI_LIB(is_def_fn)
     return 0;
 }
 
+BVI_LIB(is_def_method)
+{
+    bvi_frame *frame = bvi_vm_script_frame(call);
+    const bvi_script *unit = bvi_home(frame ? frame->home : call->home)->unit;
+    const char *type = bvi_type_of_name(bvi_str(&args[0])->data);
+
+    *ret = bvi_value_bool(args[2].as.i >= 0 && args[2].as.i <= INT32_MAX &&
+                          bvi_unit_find_method(unit, type, bvi_str(&args[1]),
+                                               (uint32_t)args[2].as.i) != NULL);
+    return 0;
+}
+
 static int describe_function(bvi_script_engine *engine, const bvi_proto *p, bvi_value *list)
 {
     const char *name = bvi_unit_str(p->unit, p->name)->data;
@@ -167,6 +179,8 @@ static int describe_function(bvi_script_engine *engine, const bvi_proto *p, bvi_
         r = bvi_array_push(&params, bvi_dup(&p->unit->consts[p->params[i]]));
     if (r == 0)
         r = bvi_map_set_text(&map, "params", bvi_move(&params));
+    if (r == 0 && p->this_type)
+        r = bvi_value_put_string(&map, "this_type", bvi_unit_str(p->unit, p->this_type)->data);
     bvi_drop(&params);
     if (r < 0) {
         bvi_drop(&map);
@@ -348,6 +362,7 @@ const bvi_script_function bvi_lib_core[] = {
     { "name", "k", fn_name, PROPERTY },
     { "is_anonymous", "k", fn_is_anonymous, PROPERTY },
     { "is_def_fn", "si", is_def_fn, 0 },
+    { "is_def_fn", "ssi", is_def_method, 0 },
     { "get_fn_metadata_list", "", get_fn_metadata_list, 0 },
     { "get_fn_metadata_list", "s", get_fn_metadata_list, 0 },
     { "get_fn_metadata_list", "si", get_fn_metadata_list, 0 },

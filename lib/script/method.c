@@ -122,6 +122,24 @@ static int native_method(bvi_script_call *call, const method_call *m)
     return bvi_call_native_on_path(call, m->frame, &n, m->site->path, m->indices);
 }
 
+/* A method for the receiver's own type, in the code's unit or in the main script. */
+static bool find_typed(bvi_script_call *call, const method_call *m, bvi_script_target *ret)
+{
+    bvi_module *home = bvi_home(m->frame->home);
+    const char *type;
+
+    if (!home->unit->has_methods && !call->unit->has_methods)
+        return false;
+    type = bvi_type_name(&call->stack[m->self]);
+    ret->home = home;
+    ret->proto = bvi_unit_find_method(home->unit, type, m->name, m->site->argc);
+    if (!ret->proto) {
+        ret->home = call->home;
+        ret->proto = bvi_unit_find_method(call->unit, type, m->name, m->site->argc);
+    }
+    return ret->proto != NULL;
+}
+
 static int dispatch_method(bvi_script_call *call, const method_call *m)
 {
     const bvi_value *self = &call->stack[m->self];
@@ -130,7 +148,7 @@ static int dispatch_method(bvi_script_call *call, const method_call *m)
 
     if (property && property->type == BVI_T_FN)
         return call_with_this(call, m, property, 0);
-    if (bvi_call_find_at_site(call, m->frame, m->site, &target))
+    if (find_typed(call, m, &target) || bvi_call_find_at_site(call, m->frame, m->site, &target))
         return script_method(call, m, &target);
     if (m->site->special != BVI_SPECIAL_NONE) {
         m->site->calls_values = m->site->special == BVI_SPECIAL_CALL && m->site->own_known &&

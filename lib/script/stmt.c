@@ -368,6 +368,37 @@ static uint32_t function_name(bvi_compiler *c)
     return name;
 }
 
+static uint32_t intern_type(bvi_compiler *c, const char *name)
+{
+    const char *type = bvi_type_of_name(name);
+
+    return bvi_c_intern(c, type, strlen(type));
+}
+
+/* "type." or "\"type\"." before the name: a method of that type only. Returns the type's constant, 0
+ * when there is none, and leaves the name to *ret_name. */
+static uint32_t receiver_type(bvi_compiler *c, uint32_t *ret_name)
+{
+    bool quoted = c->tok.type == BVI_TOK_STRING;
+    bool is_fn = c->tok.type == BVI_TOK_RESERVED_WORD && c->tok.len == 2;
+    uint32_t type;
+
+    if (!quoted && !is_fn) {
+        *ret_name = function_name(c);
+        if (c->failed || c->tok.type != BVI_TOK_DOT)
+            return 0;
+        type = *ret_name;
+    } else {
+        type = bvi_c_intern(c, c->tok.text, c->tok.len);
+        bvi_c_next(c);
+    }
+    bvi_c_expect(c, BVI_TOK_DOT, "after the type name for 'this'");
+    *ret_name = function_name(c);
+    if (c->failed)
+        return 0;
+    return intern_type(c, bvi_unit_str(c->unit, type)->data);
+}
+
 /* Functions found by name are those finished before, so a twin is seen before this one counts. */
 static void check_twin(bvi_compiler *c, const bvi_proto *p, bvi_pos pos)
 {
@@ -375,7 +406,7 @@ static void check_twin(bvi_compiler *c, const bvi_proto *p, bvi_pos pos)
         const bvi_proto *other = c->unit->protos[i];
 
         if (other != p && !other->is_top && !other->is_closure && other->name == p->name &&
-            other->arity == p->arity) {
+            other->arity == p->arity && other->this_type == p->this_type) {
             bvi_c_error(c, pos, "Function %s with %u parameter%s already exists",
                         bvi_unit_str(c->unit, p->name)->data, p->arity, p->arity == 1 ? "" : "s");
             return;
@@ -383,7 +414,8 @@ static void check_twin(bvi_compiler *c, const bvi_proto *p, bvi_pos pos)
     }
 }
 
-static void function_body(bvi_compiler *c, uint32_t name, bool is_private, bvi_pos pos)
+static void function_body(bvi_compiler *c, uint32_t name, uint32_t this_type, bool is_private,
+                          bvi_pos pos)
 {
     const char *text = bvi_unit_str(c->unit, name)->data;
     uint32_t note = bvi_c_note(c, BVI_NOTE_FUNCTION, name, pos);
@@ -393,6 +425,8 @@ static void function_body(bvi_compiler *c, uint32_t name, bool is_private, bvi_p
     bvi_c_push_func(c, &func, name, false);
     if (!c->failed) {
         func.proto->is_private = is_private;
+        func.proto->this_type = this_type;
+        c->unit->has_methods |= this_type != 0;
         arity = bvi_c_params(c, BVI_TOK_RPAREN, text);
         check_twin(c, func.proto, pos);
     }
@@ -411,6 +445,7 @@ static void function(bvi_compiler *c)
     bool is_private = c->tok.type == BVI_TOK_PRIVATE;
     bvi_pos pos;
     uint32_t name;
+    uint32_t type;
 
     if (is_private)
         bvi_c_next(c);
@@ -426,7 +461,7 @@ static void function(bvi_compiler *c)
         return;
     }
     bvi_c_next(c);
-    name = function_name(c);
+    type = receiver_type(c, &name);
     if (c->failed)
         return;
     if (c->tok.type != BVI_TOK_LPAREN) {
@@ -435,7 +470,7 @@ static void function(bvi_compiler *c)
         return;
     }
     bvi_c_next(c);
-    function_body(c, name, is_private, pos);
+    function_body(c, name, type, is_private, pos);
 }
 
 /* ---- statements ---- */

@@ -103,14 +103,33 @@ static bool is_function(const bvi_proto *p)
     return !p->is_top && !p->is_closure;
 }
 
+static bool is_named(const bvi_proto *p, const bvi_string *name)
+{
+    const bvi_string *own = bvi_unit_str(p->unit, p->name);
+
+    return own == name || bvi_string_compare(own, name) == 0;
+}
+
 const bvi_proto *bvi_unit_find(const bvi_script *unit, const bvi_string *name, int arity)
 {
     for (uint32_t i = 0; i < unit->protos_len; i++) {
         const bvi_proto *p = unit->protos[i];
-        const bvi_string *own = bvi_unit_str(unit, p->name);
 
-        if (is_function(p) && (arity < 0 || p->arity == (uint32_t)arity) &&
-            (own == name || bvi_string_compare(own, name) == 0))
+        if (is_function(p) && !p->this_type && (arity < 0 || p->arity == (uint32_t)arity) &&
+            is_named(p, name))
+            return p;
+    }
+    return NULL;
+}
+
+const bvi_proto *bvi_unit_find_method(const bvi_script *unit, const char *type,
+                                      const bvi_string *name, uint32_t arity)
+{
+    for (uint32_t i = 0; unit->has_methods && i < unit->protos_len; i++) {
+        const bvi_proto *p = unit->protos[i];
+
+        if (p->this_type && p->arity == arity && is_named(p, name) &&
+            strcmp(bvi_unit_str(unit, p->this_type)->data, type) == 0)
             return p;
     }
     return NULL;

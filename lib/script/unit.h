@@ -204,6 +204,7 @@ typedef struct bvi_proto {
     bvi_script *unit;
     uint32_t name; /* constant */
     uint32_t arity;
+    uint32_t this_type; /* constant: the only type of receiver; 0: a function for all */
     bool is_private;
     bool is_closure;
     bool is_top;
@@ -230,6 +231,7 @@ struct bvi_script {
     bvi_value *consts;
     uint32_t consts_len, consts_cap;
     bvi_proto **protos; /* the first is the top level */
+    bool has_methods;   /* some have a this_type */
     uint32_t protos_len, protos_cap;
     bvi_path *paths;
     uint32_t paths_len, paths_cap;
@@ -255,6 +257,9 @@ int bvi_proto_new(bvi_script *unit, bvi_proto **ret); /* belongs to the unit */
 /* The function of that name and arity, or NULL; arity < 0: any. Closures and the top level do not
  * count. */
 const bvi_proto *bvi_unit_find(const bvi_script *unit, const bvi_string *name, int arity);
+/* The method defined for receivers of that type only, or NULL. */
+const bvi_proto *bvi_unit_find_method(const bvi_script *unit, const char *type,
+                                      const bvi_string *name, uint32_t arity);
 bvi_pos bvi_proto_pos(const bvi_proto *proto, uint32_t at);
 /* Lines for the trace output. */
 void bvi_unit_dump(const bvi_script *unit);

@@ -463,6 +463,13 @@ const char *bvi_type_name(const bvi_value *v)
     return names[v->type];
 }
 
+const char *bvi_type_of_name(const char *name)
+{
+    if (strcmp(name, "int") == 0)
+        return "i64";
+    return strcmp(name, "float") == 0 ? "f64" : name;
+}
+
 const char *bvi_value_type_name(const bvi_value *value)
 {
     return bvi_type_name(value);

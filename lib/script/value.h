@@ -318,6 +318,8 @@ int bvi_format_quoted(bvi_buf *out, const char *text, size_t len);
 /* A JSON text; BV_E_LIMIT when too deep. */
 int bvi_format_json(bvi_buf *out, const bvi_value *v);
 const char *bvi_type_name(const bvi_value *v);
+/* The type's own name for how a script may call it: "int" is "i64". */
+const char *bvi_type_of_name(const char *name);
 
 /* Nesting of values beyond this cannot be printed or compared. */
 #define BVI_VALUE_DEPTH_MAX 200u
