@@ -31,7 +31,7 @@ bool bvi_call_find_at_site(bvi_script_call *call, bvi_frame *frame, bvi_site *si
     const bvi_string *name = bvi_unit_str(frame->proto->unit, site->name);
     bvi_module *home = bvi_home(frame->home);
 
-    if (!site->own_known && frame->proto->unit == home->unit) {
+    if (!site->own_known && site->scope == BVI_NO_SCOPE && frame->proto->unit == home->unit) {
         site->own = bvi_unit_find(home->unit, name, (int)site->argc);
         site->own_known = true;
     }
@@ -177,8 +177,11 @@ int bvi_vm_call(bvi_script_call *call, bvi_site *site)
     const bvi_native *native;
     bvi_script_target target;
 
-    if (bvi_call_find_at_site(call, frame, site, &target))
-        return bvi_vm_push_script(call, target.proto, target.home, base, base, site->pos);
+    if (bvi_call_find_at_site(call, frame, site, &target)) {
+        int r = bvi_vm_push_script(call, target.proto, target.home, base, base, site->pos);
+
+        return r == 0 && site->scope != BVI_NO_SCOPE ? bvi_vm_lend_scope(call, site->scope) : r;
+    }
     if (site->special != BVI_SPECIAL_NONE)
         return special_call(call, site, base, site->pos);
     native = bvi_native_match(bvi_call_natives(call, frame, site), call->stack + base, site->argc);
@@ -250,21 +253,12 @@ int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site)
 
 /* ---- names that are no variables ---- */
 
-bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bvi_string *name)
-{
-    while (frame->is_eval && frame > call->frames)
-        frame--;
-    if (frame->dynamic.type != BVI_T_MAP)
-        return NULL;
-    return bvi_map_find(&frame->dynamic, name);
-}
-
 int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_pos pos,
                     bvi_value *ret)
 {
     bvi_string *text = bvi_unit_str(frame->proto->unit, name);
     bvi_module *home = bvi_home(frame->home);
-    const bvi_value *v = bvi_vm_find_dynamic(call, frame, text);
+    const bvi_value *v = bvi_vm_find_dynamic(call, frame, text, INT64_MIN, NULL);
     int r;
 
     if (!v && (frame->proto->is_top || frame->proto->is_closure))

@@ -20,6 +20,7 @@ static void become_value(bvi_expr *e)
     e->is_path = false;
     e->root = BVI_ROOT_STACK;
     e->indices = 0;
+    e->since = BVI_NOT_HIDDEN;
     e->literal = BVI_LIT_NONE;
     e->pure = false;
     e->note = 0;
@@ -74,18 +75,24 @@ static bvi_special special_of(const bvi_compiler *c, uint32_t name)
     return text_is(c, name, "curry") ? BVI_SPECIAL_CURRY : BVI_SPECIAL_NONE;
 }
 
-static void function_call(bvi_compiler *c, bvi_expr *e, uint32_t name)
+/* with_scope: f!(args), the function also sees the variables that can be seen here. */
+static void function_call(bvi_compiler *c, bvi_expr *e, uint32_t name, bool with_scope)
 {
-    bvi_site site = { .name = name, .path = BVI_NO_PATH, .special = special_of(c, name) };
+    bvi_site site = {
+        .name = name, .path = BVI_NO_PATH, .scope = BVI_NO_SCOPE, .special = special_of(c, name)
+    };
     uint32_t note = bvi_c_note(c, BVI_NOTE_CALL, name, e->pos);
 
+    if (with_scope)
+        site.scope = bvi_c_snapshot_scope(c);
     site.argc = arguments(c, name, &site, true, note);
     if (c->failed)
         return;
     site.pos = e->pos;
-    if (text_is(c, name, "eval") && site.argc == 1)
+    if (text_is(c, name, "eval") && site.argc == 1) {
         bvi_c_emit(c, BVI_OP_EVAL, bvi_c_snapshot_scope(c), site.first_arg);
-    else
+        c->func->evals++;
+    } else
         bvi_c_emit(c, BVI_OP_CALL, bvi_c_add_site(c, &site), e->pos);
     become_value(e);
     e->note = note;
@@ -120,8 +127,7 @@ static void is_def_var_call(bvi_compiler *c, bvi_expr *e)
 {
     bvi_c_next(c);
     bvi_c_expression(c);
-    bvi_c_visible_names(c, e->pos);
-    bvi_c_emit(c, BVI_OP_IN, 0, e->pos);
+    bvi_c_emit(c, BVI_OP_IS_DEF_VAR, bvi_c_snapshot_scope(c), e->pos);
     bvi_c_expect(c, BVI_TOK_RPAREN,
                  "to close the arguments list of this function call 'is_def_var'");
     become_value(e);
@@ -161,7 +167,7 @@ void bvi_c_reserved_call(bvi_compiler *c, bvi_expr *e)
     else if (text_is(c, name, "is_def_var"))
         is_def_var_call(c, e);
     else
-        function_call(c, e, name);
+        function_call(c, e, name, false);
 }
 
 /* ---- names ---- */
@@ -228,7 +234,7 @@ static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
         return;
     note = note_member(c, &m, found.note, alias, pos);
     if (c->tok.type == BVI_TOK_LPAREN) {
-        bvi_site site = { .name = name, .path = BVI_NO_PATH };
+        bvi_site site = { .name = name, .path = BVI_NO_PATH, .scope = BVI_NO_SCOPE };
 
         site.argc = arguments(c, name, &site, false, note);
         site.member = add_member(c, &m);
@@ -248,6 +254,12 @@ static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
     e->note = note;
 }
 
+/* Behind a name, "!" can only be that of "f!(". */
+static bool is_bang_call(const bvi_compiler *c)
+{
+    return c->tok.type == BVI_TOK_NOT && c->lex.at < c->lex.end && *c->lex.at == '(';
+}
+
 void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
 {
     uint32_t name = bvi_c_intern(c, c->tok.text, c->tok.len);
@@ -263,8 +275,10 @@ void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
         member(c, e, name);
         return;
     }
-    if (c->tok.type == BVI_TOK_LPAREN) {
-        function_call(c, e, name);
+    if (c->tok.type == BVI_TOK_LPAREN || is_bang_call(c)) {
+        bool with_scope = bvi_c_accept(c, BVI_TOK_NOT);
+
+        function_call(c, e, name, with_scope);
         return;
     }
     found = bvi_c_resolve(c, name, false);
@@ -274,6 +288,7 @@ void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
     e->root = found.root;
     e->slot = found.slot;
     e->is_const = found.is_const;
+    e->since = found.since;
     e->name = name;
     e->pure = true;
     e->note = bvi_c_note_of(c, found.root == BVI_ROOT_NAME ? BVI_NOTE_UNKNOWN : BVI_NOTE_VARIABLE,
@@ -302,6 +317,7 @@ static void become_path(bvi_expr *e)
     e->is_path = true;
     e->root = BVI_ROOT_STACK;
     e->indices = 0;
+    e->since = BVI_NOT_HIDDEN;
     e->is_const = false;
     e->name = 0;
 }
@@ -326,7 +342,9 @@ static void add_step(bvi_compiler *c, bvi_expr *e, bvi_step step)
  * leads to. */
 static void method_call(bvi_compiler *c, bvi_expr *e, uint32_t name, bvi_pos pos, bool safe)
 {
-    bvi_site site = { .name = name, .safe = safe, .special = special_of(c, name) };
+    bvi_site site = {
+        .name = name, .safe = safe, .scope = BVI_NO_SCOPE, .special = special_of(c, name)
+    };
     bool on_stack = e->root == BVI_ROOT_STACK && c->steps.len == e->first_step;
     uint32_t note = bvi_c_note_of(c, BVI_NOTE_METHOD, name, pos, e->note);
 
@@ -389,6 +407,7 @@ void bvi_c_property(bvi_compiler *c, bvi_expr *e)
                                .root = e->root,
                                .slot = e->slot,
                                .indices = e->indices,
+                               .since = e->since,
                                .first_step = e->first_step,
                                .pos = e->pos });
     } else if (c->tok.type == BVI_TOK_LPAREN) {
@@ -473,7 +492,8 @@ static bool can_assign(bvi_compiler *c, const bvi_expr *e)
             bvi_c_error(c, e->pos, "Expression cannot be assigned to");
         return false;
     }
-    if (e->root == BVI_ROOT_LOCAL && e->is_const && c->steps.len == e->first_step) {
+    if (e->root == BVI_ROOT_LOCAL && e->is_const && e->since == BVI_NOT_HIDDEN &&
+        c->steps.len == e->first_step) {
         bvi_c_error(c, e->pos, "Cannot assign to constant %s",
                     bvi_unit_str(c->unit, e->name)->data);
         return false;
@@ -483,7 +503,7 @@ static bool can_assign(bvi_compiler *c, const bvi_expr *e)
 
 static void store(bvi_compiler *c, bvi_expr *e, bvi_opcode op, bvi_pos pos)
 {
-    bool simple = is_simple_variable(c, e);
+    bool simple = is_simple_variable(c, e) && e->since == BVI_NOT_HIDDEN;
 
     if (c->failed)
         return;

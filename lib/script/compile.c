@@ -293,6 +293,7 @@ static void compile_top(bvi_compiler *c)
     if (!c->failed) {
         func.proto->is_top = !c->outer;
         func.proto->is_closure = c->outer != NULL;
+        func.evals = c->outer ? c->outer->unit->scopes[c->outer_scope].evals + 1 : 0;
     }
     bvi_c_next(c);
     bvi_c_statements(c, BVI_TOK_EOF, &last_pure, &empty);
@@ -369,7 +370,7 @@ int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const
 }
 
 int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len,
-                     const bvi_script *outer, uint32_t scope, bvi_script **ret,
+                     const bvi_proto *outer, uint32_t scope, bvi_script **ret,
                      bvi_compile_error *error)
 {
     bvi_compiler c = {
@@ -382,7 +383,7 @@ int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len,
     int r = check_source(engine, source, len, error);
 
     if (r == 0)
-        r = bvi_unit_new(engine, outer->source_name, &c.unit);
+        r = bvi_unit_new(engine, outer->unit->source_name, &c.unit);
     if (r < 0)
         return r;
     bvi_lex_init(&c.lex, source, len);

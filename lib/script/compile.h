@@ -25,6 +25,7 @@ typedef struct bvi_local {
     uint32_t name;
     uint32_t depth; /* of the block */
     uint32_t slot;
+    uint32_t since; /* calls of eval() before it */
     bool is_const;
     bool is_import; /* an alias; its own name space */
     uint32_t note;  /* of its declaration */
@@ -36,6 +37,7 @@ typedef struct bvi_loop {
     struct bvi_loop *parent;
     uint32_t height; /* where the loop's value will be */
     uint32_t body_height;
+    uint32_t evals; /* before the body */
     bvi_patches breaks;
     bvi_patches continues;
 } bvi_loop;
@@ -53,6 +55,7 @@ typedef struct bvi_func {
     BVI_VEC(bvi_local) locals;
     BVI_VEC(bvi_missing) missing; /* closures only */
     uint32_t depth;               /* of blocks */
+    uint32_t evals;               /* calls of eval() so far */
     uint32_t height;              /* of the stack */
     uint32_t last_op;             /* word of the last instruction; UINT32_MAX: unknown */
     uint32_t prev_op;             /* of the one before it */
@@ -81,6 +84,7 @@ typedef struct bvi_expr {
     uint32_t slot;
     uint32_t name; /* of the variable; 0 when none */
     bool is_const;
+    uint32_t since;      /* as in bvi_path */
     uint32_t first_step; /* in compiler->steps */
     uint32_t indices;
     bvi_literal literal;
@@ -106,7 +110,7 @@ typedef struct bvi_compiler {
     uint32_t interned_len;
     uint32_t anonymous;
     /* eval(): variables of the surrounding code that can be captured */
-    const bvi_script *outer;
+    const bvi_proto *outer;
     uint32_t outer_scope;
     bvi_notes *notes; /* NULL: nobody inspects */
 } bvi_compiler;
@@ -175,7 +179,8 @@ typedef struct bvi_found {
     bvi_root root; /* LOCAL, UP, or NAME when there is none */
     uint32_t slot;
     bool is_const;
-    uint32_t note; /* of the declaration */
+    uint32_t note;  /* of the declaration */
+    uint32_t since; /* as in bvi_path */
 } bvi_found;
 
 void bvi_c_declare(bvi_compiler *c, uint32_t name, bool is_const); /* names the top of the stack */
@@ -184,10 +189,13 @@ bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import);
 /* In a closure: a name that no variable has, which its making looks up (scope.c). */
 void bvi_c_note_missing(bvi_compiler *c, uint32_t name, bvi_pos pos);
 void bvi_c_look_up_missing(bvi_compiler *c, const bvi_func *closure);
-void bvi_c_begin_block(bvi_compiler *c);
-void bvi_c_end_block(bvi_compiler *c);                  /* the block's value is on top */
-uint32_t bvi_c_snapshot_scope(bvi_compiler *c);         /* what eval() here can see */
-void bvi_c_visible_names(bvi_compiler *c, bvi_pos pos); /* pushes an array of them */
+/* Returns what bvi_c_end_block() wants. */
+uint32_t bvi_c_begin_block(bvi_compiler *c);
+void bvi_c_end_block(bvi_compiler *c, uint32_t block); /* the block's value is on top */
+/* Variables made by eval() since then end here. */
+void bvi_c_forget(bvi_compiler *c, uint32_t evals);
+uint32_t bvi_c_snapshot_scope(bvi_compiler *c); /* what eval() here can see */
+bool bvi_c_at_global_level(const bvi_compiler *c);
 
 /* ---- expr.c, chain.c ---- */
 /* Lowest precedence of a whole expression. */

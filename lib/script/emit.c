@@ -400,6 +400,7 @@ static bvi_path to_path(bvi_compiler *c, const bvi_expr *e)
         .first = c->unit->steps_len,
         .steps = (uint32_t)c->steps.len - e->first_step,
         .indices = e->indices,
+        .since = e->since,
         .pos = e->pos,
         .name_pos = e->name_pos.line ? e->name_pos : e->pos,
     };

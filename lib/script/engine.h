@@ -50,8 +50,8 @@ struct bvi_script_engine {
     bvi_native *natives[BVI_NATIVE_BUCKETS];
     bvi_native_table *tables;
     void *method_data;
-    bvi_value modules; /* MAP: name -> MODULE */
-    uint64_t next_id;  /* of anonymous functions */
+    bvi_value modules;             /* MAP: name -> MODULE */
+    uint64_t next_id;              /* of anonymous functions */
     struct bvi_coverage *coverage; /* of every source compiled with BVI_SCRIPT_COVERAGE */
 };
 

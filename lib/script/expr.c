@@ -42,7 +42,7 @@ void bvi_c_load(bvi_compiler *c, bvi_expr *e)
     if (steps > 0 || e->root == BVI_ROOT_GLOBAL || e->root == BVI_ROOT_NAME ||
         e->root == BVI_ROOT_MEMBER)
         e->literal = BVI_LIT_NONE;
-    if (steps > 0) {
+    if (steps > 0 || e->since != BVI_NOT_HIDDEN) {
         bvi_c_emit(c, BVI_OP_GET_PATH, bvi_c_add_path(c, e), e->pos);
         return;
     }
@@ -111,6 +111,7 @@ static void interpolation(bvi_compiler *c, bvi_expr *e)
     bool pure = true;
 
     for (;;) {
+        uint32_t block;
         bool last_pure;
         bool empty;
 
@@ -121,9 +122,9 @@ static void interpolation(bvi_compiler *c, bvi_expr *e)
         if (c->failed || c->tok.type != BVI_TOK_INTERP)
             break;
         bvi_c_next(c);
-        bvi_c_begin_block(c);
+        block = bvi_c_begin_block(c);
         pure &= bvi_c_statements(c, BVI_TOK_RBRACE, &last_pure, &empty);
-        bvi_c_end_block(c);
+        bvi_c_end_block(c, block);
         count++;
         if (c->tok.type != BVI_TOK_RBRACE)
             bvi_c_error(c, c->tok.pos, "Expecting '}' to terminate this block");
@@ -543,7 +544,9 @@ void bvi_c_parse(bvi_compiler *c, int precedence, bvi_expr *e)
 {
     const rule *r = &rules[c->tok.type];
 
-    *e = (bvi_expr){ .pos = c->tok.pos, .first_step = (uint32_t)c->steps.len };
+    *e = (bvi_expr){ .pos = c->tok.pos,
+                     .first_step = (uint32_t)c->steps.len,
+                     .since = BVI_NOT_HIDDEN };
     if (!bvi_c_enter(c))
         return;
     if (!r->prefix) {

@@ -193,6 +193,8 @@ int bvi_vm_return(bvi_script_call *call, bvi_value result)
         return r;
     }
     hand_this_to_caller(call, f);
+    if (f->is_eval)
+        bvi_vm_end_eval(call);
     bvi_vm_pop_frame(call);
     bvi_vm_push(call, result); /* there was room for the arguments or the callee */
     return 0;

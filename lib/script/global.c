@@ -1,6 +1,5 @@
 /*
- * global.c - instructions of the global level: constants, exports and imports, and the variables
- * that eval() makes.
+ * global.c - instructions of the global level: constants, exports and imports.
  */
 #include "script/vm.h"
 
@@ -34,22 +33,6 @@ int bvi_vm_export(bvi_script_call *call, bvi_frame *f, uint32_t slot, uint32_t n
     if (r == 0)
         r = bvi_map_set(&bvi_home(f->home)->exports, bvi_unit_str(f->proto->unit, name),
                         bvi_dup(v));
-    return nomem(call, r);
-}
-
-int bvi_vm_define_dynamic(bvi_script_call *call, bvi_frame *f, uint32_t name)
-{
-    bvi_string *text = bvi_unit_str(f->proto->unit, name);
-    int r = 0;
-
-    while (f->is_eval && f > call->frames)
-        f--;
-    f->is_plain = false;
-    if (f->dynamic.type != BVI_T_MAP)
-        r = bvi_value_map(call->engine, &f->dynamic);
-    if (r == 0)
-        r = bvi_map_set(&f->dynamic, text, bvi_move(call->sp - 1));
-    call->sp--;
     return nomem(call, r);
 }
 

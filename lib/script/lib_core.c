@@ -154,9 +154,9 @@ BVI_LIB(is_def_method)
     const bvi_script *unit = bvi_home(frame ? frame->home : call->home)->unit;
     const char *type = bvi_type_of_name(bvi_str(&args[0])->data);
 
-    *ret = bvi_value_bool(args[2].as.i >= 0 && args[2].as.i <= INT32_MAX &&
-                          bvi_unit_find_method(unit, type, bvi_str(&args[1]),
-                                               (uint32_t)args[2].as.i) != NULL);
+    *ret = bvi_value_bool(
+        args[2].as.i >= 0 && args[2].as.i <= INT32_MAX &&
+        bvi_unit_find_method(unit, type, bvi_str(&args[1]), (uint32_t)args[2].as.i) != NULL);
     return 0;
 }
 

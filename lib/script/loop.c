@@ -13,6 +13,7 @@ static void begin_loop(bvi_compiler *c, bvi_loop *loop)
         .parent = c->func->loop,
         .height = c->func->height,
         .body_height = c->func->height,
+        .evals = c->func->evals,
         .breaks = BVI_VEC_INIT(BVI_PATCHES_MAX),
         .continues = BVI_VEC_INIT(BVI_PATCHES_MAX),
     };
@@ -140,6 +141,7 @@ void bvi_c_for(bvi_compiler *c, bvi_expr *e)
     bvi_loop loop;
     for_names names;
     uint32_t iter_at;
+    uint32_t block;
     uint32_t slot;
     uint32_t start;
     uint32_t end;
@@ -154,7 +156,7 @@ void bvi_c_for(bvi_compiler *c, bvi_expr *e)
         bvi_c_error(c, c->tok.pos, "Expecting 'in' after the iteration variable");
     bvi_c_next(c);
     begin_loop(c, &loop);
-    bvi_c_begin_block(c);
+    block = bvi_c_begin_block(c);
     iterable(c);
     iter_at = c->func->last_op;
     slot = c->func->height - 1;
@@ -183,7 +185,7 @@ void bvi_c_for(bvi_compiler *c, bvi_expr *e)
         bvi_c_emit2(c, BVI_OP_LOOP_NEXT, slot, start, pos);
     bvi_c_patch(c, end);
     bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-    bvi_c_end_block(c);
+    bvi_c_end_block(c, block);
     end_loop(c, &loop);
     e->is_path = false;
 }
@@ -200,6 +202,7 @@ bvi_stmt bvi_c_break_statement(bvi_compiler *c)
         return BVI_NO_VALUE;
     }
     bvi_c_optional_value(c);
+    bvi_c_forget(c, loop->evals);
     if (height > loop->height)
         bvi_c_emit(c, BVI_OP_SLIDE, height - loop->height, pos);
     bvi_c_patch_later(c, &loop->breaks, bvi_c_jump(c, BVI_OP_JUMP, pos));
@@ -218,6 +221,7 @@ bvi_stmt bvi_c_continue_statement(bvi_compiler *c)
         bvi_c_error(c, pos, "Break statement should only be used inside a loop");
         return BVI_NO_VALUE;
     }
+    bvi_c_forget(c, loop->evals);
     if (height > loop->body_height)
         bvi_c_emit(c, BVI_OP_POPN, height - loop->body_height, pos);
     bvi_c_patch_later(c, &loop->continues, bvi_c_jump(c, BVI_OP_JUMP, pos));

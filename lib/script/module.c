@@ -1,5 +1,5 @@
 /*
- * module.c - import and eval(): code that enters a running call.
+ * module.c - import: code of another source that enters a running call.
  *
  * A module's top level runs once per engine; the finished module is kept by the name it was asked
  * for, without the extension. While it runs it is known to the importing call only, so that two
@@ -147,94 +147,5 @@ int bvi_vm_import(bvi_script_call *call, bvi_pos pos)
     r = r < 0 ? bvi_script_throw_code(call, r) : import_by_key(call, bvi_str(&name), &key, pos);
     bvi_drop(&key);
     bvi_drop(&name);
-    return r;
-}
-
-/* ---- eval ---- */
-
-static int eval_failure(bvi_script_call *call, const bvi_compile_error *where, bvi_pos pos)
-{
-    bvi_pos at = where->pos;
-    int r = bvi_vm_fail_at(call, at, BVI_FAILURE_PARSING, "Syntax error: %s", where->text);
-
-    if (call->failure)
-        bvi_failure_leave(call->failure, BVI_LEAVING_FUNCTION, "eval", NULL, pos);
-    return r;
-}
-
-/* The code becomes a closure over the variables it names. */
-static int eval_closure(bvi_script_call *call, bvi_script *unit, const bvi_script *outer,
-                        uint32_t scope, bvi_frame *f, bvi_value *ret)
-{
-    const bvi_proto *proto = unit->protos[0];
-    bvi_module *module = NULL;
-    bvi_value fn = BVI_VALUE_UNIT;
-    int r = bvi_module_new(unit, f->home, &module);
-
-    if (r < 0)
-        return bvi_script_throw_code(call, r);
-    r = bvi_fn_new(call->engine, bvi_unit_str(unit, proto->name), proto, module,
-                   proto->captures_len, proto->captures_len, &fn);
-    bvi_obj_unref(module);
-    for (uint32_t i = 0; r == 0 && i < proto->captures_len; i++) {
-        const bvi_visible *v =
-            &outer->visible[outer->scopes[scope].first + proto->captures[i].slot];
-        bvi_value *from = &call->stack[f->base + v->slot];
-
-        if (from->type != BVI_T_CELL)
-            r = bvi_cell_new(call->engine, from);
-        if (r == 0)
-            bvi_fnp(&fn)->values[i] = bvi_dup(from);
-    }
-    if (r < 0) {
-        bvi_drop(&fn);
-        return bvi_script_throw_code(call, r);
-    }
-    *ret = fn;
-    return 0;
-}
-
-static int enter_eval(bvi_script_call *call, bvi_script *unit, uint32_t scope, bvi_pos pos)
-{
-    uint32_t at = (uint32_t)(call->sp - call->stack) - 1;
-    bvi_frame *f = &call->frames[call->frames_len - 1];
-    bool has_this = f->has_this;
-    bvi_value fn = BVI_VALUE_UNIT;
-    int r = eval_closure(call, unit, f->proto->unit, scope, f, &fn);
-
-    if (r == 0)
-        r = bvi_vm_push_script(call, unit->protos[0], bvi_fnp(&fn)->home, at + 1, at, pos);
-    if (r < 0) {
-        bvi_drop(&fn);
-        return r;
-    }
-    f = &call->frames[call->frames_len - 1];
-    f->fn = fn;
-    f->is_eval = true;
-    f->is_plain = false;
-    f->has_this = has_this;
-    if (has_this)
-        f->self = bvi_dup(&f[-1].self);
-    return 0;
-}
-
-int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos)
-{
-    bvi_frame *f = &call->frames[call->frames_len - 1];
-    bvi_value *source = call->sp - 1;
-    bvi_compile_error where;
-    bvi_script *unit = NULL;
-    int r;
-
-    if (source->type != BVI_T_STRING)
-        return bvi_script_throw_type(call, source, "string");
-    r = bvi_compile_eval(call->engine, bvi_str(source)->data, bvi_str(source)->len, f->proto->unit,
-                         scope, &unit, &where);
-    if (r == BV_E_NOMEM)
-        return bvi_script_throw_nomem(call);
-    if (r < 0)
-        return eval_failure(call, &where, pos);
-    r = enter_eval(call, unit, scope, pos);
-    bvi_script_free(unit);
     return r;
 }

@@ -114,7 +114,9 @@
     X(CAUGHT,       1, 1)             /* a: slot of the failure; pushes what catch (e) sees */    \
     /* global level */                                                                            \
     X(DEF_CONST,    1, 0)             /* a: name; top becomes global::name too */                 \
-    X(DEF_DYNAMIC,  1, -1)            /* a: name; a variable made by eval() */                    \
+    X(DEF_DYNAMIC,  2, -1)            /* a: name; word: 1 for a constant; made by eval() */       \
+    X(FORGET,       1, 0)             /* a: variables of that eval() and later ones go */         \
+    X(IS_DEF_VAR,   1, 0)             /* a: scope */                                              \
     X(EXPORT,       2, 0)             /* a: slot; word: name */                                   \
     X(IMPORT,       1, 0)             /* path on the stack, becomes the module */                 \
     X(DEF_IMPORT,   1, 0)             /* a: alias; publishes the module on the stack */

@@ -136,17 +136,32 @@ static int member_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *
 static int name_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *temp,
                      bvi_value **ret)
 {
-    *ret = bvi_vm_find_dynamic(call, frame, bvi_unit_str(frame->proto->unit, path->slot));
+    *ret = bvi_vm_find_dynamic(call, frame, bvi_unit_str(frame->proto->unit, path->slot), INT64_MIN,
+                               NULL);
     if (*ret)
         return 0;
     *ret = temp;
     return bvi_vm_get_name(call, frame, path->slot, path->pos, temp);
 }
 
+/* A variable that eval() made in front of the one the compiler saw; NULL: there is none. */
+static bvi_value *hiding(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
+                         bool *ret_const)
+{
+    if (path->since == BVI_NOT_HIDDEN ||
+        (path->root != BVI_ROOT_LOCAL && path->root != BVI_ROOT_UP))
+        return NULL;
+    return bvi_vm_find_dynamic(call, frame, bvi_unit_str(frame->proto->unit, path->name),
+                               path->since, ret_const);
+}
+
 /* The value at the start. temp holds it when it is no variable. */
 static int root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
                 bvi_value *temp, bvi_value **ret)
 {
+    *ret = hiding(call, frame, path, NULL);
+    if (*ret)
+        return 0;
     switch (path->root) {
     case BVI_ROOT_LOCAL:
         *ret = bvi_deref(&call->stack[frame->base + path->slot]);
@@ -656,14 +671,16 @@ static int assign_last(walker *w, const bvi_step *step, bvi_value *value)
 
 static int check_writable(bvi_script_call *call, bvi_frame *frame, const bvi_path *path)
 {
+    bool is_const = bvi_path_is_const(frame, path);
+
     if (path->root == BVI_ROOT_THIS && !frame->has_this)
         return bvi_vm_fail_at(call, path->pos, BVI_FAILURE_THIS, "'this' not bound");
     if (path->root == BVI_ROOT_NAME &&
-        !bvi_vm_find_dynamic(call, frame, bvi_unit_str(frame->proto->unit, path->slot)))
+        !bvi_vm_find_dynamic(call, frame, bvi_unit_str(frame->proto->unit, path->slot), INT64_MIN,
+                             &is_const))
         return variable_error(call, frame, path, "");
-    if (bvi_path_is_const(frame, path))
-        return constant_error(call, frame, path);
-    return 0;
+    (void)hiding(call, frame, path, &is_const);
+    return is_const ? constant_error(call, frame, path) : 0;
 }
 
 int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,

@@ -16,7 +16,12 @@ static void declare(bvi_compiler *c, uint32_t name, bool is_const, bool is_impor
         bvi_c_nomem(c);
         return;
     }
-    *local = (bvi_local){ name, f->depth, f->height - 1, is_const, is_import, 0 };
+    *local = (bvi_local){ .name = name,
+                          .depth = f->depth,
+                          .slot = f->height - 1,
+                          .since = f->evals,
+                          .is_const = is_const,
+                          .is_import = is_import };
 }
 
 void bvi_c_declare(bvi_compiler *c, uint32_t name, bool is_const)
@@ -40,13 +45,12 @@ static const bvi_local *find_local(const bvi_func *f, uint32_t name, bool import
     return NULL;
 }
 
-static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint32_t slot,
-                            bool copied)
+static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bvi_capture capture)
 {
     bvi_proto *p = f->proto;
 
     for (uint32_t i = 0; i < p->captures_len; i++) {
-        if (p->captures[i].from_local == from_local && p->captures[i].slot == slot)
+        if (p->captures[i].from_local == capture.from_local && p->captures[i].slot == capture.slot)
             return i;
     }
     if (bvi_script_grow(c->engine, (void **)(void *)&p->captures, &p->captures_cap,
@@ -54,35 +58,46 @@ static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bool from_local, uint3
         bvi_c_nomem(c);
         return 0;
     }
-    p->captures[p->captures_len] = (bvi_capture){ from_local, copied, slot };
+    p->captures[p->captures_len] = capture;
     return p->captures_len++;
 }
 
-/* A variable of the code around eval(): the closure made from it captures that entry of the scope.
- */
+/* A variable of the code around eval(): the closure made from it captures that entry of the scope,
+ * or what the function around it captured. */
 static bool find_outer(bvi_compiler *c, bvi_func *f, uint32_t name, bvi_found *ret)
 {
     const bvi_string *wanted = bvi_unit_str(c->unit, name);
+    const bvi_proto *outer = c->outer;
     const bvi_scope *scope;
+    bvi_capture capture = { .from_local = true, .name = name };
 
-    if (!c->outer || f->enclosing)
+    if (!outer || f->enclosing)
         return false;
-    scope = &c->outer->scopes[c->outer_scope];
+    scope = &outer->unit->scopes[c->outer_scope];
     for (uint32_t i = scope->count; i > 0; i--) {
-        const bvi_visible *v = &c->outer->visible[scope->first + i - 1];
+        const bvi_visible *v = &outer->unit->visible[scope->first + i - 1];
 
-        if (bvi_string_compare(bvi_unit_str(c->outer, v->name), wanted) == 0) {
-            *ret =
-                (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, i - 1, false), v->is_const, 0 };
-            return true;
-        }
+        if (bvi_string_compare(bvi_unit_str(outer->unit, v->name), wanted) != 0)
+            continue;
+        capture.slot = i - 1;
+        *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, capture), v->is_const, 0, v->since };
+        return true;
+    }
+    for (uint32_t i = 0; i < outer->captures_len; i++) {
+        if (bvi_string_compare(bvi_unit_str(outer->unit, outer->captures[i].name), wanted) != 0)
+            continue;
+        capture.slot = scope->count + i;
+        *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, capture), false, 0, 0 };
+        return true;
     }
     return false;
 }
 
 static bool find_captured(bvi_compiler *c, bvi_func *f, uint32_t name, bool import, bvi_found *ret)
 {
+    bvi_capture capture = { .from_local = true, .name = name };
     const bvi_local *local;
+    uint32_t note;
     bvi_found up;
 
     if (!f->parent)
@@ -90,26 +105,32 @@ static bool find_captured(bvi_compiler *c, bvi_func *f, uint32_t name, bool impo
     local = find_local(f->parent, name, import);
     if (local) { /* a constant can be written inside the closure, as in the reference: it is the
                     closure's own */
-        *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, true, local->slot, local->is_const),
-                            import, local->note };
-        return true;
+        capture.copied = local->is_const;
+        capture.slot = local->slot;
+        note = local->note;
+    } else {
+        if (!find_captured(c, f->parent, name, import, &up))
+            return false;
+        capture.from_local = false;
+        capture.slot = up.slot;
+        note = up.note;
     }
-    if (!find_captured(c, f->parent, name, import, &up))
-        return false;
-    *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, false, up.slot, false), import, up.note };
+    *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, capture), import, note,
+                        f->evals > 0 ? 0 : BVI_NOT_HIDDEN };
     return true;
 }
 
 bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import)
 {
-    bvi_found found = { BVI_ROOT_NAME, name, false, 0 };
+    bvi_found found = { BVI_ROOT_NAME, name, false, 0, BVI_NOT_HIDDEN };
     const bvi_local *local;
 
     if (c->failed)
         return found;
     local = find_local(c->func, name, import);
     if (local)
-        return (bvi_found){ BVI_ROOT_LOCAL, local->slot, local->is_const, local->note };
+        return (bvi_found){ BVI_ROOT_LOCAL, local->slot, local->is_const, local->note,
+                            c->func->evals > local->since ? local->since : BVI_NOT_HIDDEN };
     (void)find_captured(c, c->func, name, import, &found); /* otherwise it stays a mere name */
     return found;
 }
@@ -148,16 +169,24 @@ void bvi_c_look_up_missing(bvi_compiler *c, const bvi_func *closure)
     }
 }
 
-void bvi_c_begin_block(bvi_compiler *c)
+uint32_t bvi_c_begin_block(bvi_compiler *c)
 {
     c->func->depth++;
+    return c->func->evals;
 }
 
-void bvi_c_end_block(bvi_compiler *c)
+void bvi_c_forget(bvi_compiler *c, uint32_t evals)
+{
+    if (c->func->evals > evals)
+        bvi_c_emit(c, BVI_OP_FORGET, evals, c->tok.pos);
+}
+
+void bvi_c_end_block(bvi_compiler *c, uint32_t block)
 {
     bvi_func *f = c->func;
     uint32_t gone = 0;
 
+    bvi_c_forget(c, block);
     f->depth--;
     while (f->locals.len > 0 && f->locals.items[f->locals.len - 1].depth > f->depth) {
         f->locals.len--;
@@ -180,8 +209,11 @@ static bool add_visible(bvi_compiler *c, bvi_visible v)
     return true;
 }
 
-/* Captured variables come first, the function's own ones after them, so that the last of a name
- * wins. */
+bool bvi_c_at_global_level(const bvi_compiler *c)
+{
+    return c->func->proto->is_top && c->func->depth == 0 && !c->func->loop && !c->outer;
+}
+
 uint32_t bvi_c_snapshot_scope(bvi_compiler *c)
 {
     bvi_script *u = c->unit;
@@ -192,28 +224,14 @@ uint32_t bvi_c_snapshot_scope(bvi_compiler *c)
         const bvi_local *l = &f->locals.items[i];
 
         if (!l->is_import)
-            add_visible(c, (bvi_visible){ l->name, false, l->is_const, l->slot });
+            add_visible(c, (bvi_visible){ l->name, l->is_const, l->slot, l->since });
     }
     if (bvi_script_grow(c->engine, (void **)(void *)&u->scopes, &u->scopes_cap,
                         (size_t)u->scopes_len + 1, sizeof(*u->scopes)) < 0) {
         bvi_c_nomem(c);
         return 0;
     }
-    u->scopes[u->scopes_len] = (bvi_scope){ first, u->visible_len - first };
+    u->scopes[u->scopes_len] =
+        (bvi_scope){ first, u->visible_len - first, f->evals, bvi_c_at_global_level(c) };
     return u->scopes_len++;
-}
-
-void bvi_c_visible_names(bvi_compiler *c, bvi_pos pos)
-{
-    uint32_t count = 0;
-
-    for (size_t i = 0; i < c->func->locals.len; i++) {
-        const bvi_local *l = &c->func->locals.items[i];
-
-        if (l->is_import)
-            continue;
-        bvi_c_emit(c, BVI_OP_CONST, l->name, pos);
-        count++;
-    }
-    bvi_c_emit(c, BVI_OP_ARRAY, count, pos);
 }

@@ -248,7 +248,7 @@ enum {
     BVI_SCRIPT_DEBUG_DUMP = 1u << 0,  /* code of every compiled function goes to trace */
     BVI_SCRIPT_DEBUG_TRACE = 1u << 1, /* every instruction goes to trace */
     BVI_SCRIPT_DEBUG_STRESS =
-        1u << 2, /* look for cycles and check all counts at every allocation */
+        1u << 2,                   /* look for cycles and check all counts at every allocation */
     BVI_SCRIPT_COVERAGE = 1u << 3, /* note which lines run, for bvi_script_coverage() */
 };
 

@@ -10,11 +10,6 @@
 #include "script/compile.h"
 #include "script/coverage.h"
 
-static bool at_global_level(const bvi_compiler *c)
-{
-    return c->func->proto->is_top && c->func->depth == 0 && !c->func->loop && !c->outer;
-}
-
 static bool ends_statement(const bvi_compiler *c)
 {
     switch (c->tok.type) {
@@ -84,14 +79,15 @@ bool bvi_c_statements(bvi_compiler *c, bvi_token_type end, bool *ret_last_pure, 
 bool bvi_c_block(bvi_compiler *c, bool *ret_last_pure, bool *ret_empty)
 {
     bool pure = false;
+    uint32_t block;
 
     *ret_last_pure = *ret_empty = false;
     if (!bvi_c_expect(c, BVI_TOK_LBRACE, "to start a statement block") || !bvi_c_enter(c))
         return false;
-    bvi_c_begin_block(c);
+    block = bvi_c_begin_block(c);
     pure = bvi_c_statements(c, BVI_TOK_RBRACE, ret_last_pure, ret_empty);
     bvi_c_expect(c, BVI_TOK_RBRACE, "to terminate this block");
-    bvi_c_end_block(c);
+    bvi_c_end_block(c, block);
     bvi_c_leave(c);
     return pure;
 }
@@ -140,14 +136,16 @@ void bvi_c_if(bvi_compiler *c, bvi_expr *e)
 
 /* ---- try, throw, return ---- */
 
-static void catch_block(bvi_compiler *c, uint32_t height)
+static void catch_block(bvi_compiler *c, uint32_t height, uint32_t evals)
 {
     uint32_t outer = c->func->catch_slot;
     uint32_t slot = height;
+    uint32_t block;
     bvi_pos pos = c->tok.pos;
 
     c->func->height = height + 1; /* the machine leaves the failure here */
-    bvi_c_begin_block(c);
+    bvi_c_forget(c, evals);
+    block = bvi_c_begin_block(c);
     bvi_c_declare(c, bvi_c_intern(c, "", 0), true);
     c->func->catch_slot = slot;
     if (bvi_c_accept(c, BVI_TOK_LPAREN)) {
@@ -160,7 +158,7 @@ static void catch_block(bvi_compiler *c, uint32_t height)
     bvi_c_plain_block(c);
     bvi_c_pop(c);
     bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
-    bvi_c_end_block(c);
+    bvi_c_end_block(c, block);
     c->func->catch_slot = outer;
 }
 
@@ -192,6 +190,7 @@ static bvi_stmt try_statement(bvi_compiler *c)
     bool all_pure;
     bool last_pure;
     bool empty;
+    uint32_t evals = c->func->evals;
     uint32_t end;
 
     bvi_c_next(c);
@@ -205,7 +204,7 @@ static bvi_stmt try_statement(bvi_compiler *c)
     end = bvi_c_jump(c, BVI_OP_JUMP, pos);
     bvi_c_expect(c, BVI_TOK_CATCH, "for the 'try' statement");
     handler.handler = bvi_c_here(c);
-    catch_block(c, handler.depth);
+    catch_block(c, handler.depth, evals);
     bvi_c_patch(c, end);
     bvi_c_add_handler(c, handler);
     if (all_pure) {
@@ -241,11 +240,21 @@ static bvi_stmt return_statement(bvi_compiler *c)
 
 /* ---- declarations ---- */
 
+static bool at_top_of_eval(const bvi_compiler *c)
+{
+    return c->outer && !c->func->enclosing && c->func->depth == 0 && !c->func->loop;
+}
+
+static bool at_top_of_global_eval(const bvi_compiler *c)
+{
+    return at_top_of_eval(c) && c->outer->unit->scopes[c->outer_scope].is_global;
+}
+
 /* let and const; the value stays on the stack as the variable. Returns the name. */
 static uint32_t declaration(bvi_compiler *c)
 {
     bool is_const = c->tok.type == BVI_TOK_CONST;
-    bool is_top = at_global_level(c);
+    bool is_top = bvi_c_at_global_level(c);
     bvi_pos pos = c->tok.pos;
     bvi_expr value = { 0 };
     bvi_pos name_pos;
@@ -262,10 +271,10 @@ static uint32_t declaration(bvi_compiler *c)
         bvi_c_emit(c, BVI_OP_UNIT, 0, pos);
     if (c->failed)
         return name;
-    if (is_const && at_global_level(c))
+    if (is_const && (is_top || at_top_of_global_eval(c)))
         bvi_c_emit(c, BVI_OP_DEF_CONST, name, pos);
-    if (c->outer && !c->func->enclosing && c->func->depth == 0)
-        bvi_c_emit(c, BVI_OP_DEF_DYNAMIC, name, pos); /* variables made by eval() stay */
+    if (at_top_of_eval(c))
+        bvi_c_emit2(c, BVI_OP_DEF_DYNAMIC, name, is_const, pos); /* they stay */
     else
         bvi_c_declare(c, name, is_const);
     bvi_c_note_declaration(c, note, value.note, is_const, is_top);
@@ -287,7 +296,7 @@ static uint32_t note_import(bvi_compiler *c, uint32_t path, bool is_top, bvi_pos
 static bvi_stmt import_statement(bvi_compiler *c)
 {
     bvi_expr path;
-    bool is_top = at_global_level(c);
+    bool is_top = bvi_c_at_global_level(c);
     bvi_pos pos = c->tok.pos;
     uint32_t alias;
     uint32_t note;
@@ -303,7 +312,7 @@ static bvi_stmt import_statement(bvi_compiler *c)
     alias = bvi_c_variable_name(c);
     if (c->failed)
         return BVI_NO_VALUE;
-    if (at_global_level(c))
+    if (is_top)
         bvi_c_emit(c, BVI_OP_DEF_IMPORT, alias, path.pos);
     bvi_c_declare_import(c, alias);
     if (note)
@@ -331,7 +340,7 @@ static bvi_stmt export_statement(bvi_compiler *c)
     uint32_t name;
     uint32_t exported;
 
-    if (!at_global_level(c)) {
+    if (!bvi_c_at_global_level(c)) {
         bvi_c_error(c, pos, "Export statement can only appear at global level");
         return BVI_NO_VALUE;
     }
@@ -375,8 +384,8 @@ static uint32_t intern_type(bvi_compiler *c, const char *name)
     return bvi_c_intern(c, type, strlen(type));
 }
 
-/* "type." or "\"type\"." before the name: a method of that type only. Returns the type's constant, 0
- * when there is none, and leaves the name to *ret_name. */
+/* "type." or "\"type\"." before the name: a method of that type only. Returns the type's constant,
+ * 0 when there is none, and leaves the name to *ret_name. */
 static uint32_t receiver_type(bvi_compiler *c, uint32_t *ret_name)
 {
     bool quoted = c->tok.type == BVI_TOK_STRING;
@@ -454,7 +463,7 @@ static void function(bvi_compiler *c)
         bvi_c_unexpected(c);
         return;
     }
-    if (!at_global_level(c)) {
+    if (!bvi_c_at_global_level(c)) {
         bvi_c_error(c, c->outer ? (bvi_pos){ 0, 0 } : pos,
                     "Function definitions must be at global level and cannot be inside a block or "
                     "another function");

@@ -71,15 +71,16 @@ static void default_label(bvi_compiler *c, switch_state *s)
 /* Drops the switched value and leaves the body's. */
 static void case_body(bvi_compiler *c, switch_state *s)
 {
+    uint32_t block;
     bvi_stmt body;
 
     bvi_c_expect(c, BVI_TOK_ARROW, "in this switch case");
     bvi_c_emit(c, BVI_OP_POP, 0, c->tok.pos);
-    bvi_c_begin_block(c);
+    block = bvi_c_begin_block(c);
     body = bvi_c_statement(c);
     if (!body.has_value)
         bvi_c_emit(c, BVI_OP_UNIT, 0, c->tok.pos);
-    bvi_c_end_block(c);
+    bvi_c_end_block(c, block);
     bvi_c_patch_later(c, &s->ends, bvi_c_jump(c, BVI_OP_JUMP, c->tok.pos));
     if (c->failed || bvi_c_accept(c, BVI_TOK_COMMA) || body.closed || c->tok.type == BVI_TOK_RBRACE)
         return;

@@ -110,9 +110,13 @@ typedef struct bvi_path {
     uint32_t first; /* step */
     uint32_t steps;
     uint32_t indices; /* how many of the steps have one on the stack */
+    uint32_t since;   /* a variable of that name made by this eval() or a later one hides it */
     bvi_pos pos;
     bvi_pos name_pos; /* behind the aliases */
 } bvi_path;
+
+/* No eval() can hide the variable. */
+#define BVI_NOT_HIDDEN UINT32_MAX
 
 /* alias::alias::name */
 typedef struct bvi_member {
@@ -124,7 +128,8 @@ typedef struct bvi_member {
     bvi_pos pos;
 } bvi_member;
 
-#define BVI_NO_PATH UINT32_MAX
+#define BVI_NO_PATH  UINT32_MAX
+#define BVI_NO_SCOPE UINT32_MAX
 
 /* Names that the machine answers itself. */
 typedef enum bvi_special {
@@ -140,7 +145,8 @@ typedef struct bvi_site {
     uint32_t path;   /* METHOD: the receiver; CALL: a variable as first argument; or BVI_NO_PATH */
     uint32_t member; /* CALL_MEMBER */
     bvi_special special;
-    bool safe; /* ?. before the method */
+    bool safe;      /* ?. before the method */
+    uint32_t scope; /* f!(...): what the function sees of its caller; or BVI_NO_SCOPE */
     bvi_pos pos;
     bvi_pos first_arg;
     bool calls_values;           /* f.call(): no function of that name is in the way */
@@ -170,6 +176,7 @@ typedef struct bvi_capture {
     bool from_local; /* a variable of the surrounding function; otherwise one it captured itself */
     bool copied;     /* a constant: the closure has its own */
     uint32_t slot;
+    uint32_t name;
 } bvi_capture;
 
 typedef struct bvi_place {
@@ -186,17 +193,20 @@ typedef struct bvi_handler {
     uint32_t depth;
 } bvi_handler;
 
-/* A variable that eval() can see. */
+/* A variable of the function that eval() can see; what it captured is in its proto. */
 typedef struct bvi_visible {
     uint32_t name;
-    bool is_up;
     bool is_const;
     uint32_t slot;
+    uint32_t since; /* as in bvi_path */
 } bvi_visible;
 
+/* What can be seen at one place. */
 typedef struct bvi_scope {
     uint32_t first; /* in unit->visible */
     uint32_t count;
+    uint32_t evals; /* in the function before it */
+    bool is_global; /* constants made there are published */
 } bvi_scope;
 
 /* A function's code. */
@@ -280,10 +290,10 @@ typedef struct bvi_compile_error {
 /* BV_E_FORMAT with *error filled, BV_E_NOMEM. */
 int bvi_compile(bvi_script_engine *engine, const char *source, size_t len, const char *name,
                 bvi_script **ret, bvi_compile_error *error);
-/* Source of eval(): one closure that captures variables of the scope; captures refer to entries of
- * the scope. */
+/* Source of eval(): one closure that captures variables of the function around it. Captures refer
+ * to entries of the scope, and behind those to what the function itself has captured. */
 int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len,
-                     const bvi_script *outer, uint32_t scope, bvi_script **ret,
+                     const bvi_proto *outer, uint32_t scope, bvi_script **ret,
                      bvi_compile_error *error);
 
 #endif

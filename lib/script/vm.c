@@ -659,7 +659,13 @@ op_DEF_CONST:
     TRY(bvi_vm_define_const(call, f, a));
     NEXT(1);
 op_DEF_DYNAMIC:
-    TRY(bvi_vm_define_dynamic(call, f, a));
+    TRY(bvi_vm_define_dynamic(call, bvi_unit_str(unit, a), pc[1] != 0));
+    NEXT(2);
+op_FORGET:
+    bvi_vm_forget(call, a);
+    NEXT(1);
+op_IS_DEF_VAR:
+    TRY(bvi_vm_is_def_var(call, a));
     NEXT(1);
 op_EXPORT:
     TRY(bvi_vm_export(call, f, a, pc[1]));

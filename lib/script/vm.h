@@ -46,9 +46,10 @@ typedef struct bvi_frame {
         struct { /* script */
             const bvi_proto *proto;
             bvi_module *home;
-            bvi_value fn;      /* the closure that runs, for its captured variables */
-            bvi_value self;    /* this */
-            bvi_value dynamic; /* MAP of variables made by eval(), or unit */
+            bvi_value fn;        /* the closure that runs, for its captured variables */
+            bvi_value self;      /* this */
+            bvi_value dynamic;   /* ARRAY of variables made by eval(), see eval.c; or unit */
+            uint32_t eval_scope; /* of an eval: what its source sees of the frame below */
         };
         struct { /* native */
             bvi_step_fn step;
@@ -191,7 +192,6 @@ int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn, uint32_t argc,
 int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_module **ret);
 int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_pos pos,
                     bvi_value *ret);
-bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bvi_string *name);
 int bvi_vm_step_pending(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);
 
 /* ---- for built-ins that call back ---- */
@@ -206,10 +206,22 @@ bvi_value *bvi_vm_arg(bvi_script_call *call, const bvi_frame *frame, uint32_t i)
 int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn,
                     const bvi_value *args, uint32_t count, const bvi_value *self, bool with_this);
 
-/* ---- modules and eval (module.c) ---- */
+/* ---- modules (module.c) ---- */
 int bvi_vm_import(bvi_script_call *call, bvi_pos pos);
-int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos);
 int bvi_vm_step_import(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);
+
+/* ---- eval() and the variables it makes (eval.c) ---- */
+int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos);
+/* The latest variable of that name made by eval() number since or a later one, or NULL. */
+bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bvi_string *name,
+                               int64_t since, bool *ret_const);
+/* The value on top of the stack becomes a variable of the function that called eval(). */
+int bvi_vm_define_dynamic(bvi_script_call *call, bvi_string *name, bool is_const);
+void bvi_vm_forget(bvi_script_call *call, uint32_t evals);
+void bvi_vm_end_eval(bvi_script_call *call); /* the top frame, an eval's, is about to go */
+int bvi_vm_is_def_var(bvi_script_call *call, uint32_t scope); /* name on the stack, becomes bool */
+/* The function just called sees the variables of its caller. */
+int bvi_vm_lend_scope(bvi_script_call *call, uint32_t scope);
 
 /* Long work counts as many operations: what was touched since the last time comes off the budget.
  */
@@ -221,7 +233,6 @@ void bvi_vm_work(bvi_script_call *call, const bvi_value *v);
 /* ---- the global level (global.c); names are constants of the frame's unit ---- */
 int bvi_vm_define_const(bvi_script_call *call, bvi_frame *f, uint32_t name);
 int bvi_vm_define_import(bvi_script_call *call, bvi_frame *f, uint32_t alias);
-int bvi_vm_define_dynamic(bvi_script_call *call, bvi_frame *f, uint32_t name);
 int bvi_vm_export(bvi_script_call *call, bvi_frame *f, uint32_t slot, uint32_t name);
 int bvi_vm_get_global(bvi_script_call *call, bvi_frame *f, uint32_t name);
 int bvi_vm_get_member(bvi_script_call *call, bvi_frame *f, uint32_t member);
