@@ -372,6 +372,29 @@ static void print_properties(const bv_doc *properties)
                      bv_doc_key(p), bv_doc_string(p, ""));
 }
 
+/* What only some protocols have. */
+static void print_reported(const bv_doc *n)
+{
+    static const struct {
+        const char *key;
+        const char *label;
+    } rows[] = {
+        { "consensus", "In consensus:" },      { "apr", "APR:" },           { "jailed", "Jailed:" },
+        { "jailed_reason", "Jailed reason:" }, { "sqd_name", "SQD name:" },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const bv_doc *value = bv_doc_get(n, rows[i].key);
+        char text[64];
+
+        (void)snprintf(text, sizeof(text), "%.15g", bv_doc_double(value, 0));
+        if (bv_doc_type_of(value) == BV_DOC_BOOL)
+            line(rows[i].label, bv_doc_is_true(value) ? "true" : "false");
+        else if (bv_doc_type_of(value) != BV_DOC_NULL)
+            line(rows[i].label, bv_doc_string(value, text));
+    }
+}
+
 static void print_node(const bv_doc *n)
 {
     const bv_doc *status = bv_doc_get(n, "protocol_status");
@@ -393,6 +416,8 @@ static void print_node(const bv_doc *n)
     (void)snprintf(state, sizeof(state), "%s (%s)", str(status, "state"), str(status, "health"));
     line("Protocol:", bv_doc_type_of(status) == BV_DOC_OBJECT ? state : NULL);
     line("Reported name:", bv_doc_string(bv_doc_get(n, "reported_name"), NULL));
+    line("Address:", bv_doc_string(bv_doc_get(n, "address"), NULL));
+    print_reported(n);
     line("Store key:", bv_doc_string(bv_doc_get(n, "store_key"), NULL));
     print_properties(bv_doc_get(n, "properties"));
     print_jobs(bv_doc_get(n, "jobs"));

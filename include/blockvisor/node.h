@@ -5,9 +5,11 @@
  * A node is named by its UUID or its name. A node document has `id, name, image {id, name,
  * version}, status` (running, stopped, failed, busy), `expected_status, initialized, network, ip,
  * created_at, started_at, pid, properties, tags, plugin_dir` (null but for a development node),
- * `problem` (null or why it is failed);
- * bv_node_show() adds `jobs` and, on a running node, `height, block_age, protocol_status,
- * reported_name`.
+ * `problem` (null or why it is failed), `metrics` (null, or what its plugin said last, asked every
+ * half minute while it runs: `collected_at, protocol_status {state, health}, height, block_age,
+ * consensus, apr, jailed, jailed_reason, sqd_name`, null where there is no answer). bv_node_show()
+ * adds `jobs` and, from a running node's plugin, the same values of now, `reported_name` and
+ * `address`.
  */
 #ifndef BLOCKVISOR_NODE_H
 #define BLOCKVISOR_NODE_H

@@ -154,6 +154,8 @@ void bvi_fake_readers_end(bvi_fake *fake, const bvi_fake_node *node);
 
 /* Answers of the plugin that a node document shows; 0 or BV_E_NOMEM. */
 int bvi_fake_plugin_put(bvi_fake_node *node, bvi_json *document);
+/* What was collected from it; NULL: nothing, as it does not run. */
+bvi_json *bvi_fake_plugin_metrics(const bvi_fake_node *node);
 void bvi_fake_node_run(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_capabilities(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 

@@ -58,11 +58,13 @@ static const char *status_of(const bvi_fake_node *node)
 
 static bvi_json *node_json(const bvi_fake_node *node)
 {
+    bvi_auto_json bvi_json *metrics = bvi_fake_plugin_metrics(node);
     const bvi_node_now now = {
         .status = status_of(node),
         .work = node->work ? node->work->kind->name : NULL,
         .pid = node->pid,
         .wall_s = bvi_ctx_wall_us(node->fake->base.ctx) / 1000000,
+        .metrics = metrics,
     };
 
     return bvi_node_state_json(&node->state, &now);

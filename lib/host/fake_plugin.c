@@ -151,10 +151,31 @@ static bvi_json *status_json(const bvi_fake_node *node)
     return bvi_take(root);
 }
 
+bvi_json *bvi_fake_plugin_metrics(const bvi_fake_node *node)
+{
+    static const char *const absent[] = { "consensus", "apr", "jailed", "jailed_reason",
+                                          "sqd_name" };
+    bvi_auto_json bvi_json *document = node->pid ? bvi_json_new_object() : NULL;
+    int64_t now = bvi_ctx_wall_us(node->fake->base.ctx) / 1000000;
+
+    if (!document || bvi_json_put_int64(document, "collected_at", now) < 0 ||
+        bvi_json_put(document, "protocol_status", status_json(node)) < 0 ||
+        bvi_json_put_uint64(document, "height", node->height) < 0 ||
+        bvi_json_put_int64(document, "block_age", block_age_s(node)) < 0)
+        return NULL;
+    for (size_t i = 0; i < BVI_COUNT(absent); i++) {
+        if (bvi_json_put(document, absent[i], bvi_json_new_null()) < 0)
+            return NULL;
+    }
+    return bvi_take(document);
+}
+
 int bvi_fake_plugin_put(bvi_fake_node *node, bvi_json *document)
 {
-    static const char *const keys[] = { "protocol_status", "height",  "block_age",
-                                        "reported_name",   "address", "consensus" };
+    static const char *const keys[] = {
+        "protocol_status", "height", "block_age", "reported_name", "address",
+        "consensus",       "apr",    "jailed",    "jailed_reason", "sqd_name"
+    };
     bvi_auto_free char *reported = bvi_asprintf("fake-%s", node->state.name);
 
     for (size_t i = 0; i < BVI_COUNT(keys); i++) {

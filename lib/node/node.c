@@ -154,6 +154,8 @@ static int make_parts(bvi_node *node, bv_error **err)
     int r;
 
     if ((r = bvi_timer_new(node->ctx, bvi_node_retry, node, &node->retry, err)) < 0 ||
+        (r = bvi_timer_new(node->ctx, bvi_node_collect_metrics, node, &node->metrics_timer, err)) <
+            0 ||
         (r = make_env(node, err)) < 0 || (r = make_hostname(node, err)) < 0 ||
         (r = make_store_binds(node, err)) < 0 || (r = make_image_root(node, err)) < 0 ||
         (r = bvi_agent_client_new(node->ctx, &agent, &node->agent, err)) < 0)
@@ -195,6 +197,7 @@ void bvi_node_release(bvi_node *node)
     bvi_json_free(node->env);
     bvi_json_free(node->params);
     bvi_json_free(node->tasks);
+    bvi_json_free(node->metrics);
     bvi_free(node->image_root);
     bvi_free(node->hostname);
     bvi_free(node->store_bind);
@@ -214,6 +217,7 @@ void bvi_node_free(bvi_node *node)
     bvi_activity_teardown(node);
     bvi_timer_free(node->retry);
     bvi_timer_free(node->task_timer);
+    bvi_timer_free(node->metrics_timer);
     bvi_plugin_free(node->plugin);
     bvi_plugin_free(node->fresh);
     bvi_node_drop_retired(node, true);
@@ -316,6 +320,7 @@ bvi_json *bvi_node_json(const bvi_node *node)
         .work = bvi_activity_name(node),
         .pid = driver->vtable->pid(driver, node->state.id),
         .wall_s = bvi_ctx_wall_us(node->ctx) / 1000000,
+        .metrics = node->metrics,
     };
 
     return bvi_node_state_json(&node->state, &now);

@@ -26,6 +26,7 @@ typedef enum bvi_recovery {
     BVI_RECOVERIES,
 } bvi_recovery;
 
+typedef struct bvi_metrics bvi_metrics;       /* node_metrics.c: a round of questions */
 typedef struct bvi_log_reader bvi_log_reader; /* node_logs.c: a caller waiting for output */
 typedef struct bvi_upload bvi_upload;         /* node_upload.c: a caller following the upload job */
 
@@ -79,6 +80,10 @@ struct bvi_node {
     bv_op *config_op;               /* the evaluation of its configuration under way */
     bvi_json *tasks; /* scheduled calls, name -> {schedule, function, param}; NULL: not read yet */
     bvi_timer *task_timer;
+    bvi_timer *metrics_timer;
+    bvi_metrics *round;       /* of metrics, under way */
+    bvi_json *metrics;        /* of the last round; NULL: none, or the node does not run */
+    unsigned failing_metrics; /* bits: a failure has been told */
     int64_t tasks_checked_us; /* occurrences up to here have been run */
     unsigned users;           /* calls under way that refer to the node: its memory stays */
     BVI_VEC(struct bvi_deferred *) deferred; /* deferred.c */
@@ -131,6 +136,10 @@ int bvi_node_begin_tasks(bvi_node *node, bv_error **err);
 int bvi_node_add_task(bvi_node *node, const char *name, const char *schedule, const char *function,
                       const char *param, bv_error **err);
 int bvi_node_delete_task(bvi_node *node, const char *name, bv_error **err);
+/* What the plugin says about its protocol, node_metrics.c: from a start or an attach to a stop. */
+void bvi_node_begin_metrics(bvi_node *node);
+void bvi_node_end_metrics(bvi_node *node);
+void bvi_node_collect_metrics(bvi_timer *timer, void *data); /* the timer's function */
 /* Is there a complete version of the node's snapshot? */
 void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error *err, void *data),
                           void *data);

@@ -51,7 +51,9 @@ bvi_json *bvi_node_state_json(const bvi_node_state *s, const bvi_node_now *now)
         bvi_json_put(root, "properties",
                      s->properties ? bvi_json_copy(s->properties) : bvi_json_new_object()) < 0 ||
         bvi_json_put(root, "tags", s->tags ? bvi_json_copy(s->tags) : bvi_json_new_array()) < 0 ||
-        bvi_json_put_string(root, "problem", s->problem) < 0)
+        bvi_json_put_string(root, "problem", s->problem) < 0 ||
+        bvi_json_put(root, "metrics",
+                     now->metrics ? bvi_json_copy(now->metrics) : bvi_json_new_null()) < 0)
         return NULL;
     return bvi_take(root);
 }

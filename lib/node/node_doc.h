@@ -14,6 +14,7 @@ typedef struct bvi_node_now {
     const char *work;   /* what makes it busy; NULL */
     pid_t pid;          /* of its container; not above 0: none */
     int64_t wall_s;
+    const bvi_json *metrics; /* what its plugin said last; NULL: nothing */
 } bvi_node_now;
 
 bvi_json *bvi_node_state_json(const bvi_node_state *state,

@@ -31,6 +31,11 @@ static bvi_json *text(const bvi_plugin_value *value)
     return bvi_json_new_string(value->text);
 }
 
+static bvi_json *real(const bvi_plugin_value *value)
+{
+    return bvi_json_new_double(value->real);
+}
+
 static bvi_json *flag(const bvi_plugin_value *value)
 {
     return bvi_json_new_bool(value->flag);
@@ -56,6 +61,10 @@ static const struct {
     { "name", "reported_name", text },
     { "address", "address", text },
     { "consensus", "consensus", flag },
+    { "apr", "apr", real },
+    { "jailed", "jailed", flag },
+    { "jailed_reason", "jailed_reason", text },
+    { "sqd_name", "sqd_name", text },
     { "protocol_status", "protocol_status",
       bvi_node_status_json }, /* last: it may ask the agent for all jobs */
 };

@@ -188,6 +188,7 @@ static bvi_json *started(bvi_node *node, const bv_error *err)
     if (!err) {
         bvi_log_full(node->ctx, BV_LOG_INFO, "node", node->state.id, NULL, "started");
         bvi_events_add(events, "node_started", node->state.name, NULL, "started");
+        bvi_node_begin_metrics(node);
         return bvi_node_json(node);
     }
     if (bvi_activity_is_followed(node))
@@ -271,6 +272,8 @@ static bvi_json *attached(bvi_node *node, const bv_error *err)
         bvi_node_recover_later(node, BVI_RECOVER_AGENT);
     else if (!err && node->state.expected == BVI_EXPECT_RUNNING)
         bvi_node_recovered(node);
+    if (node->state.expected == BVI_EXPECT_RUNNING)
+        bvi_node_begin_metrics(node);
     return NULL;
 }
 

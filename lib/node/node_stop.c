@@ -82,6 +82,7 @@ static int stop_container(bvi_node *node, bv_error **err)
 static int mark_stopped(bvi_node *node, bv_error **err)
 {
     node->state.started_at = -1;
+    bvi_node_end_metrics(node);
     bvi_node_recovered(node);
     return bvi_step_save(node, err);
 }

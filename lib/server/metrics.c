@@ -76,6 +76,72 @@ static void add_nodes(bvi_buf *text, const bv_doc *reply)
     }
 }
 
+/* A value of a node's metrics. */
+static const struct {
+    const char *key;
+    const char *name;
+    const char *help;
+} values[] = {
+    { "height", "blockvisor_node_block_height", "Number of the newest block." },
+    { "block_age", "blockvisor_node_block_age_seconds", "Time since the newest block was made." },
+    { "consensus", "blockvisor_node_consensus", "1 for a node that takes part in consensus." },
+    { "apr", "blockvisor_node_apr", "Yearly rate of reward that the node reports." },
+    { "jailed", "blockvisor_node_jailed", "1 for a node that was jailed by its network." },
+};
+
+/* Answers no number for what is absent. */
+static bool number_of(const bv_doc *value, double *ret_number)
+{
+    *ret_number =
+        bv_doc_type_of(value) == BV_DOC_BOOL ? bv_doc_is_true(value) : bv_doc_double(value, 0);
+    return bv_doc_type_of(value) == BV_DOC_BOOL || bv_doc_type_of(value) == BV_DOC_NUMBER;
+}
+
+static void add_value(bvi_buf *text, const bv_doc *nodes, size_t at)
+{
+    bool begun = false;
+
+    for (const bv_doc *n = bv_doc_first(nodes); n; n = bv_doc_next(n)) {
+        const bv_doc *value = bv_doc_get(bv_doc_get(n, "metrics"), values[at].key);
+        double number = 0;
+
+        if (!number_of(value, &number))
+            continue;
+        if (!begun)
+            head(text, values[at].name, "gauge", values[at].help);
+        begun = true;
+        (void)bvi_buf_printf(text, "%s{node=\"%s\"} %.15g\n", values[at].name,
+                             bv_doc_string(bv_doc_get(n, "name"), ""), number);
+    }
+}
+
+static void add_protocols(bvi_buf *text, const bv_doc *nodes)
+{
+    head(text, "blockvisor_node_protocol_info", "gauge",
+         "Always 1; its labels say what the node's protocol reports.");
+    for (const bv_doc *n = bv_doc_first(nodes); n; n = bv_doc_next(n)) {
+        const bv_doc *status = bv_doc_get(bv_doc_get(n, "metrics"), "protocol_status");
+
+        if (bv_doc_type_of(status) != BV_DOC_OBJECT)
+            continue;
+        (void)bvi_buf_printf(text,
+                             "blockvisor_node_protocol_info{node=\"%s\",health=\"%s\",state=\"",
+                             bv_doc_string(bv_doc_get(n, "name"), ""),
+                             bv_doc_string(bv_doc_get(status, "health"), ""));
+        add_quoted(text, bv_doc_string(bv_doc_get(status, "state"), ""));
+        (void)bvi_buf_append_str(text, "\"} 1\n");
+    }
+}
+
+static void add_metrics(bvi_buf *text, const bv_doc *reply)
+{
+    const bv_doc *nodes = bv_doc_get(reply, "nodes");
+
+    add_protocols(text, nodes);
+    for (size_t i = 0; i < BVI_COUNT(values); i++)
+        add_value(text, nodes, i);
+}
+
 static void finish(bvi_exchange *x, const bv_error *err)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf text = x->text;
@@ -94,8 +160,10 @@ static void on_nodes(bv_op *op, const bv_doc *reply, const bv_error *err, void *
     bvi_exchange *x = data;
 
     (void)op;
-    if (!err)
+    if (!err) {
         add_nodes(&x->text, reply);
+        add_metrics(&x->text, reply);
+    }
     finish(x, err);
 }
 

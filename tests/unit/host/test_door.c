@@ -26,9 +26,10 @@ static void has_keys(const bv_doc *doc, const char *keys)
 #define NODE_KEYS                                                                                  \
     "id name image status work expected_status initialized network ip store_key created_at "       \
     "started_at uptime_s pid "                                                                     \
-    "properties tags plugin_dir problem"
+    "properties tags plugin_dir problem metrics"
 #define SHOWN_KEYS                                                                                 \
-    NODE_KEYS " jobs height block_age protocol_status reported_name address consensus"
+    NODE_KEYS " jobs height block_age protocol_status reported_name address consensus "            \
+              "apr jailed jailed_reason sqd_name"
 #define JOB_KEYS                                                                                   \
     "name status status_text timestamp progress progress_text restart_count logs upgrade_blocking"
 #define IMAGE_KEYS    "id name version protocol variants created_at size_bytes files digest source"
