@@ -227,7 +227,7 @@ static int format_at(bvi_buf *out, const bvi_value *v, bvi_form form, unsigned d
     case BVI_T_ARRAY:
         return format_array(out, bvi_arr(v), form, depth);
     case BVI_T_MAP:
-        return format_map(out, bvi_mp(v), form, depth);
+        return format_map(out, bvi_map_in_order(v), form, depth);
     case BVI_T_BLOB:
         return format_blob(out, bvi_blb(v));
     case BVI_T_RANGE:
@@ -367,7 +367,7 @@ static int json_at(bvi_buf *out, const bvi_value *v, unsigned depth)
     case BVI_T_ARRAY:
         return json_array(out, bvi_arr(v), depth);
     case BVI_T_MAP:
-        return json_map(out, bvi_mp(v), depth);
+        return json_map(out, bvi_map_in_order(v), depth);
     case BVI_T_BLOB:
         return json_blob(out, bvi_blb(v));
     default:

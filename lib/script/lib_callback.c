@@ -421,13 +421,13 @@ static int step_map(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
         if (r == 0)
             r = bvi_value_map(call->engine, &f->acc[1]);
     } else {
-        e = &bvi_mp(m)->entries[f->reg[REG_AT]++];
+        e = &bvi_map_in_order(m)->entries[f->reg[REG_AT]++];
         r = bvi_map_set(&f->acc[is_true(&f->result) ? 0 : 1], e->key, bvi_dup(&e->value));
     }
     if (r < 0)
         return bvi_script_throw_code(call, r);
     if (f->reg[REG_AT] < bvi_mp(m)->len) {
-        e = &bvi_mp(m)->entries[f->reg[REG_AT]];
+        e = &bvi_map_in_order(m)->entries[f->reg[REG_AT]];
         args[0] = bvi_of_obj(e->key);
         args[1] = e->value;
         return bvi_vm_callback(call, f, bvi_vm_arg(call, f, 1), args, 2, &e->value, true);

@@ -62,7 +62,7 @@ BVI_LIB(fill_with)
 
 BVI_LIB(keys)
 {
-    const bvi_map *m = bvi_mp(&args[0]);
+    const bvi_map *m = bvi_map_in_order(&args[0]);
     int r = bvi_value_array(call->engine, ret);
 
     for (uint32_t i = 0; r == 0 && i < m->len; i++) {
@@ -74,7 +74,7 @@ BVI_LIB(keys)
 
 BVI_LIB(values)
 {
-    const bvi_map *m = bvi_mp(&args[0]);
+    const bvi_map *m = bvi_map_in_order(&args[0]);
     int r = bvi_value_array(call->engine, ret);
 
     for (uint32_t i = 0; r == 0 && i < m->len; i++)

@@ -51,10 +51,20 @@ int bvi_vm_make_map(bvi_script_call *call, const bvi_script *unit, uint32_t firs
     return 0;
 }
 
+/* What the parts will need, strings exactly, others as numbers do. */
+static size_t room_for(const bvi_value *parts, uint32_t count)
+{
+    size_t room = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        room += parts[i].type == BVI_T_STRING ? bvi_str(&parts[i])->len : 8;
+    return room;
+}
+
 int bvi_vm_interpolate(bvi_script_call *call, uint32_t count)
 {
     bvi_value v = BVI_VALUE_UNIT;
-    int r = bvi_value_string(call->engine, "", 0, &v);
+    int r = bvi_string_with_room(call->engine, room_for(call->sp - count, count), &v);
 
     for (uint32_t i = 0; r == 0 && i < count; i++)
         r = bvi_op_append_text(call, &v, call->sp - count + i, BVI_FORM_INTERP);

@@ -283,18 +283,30 @@ static int append_bytes(bvi_value *string, const bvi_blob *b)
     return r;
 }
 
+static int append_int(bvi_value *string, int64_t i)
+{
+    char text[24];
+    char *p = text + sizeof(text);
+    uint64_t n = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+
+    do {
+        *--p = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    if (i < 0)
+        *--p = '-';
+    return bvi_string_append_ascii(string, p, (size_t)(text + sizeof(text) - p));
+}
+
 int bvi_op_append_text(bvi_script_call *call, bvi_value *string, const bvi_value *v, bvi_form form)
 {
     BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(call->engine->options.limits.string_bytes);
     int r;
 
-    if (v->type == BVI_T_STRING) {
-        bvi_value held = bvi_dup(v); /* s += s */
-
-        r = bvi_string_append(string, bvi_str(v)->data, bvi_str(v)->len);
-        bvi_drop(&held);
-        return r;
-    }
+    if (v->type == BVI_T_STRING)
+        return bvi_string_append_string(string, v);
+    if (v->type == BVI_T_INT)
+        return append_int(string, v->as.i);
     if (v->type == BVI_T_BLOB && form == BVI_FORM_TEXT)
         return append_bytes(string, bvi_blb(v));
     r = bvi_format(&out, v, form);
@@ -311,7 +323,7 @@ static int concatenate(bvi_script_call *call, bvi_value *left, const bvi_value *
 
     if (left->type == BVI_T_STRING)
         return bvi_op_append_text(call, left, right, BVI_FORM_TEXT);
-    r = bvi_value_string(call->engine, "", 0, &text);
+    r = bvi_string_with_room(call->engine, 0, &text);
     if (r == 0)
         r = bvi_op_append_text(call, &text, left, BVI_FORM_TEXT);
     if (r == 0)
@@ -495,7 +507,7 @@ static int equal_objects(bvi_script_call *call, const bvi_value *a, const bvi_va
     case BVI_T_ARRAY:
         return equal_arrays(call, bvi_arr(a), bvi_arr(b), ret, depth);
     case BVI_T_MAP:
-        return equal_maps(call, bvi_mp(a), bvi_mp(b), ret, depth);
+        return equal_maps(call, bvi_map_in_order(a), bvi_map_in_order(b), ret, depth);
     case BVI_T_RANGE:
         return equal_ranges(call, a, b, ret);
     case BVI_T_BLOB:
@@ -513,6 +525,10 @@ static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *
 {
     if (depth > BVI_VALUE_DEPTH_MAX)
         return check(call, bvi_script_too_large(call->engine, "Nesting of value"));
+    if (a->type == BVI_T_STRING && b->type == BVI_T_STRING && bvi_str(a)->len != bvi_str(b)->len) {
+        *ret = false;
+        return 0;
+    }
     if (is_text(a) && is_text(b)) {
         *ret = compare_text(call, a, b) == 0;
         return 0;
@@ -711,6 +727,8 @@ static int truth_op(bvi_script_call *call, bvi_opcode op, bvi_value *left, const
 int bvi_op_binary(bvi_script_call *call, bvi_opcode op, bvi_value *left, const bvi_value *right,
                   bool assign)
 {
+    if (op == BVI_OP_ADD && left->type == BVI_T_STRING)
+        return check(call, bvi_op_append_text(call, left, right, BVI_FORM_TEXT));
     if (op >= BVI_OP_EQ && op <= BVI_OP_NOT_IN)
         return truth_op(call, op, left, right);
     if (op == BVI_OP_RANGE || op == BVI_OP_RANGE_INCL)

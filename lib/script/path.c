@@ -455,12 +455,90 @@ static void end_walk(walker *w)
     bvi_drop(&w->temp);
 }
 
+/* ---- the quick way: everything is there already, in maps and arrays ---- */
+
+/* The variable at the start; NULL: it is not one that can be had at once. */
+static inline bvi_value *quick_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
+                                    bvi_value *indices)
+{
+    switch (path->root) {
+    case BVI_ROOT_LOCAL:
+        return bvi_deref(&call->stack[frame->base + path->slot]);
+    case BVI_ROOT_UP:
+        return bvi_deref(&bvi_fnp(&frame->fn)->values[path->slot]);
+    case BVI_ROOT_STACK:
+        return indices - 1;
+    case BVI_ROOT_THIS:
+        return frame->has_this ? &frame->self : NULL;
+    case BVI_ROOT_GLOBAL:
+        return bvi_map_find(&bvi_home(frame->home)->consts,
+                            bvi_unit_str(frame->proto->unit, path->slot));
+    default:
+        return NULL;
+    }
+}
+
+/* A property is usually where it was the last time: names in a source are one string each. */
+static inline bvi_value *quick_property(bvi_value *map, bvi_step *step, bvi_string *name)
+{
+    bvi_map *m = bvi_mp(map);
+    bvi_value *v;
+
+    if (step->hint < m->len && m->entries[step->hint].key == name)
+        return &m->entries[step->hint].value;
+    v = bvi_map_find(map, name);
+    if (v)
+        step->hint = (uint32_t)(((char *)v - (char *)m->entries) / sizeof(*m->entries));
+    return v;
+}
+
+static inline bvi_value *quick_index(bvi_value *at, const bvi_value *index)
+{
+    if (at->type == BVI_T_ARRAY && index->type == BVI_T_INT &&
+        (uint64_t)index->as.i < bvi_arr(at)->len)
+        return &bvi_arr(at)->items[index->as.i];
+    if (at->type == BVI_T_MAP && index->type == BVI_T_STRING)
+        return bvi_map_find(at, bvi_str(index));
+    return NULL;
+}
+
+/* Where the first count steps lead; NULL: the general way must look, it also makes the errors. For
+ * a change nobody else may hold a container on the way. *ret_index: of the step behind them. */
+static bvi_value *quick_walk(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
+                             bvi_value *indices, uint32_t count, bool change, bvi_value **ret_index)
+{
+    const bvi_script *unit = frame->proto->unit;
+    bvi_step *step = &unit->steps[path->first];
+    bvi_value *at = quick_root(call, frame, path, indices);
+
+    *ret_index = indices;
+    for (uint32_t i = 0; at && i < count; i++, step++) {
+        if (change && bvi_is_obj(at) && at->as.obj->refs > 1)
+            return NULL;
+        if (step->is_index)
+            at = quick_index(at, (*ret_index)++);
+        else
+            at = at->type == BVI_T_MAP ? quick_property(at, step, bvi_unit_str(unit, step->key))
+                                       : NULL;
+    }
+    return at;
+}
+
 int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
                  bvi_value *ret)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
-    int r = root(call, frame, path, indices, &w.temp, &w.at);
+    bvi_value *index;
+    const bvi_value *quick = quick_walk(call, frame, path, indices, path->steps, false, &index);
+    int r;
 
+    if (quick) {
+        bvi_value v = bvi_dup(quick);
+
+        *ret = v;
+        return 0;
+    }
+    r = root(call, frame, path, indices, &w.temp, &w.at);
     if (r == 0)
         r = read_steps(&w, path, path->steps);
     if (r < 0)
@@ -669,6 +747,34 @@ static int assign_last(walker *w, const bvi_step *step, bvi_value *value)
     return assign_property(w->call, w->at, step, bvi_unit_str(w->unit, step->key), value);
 }
 
+/* A store into a map or an array that is nobody else's. False: the general way. */
+static bool quick_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
+                      bvi_value *indices, bvi_value *value)
+{
+    const bvi_script *unit = frame->proto->unit;
+    bvi_step *last;
+    bvi_value *index;
+    bvi_value *at;
+    bvi_value *slot;
+
+    if (path->steps == 0 || bvi_path_is_const(frame, path))
+        return false;
+    at = quick_walk(call, frame, path, indices, path->steps - 1, true, &index);
+    if (!at || (at->type != BVI_T_MAP && at->type != BVI_T_ARRAY) || at->as.obj->refs > 1)
+        return false;
+    last = &unit->steps[path->first + path->steps - 1];
+    if (last->is_index)
+        slot = quick_index(at, index);
+    else
+        slot =
+            at->type == BVI_T_MAP ? quick_property(at, last, bvi_unit_str(unit, last->key)) : NULL;
+    if (!slot)
+        return false;
+    value->tag = 0;
+    bvi_replace(slot, bvi_move(value));
+    return true;
+}
+
 static int check_writable(bvi_script_call *call, bvi_frame *frame, const bvi_path *path)
 {
     bool is_const = bvi_path_is_const(frame, path);
@@ -687,8 +793,11 @@ int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, 
                  bvi_value *value)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
-    int r = check_writable(call, frame, path);
+    int r;
 
+    if (quick_set(call, frame, path, indices, value))
+        return 0;
+    r = check_writable(call, frame, path);
     if (r == 0)
         r = root(call, frame, path, indices, &w.temp, &w.at);
     if (r == 0 && path->steps > 0)
@@ -734,8 +843,15 @@ int bvi_path_op(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, b
                 bvi_opcode op, const bvi_value *operand)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
-    int r = check_writable(call, frame, path);
+    bvi_value *index;
+    bvi_value *quick = bvi_path_is_const(frame, path)
+                           ? NULL
+                           : quick_walk(call, frame, path, indices, path->steps, true, &index);
+    int r;
 
+    if (quick)
+        return bvi_op_binary(call, op, quick, operand, true);
+    r = check_writable(call, frame, path);
     if (r == 0)
         r = root(call, frame, path, indices, &w.temp, &w.at);
     if (r == 0 && path->steps > 0)

@@ -7,6 +7,9 @@
 #include "base/utf8.h"
 #include "script/engine.h"
 
+/* What is appended to has room for this at least: more will follow. */
+#define ROOM_MIN 31u
+
 static bvi_string *allocate(bvi_script_engine *engine, size_t cap)
 {
     bvi_string *s = bvi_script_realloc(engine, NULL, 0, sizeof(*s) + cap + 1);
@@ -82,12 +85,23 @@ int bvi_string_from_buf(bvi_script_engine *engine, const bvi_buf *buf, bvi_value
     return bvi_value_string(engine, bvi_buf_str(buf), buf->len, ret);
 }
 
+int bvi_string_with_room(bvi_script_engine *engine, size_t room, bvi_value *ret)
+{
+    size_t most = engine->options.limits.string_bytes;
+    bvi_string *s = allocate(engine, room < ROOM_MIN ? ROOM_MIN : room < most ? room : most);
+
+    if (!s)
+        return BV_E_NOMEM;
+    *ret = bvi_of_obj(s);
+    return 0;
+}
+
 /* Appending in a loop must not be quadratic, so an unshared string grows by half. */
 static int grow(bvi_value *string, size_t need)
 {
     bvi_string *s = bvi_str(string);
     bvi_script_engine *engine = s->obj.engine;
-    size_t cap = need + need / 2;
+    size_t cap = need < ROOM_MIN ? ROOM_MIN : need + need / 2;
     bvi_string *grown;
 
     if (s->obj.refs == 1) {
@@ -110,7 +124,7 @@ static int grow(bvi_value *string, size_t need)
     return 0;
 }
 
-int bvi_string_append(bvi_value *string, const char *text, size_t len)
+static int append(bvi_value *string, const char *text, size_t len, size_t chars)
 {
     bvi_string *s = bvi_str(string);
     int r = check_size(s->obj.engine, (size_t)s->len + len);
@@ -124,9 +138,29 @@ int bvi_string_append(bvi_value *string, const char *text, size_t len)
     if (len > 0)
         memcpy(s->data + s->len, text, len);
     s->len += (uint32_t)len;
+    s->hash = 0;
     s->data[s->len] = '\0';
-    s->chars += (uint32_t)bvi_utf8_chars(text, len);
+    s->chars += (uint32_t)chars;
     return 0;
+}
+
+int bvi_string_append(bvi_value *string, const char *text, size_t len)
+{
+    return append(string, text, len, bvi_utf8_chars(text, len));
+}
+
+int bvi_string_append_ascii(bvi_value *string, const char *text, size_t len)
+{
+    return append(string, text, len, len);
+}
+
+int bvi_string_append_string(bvi_value *string, const bvi_value *more)
+{
+    bvi_value held = bvi_dup(more); /* s += s */
+    int r = append(string, bvi_str(more)->data, bvi_str(more)->len, bvi_str(more)->chars);
+
+    bvi_drop(&held);
+    return r;
 }
 
 size_t bvi_string_offset(const bvi_string *s, size_t chars)

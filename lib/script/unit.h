@@ -98,6 +98,7 @@ typedef struct bvi_step {
     bool is_index; /* the index is on the stack; otherwise key names the property */
     bool safe;     /* ?. or ?[ */
     uint32_t key;  /* constant */
+    uint32_t hint; /* the entry where the property was the last time */
     bvi_pos pos;   /* of the [ */
     bvi_pos item;  /* of the index or the name */
 } bvi_step;

@@ -123,7 +123,10 @@ static void clear_map(bvi_map *m)
     uint32_t cap = m->cap;
 
     m->entries = NULL;
-    m->len = m->cap = 0;
+    m->len = m->cap = m->ordered = 0;
+    bvi_script_release(m->head.obj.engine, m->index, m->index_cap * sizeof(*m->index));
+    m->index = NULL;
+    m->index_cap = 0;
     for (uint32_t i = 0; i < len; i++) {
         bvi_obj_unref(entries[i].key);
         bvi_drop(&entries[i].value);
@@ -522,7 +525,7 @@ const bvi_value *bvi_value_entry(const bvi_value *map, size_t index, const char 
 
     if (map->type != BVI_T_MAP || index >= bvi_mp(map)->len)
         return NULL;
-    e = &bvi_mp(map)->entries[index];
+    e = &bvi_map_in_order(map)->entries[index];
     *ret_key = e->key->data;
     if (ret_key_len)
         *ret_key_len = e->key->len;

@@ -32,7 +32,8 @@ typedef struct bvi_string {
     uint32_t len;   /* bytes */
     uint32_t chars; /* Unicode scalars */
     uint32_t cap;
-    char data[]; /* and a zero */
+    uint32_t hash; /* of its text, for maps; 0: not known */
+    char data[];   /* and a zero */
 } bvi_string;
 
 typedef struct bvi_array {
@@ -54,12 +55,16 @@ typedef struct bvi_map_entry {
     bvi_value value;
 } bvi_map_entry;
 
-/* Sorted by key, so printing, keys() and JSON come in the order the language promises. */
+/* Whoever goes through the entries in the order of keys, which printing, keys() and JSON promise,
+ * asks bvi_map_in_order() first. */
 typedef struct bvi_map {
     bvi_traced head;
     bvi_map_entry *entries;
     uint32_t len;
     uint32_t cap;
+    uint32_t ordered; /* so many of the entries, from the first on, are in order */
+    uint32_t index_cap;
+    uint32_t *index; /* of a large map; NULL: not made yet */
 } bvi_map;
 
 typedef struct bvi_range {
@@ -262,6 +267,10 @@ int bvi_string_open(bvi_script_engine *engine, size_t len, bvi_string **ret);
 void bvi_string_close(bvi_string *s); /* counts the characters */
 /* Appends in place when nobody else holds the string. text may not lie inside it. */
 int bvi_string_append(bvi_value *string, const char *text, size_t len);
+int bvi_string_append_ascii(bvi_value *string, const char *text, size_t len);
+int bvi_string_append_string(bvi_value *string, const bvi_value *more);
+/* An empty one, to be appended to. */
+int bvi_string_with_room(bvi_script_engine *engine, size_t room, bvi_value *ret);
 int bvi_string_from_buf(bvi_script_engine *engine, const bvi_buf *buf, bvi_value *ret);
 size_t bvi_utf8_chars(const char *text, size_t len);
 /* Byte offset of a character index <= chars. */
@@ -286,7 +295,10 @@ int bvi_blob_resize(bvi_value *blob, size_t len, uint8_t fill); /* owns first */
 int bvi_blob_insert(bvi_value *blob, size_t at, const void *bytes, size_t len);
 int bvi_blob_remove(bvi_value *blob, size_t at, size_t len);
 
+/* ---- maps (map.c) ---- */
+
 int bvi_map_own(bvi_value *map);
+bvi_map *bvi_map_in_order(const bvi_value *map);
 bvi_value *bvi_map_find(const bvi_value *map,
                         const bvi_string *key); /* NULL when absent; borrowed */
 bvi_value *bvi_map_find_text(const bvi_value *map, const char *key, size_t len);

@@ -41,6 +41,11 @@ static const char *const scripts[] = {
     "j.keys()});"
     "[a, b, s.to_upper(), j, 255.to_hex(), s.to_chars().len, a.index_of(2), j.filter(|k, v| k != "
     "\"c\")]",
+    /* large maps, in and out of order */
+    "let m = #{}; for i in 0..40 { m[`k${(i * 7) % 40}`] = i; } let c = m; c.k3 = (); "
+    "c.remove(\"k4\"); m.k40 = 1; let n = 0; for k in m.keys() { n += m[k]; } "
+    "m.k5 += 1; if n != 781 || c.len != 39 || m == c { throw n }"
+    "m.drain(|k, v| v > 9); m.mixin(c); m.to_json()",
     /* modules and eval */
     "import \"lib\" as l; const K = l::f(2); let x = 1; eval(\"x += 5; let y = x * 2;\"); [K, x, "
     "y, l::C]",
