@@ -463,9 +463,11 @@ static inline bvi_value *quick_root(bvi_script_call *call, bvi_frame *frame, con
 {
     switch (path->root) {
     case BVI_ROOT_LOCAL:
-        return bvi_deref(&call->stack[frame->base + path->slot]);
+        return path->since == BVI_NOT_HIDDEN ? bvi_deref(&call->stack[frame->base + path->slot])
+                                             : NULL;
     case BVI_ROOT_UP:
-        return bvi_deref(&bvi_fnp(&frame->fn)->values[path->slot]);
+        return path->since == BVI_NOT_HIDDEN ? bvi_deref(&bvi_fnp(&frame->fn)->values[path->slot])
+                                             : NULL;
     case BVI_ROOT_STACK:
         return indices - 1;
     case BVI_ROOT_THIS:

@@ -124,7 +124,7 @@ static inline const bvi_value *callable(const bvi_frame *f, const bvi_site *site
     const bvi_value *v;
     const bvi_fn *fn;
 
-    if (!site->calls_values || path->steps > 0)
+    if (!site->calls_values || path->steps > 0 || path->since != BVI_NOT_HIDDEN)
         return NULL;
     if (path->root == BVI_ROOT_LOCAL)
         v = bvi_deref(&base[path->slot]);
