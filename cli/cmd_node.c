@@ -132,43 +132,59 @@ int cmd_node_ls(cli *c, const cli_args *args)
 /* ---- create ---- */
 
 /* A document out of an option, or a usage error. */
-static bv_doc *made(const cli_args *args, const char *option, bv_doc *doc, bool *ret_bad)
+static bv_doc *made(const cli_args *args, const char *what, bv_doc *doc, bool *ret_bad)
 {
     if (!doc) {
-        (void)cli_usage_error(args->command, "--%s: a key is there twice, or a value is not UTF-8",
-                              option);
+        (void)cli_usage_error(args->command, "%s: a key is there twice, or a value is not UTF-8",
+                              what);
         *ret_bad = true;
     }
     return doc;
+}
+
+/* "KEY=VALUE" as a member of an object, or a usage error. */
+static bool add_pair(cli_json *j, const cli_args *args, const char *what, const char *pair)
+{
+    const char *equals = strchr(pair, '=');
+    char key[256];
+
+    if (!equals || equals == pair || (size_t)(equals - pair) >= sizeof(key)) {
+        (void)cli_usage_error(args->command, "%s: '%s' is not KEY=VALUE", what, pair);
+        return false;
+    }
+    memcpy(key, pair, (size_t)(equals - pair));
+    key[equals - pair] = '\0';
+    cli_json_string(j, key);
+    cli_json_raw(j, ":");
+    cli_json_string(j, equals + 1);
+    return true;
+}
+
+static bv_doc *pairs_doc(const cli_args *args, const char *what, const char *const *pairs,
+                         int count, bool *ret_bad)
+{
+    cli_json j = { 0 };
+
+    for (int i = 0; i < count; i++) {
+        cli_json_raw(&j, i ? "," : "{");
+        if (!add_pair(&j, args, what, pairs[i])) {
+            *ret_bad = true;
+            free(j.text);
+            return NULL;
+        }
+    }
+    if (count == 0)
+        return NULL;
+    cli_json_raw(&j, "}");
+    return made(args, what, cli_json_doc(&j), ret_bad);
 }
 
 static bv_doc *properties_doc(const cli_args *args, bool *ret_bad)
 {
     int count = 0;
     const char *const *pairs = cli_list(args, "prop", &count);
-    cli_json j = { 0 };
 
-    for (int i = 0; i < count; i++) {
-        const char *equals = strchr(pairs[i], '=');
-        char key[256];
-
-        if (!equals || equals == pairs[i] || (size_t)(equals - pairs[i]) >= sizeof(key)) {
-            (void)cli_usage_error(args->command, "--prop: '%s' is not KEY=VALUE", pairs[i]);
-            *ret_bad = true;
-            free(j.text);
-            return NULL;
-        }
-        memcpy(key, pairs[i], (size_t)(equals - pairs[i]));
-        key[equals - pairs[i]] = '\0';
-        cli_json_raw(&j, i ? "," : "{");
-        cli_json_string(&j, key);
-        cli_json_raw(&j, ":");
-        cli_json_string(&j, equals + 1);
-    }
-    if (count == 0)
-        return NULL;
-    cli_json_raw(&j, "}");
-    return made(args, "prop", cli_json_doc(&j), ret_bad);
+    return pairs_doc(args, "--prop", pairs, count, ret_bad);
 }
 
 static bv_doc *tags_doc(const cli_args *args, bool *ret_bad)
@@ -184,7 +200,7 @@ static bv_doc *tags_doc(const cli_args *args, bool *ret_bad)
     if (count == 0)
         return NULL;
     cli_json_raw(&j, "]");
-    return made(args, "tag", cli_json_doc(&j), ret_bad);
+    return made(args, "--tag", cli_json_doc(&j), ret_bad);
 }
 
 static int parse_cpus(const cli_args *args, double *ret_cpus)
@@ -246,6 +262,28 @@ int cmd_node_create(cli *c, const cli_args *args)
     bv_doc_free(properties);
     bv_doc_free(tags);
     free(plugin_dir);
+    return code;
+}
+
+int cmd_node_set(cli *c, const cli_args *args)
+{
+    bool bad = false;
+    bv_doc *properties =
+        pairs_doc(args, "property", (const char *const *)args->items + 1, args->count - 1, &bad);
+    cli_call call;
+    int code;
+
+    if (bad)
+        return EXIT_USAGE;
+    cli_call_begin(&call, c, "updating node");
+    code = cli_call_wait(&call, bv_node_update(c->host, args->items[0], properties, cli_call_done,
+                                               &call, &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    else if (code == EXIT_OK)
+        (void)printf("Updated node `%s`\n", args->items[0]);
+    cli_call_end(&call);
+    bv_doc_free(properties);
     return code;
 }
 

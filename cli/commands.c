@@ -124,6 +124,8 @@ const cli_command cli_commands[] = {
       "one word for each node", false },
     { "node", "run", NULL, "METHOD NODE", 2, 2, run_options, cmd_node_run,
       "call a method of its plugin", false },
+    { "node", "set", NULL, "NODE KEY=VALUE...", 2, -1, no_options, cmd_node_set,
+      "change properties of a node", false },
     { "node", "reload", "reload-plugin", "NODE...", 1, -1, no_options, cmd_node_reload,
       "read their plugins anew", false },
     { "node", "caps", "capabilities", "NODE", 1, 1, no_options, cmd_node_caps,

@@ -80,6 +80,19 @@ BV_API int bv_node_stop(bv_host *host, const char *node, int force, bv_reply_fn 
                         bv_op **ret_op, bv_error **err);
 
 /**
+ * Changes properties of a node. A running one is initialised again at once, another at its next
+ * start; the reply, its document, comes after that. Values that are what they are already change
+ * nothing.
+ *
+ * @param properties  Object of strings: the ones to change.
+ * @return 0 when started, BV_E_INVALID. The reply may bring BV_E_INVALID (unknown, or fixed at
+ * creation), BV_E_STATE (a job runs that must not be interrupted), BV_E_BUSY.
+ * @since 0.1
+ */
+BV_API int bv_node_update(bv_host *host, const char *node, const bv_doc *properties,
+                          bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
+
+/**
  * Reads the node's plugin anew and, on a running node, evaluates its configuration. Until that has
  * succeeded, and after a failure, the old plugin serves all calls; calls under way end with the one
  * they began with. The reply is the node's document.

@@ -129,6 +129,17 @@ int bv_node_start(bv_host *host, const char *node, bv_reply_fn done, void *data,
     return call_with_strings(host, BVI_CALL_NODE_START, END, "node", node, NULL);
 }
 
+int bv_node_update(bv_host *host, const char *node, const bv_doc *properties, bv_reply_fn done,
+                   void *data, bv_op **ret_op, bv_error **err)
+{
+    bvi_json *args = bvi_json_new_object();
+    int r = 0;
+
+    if (args && (put_text(args, "node", node) < 0 || put_copy(args, "properties", properties) < 0))
+        r = BV_E_NOMEM;
+    return start(host, BVI_CALL_NODE_UPDATE, args, r, END);
+}
+
 int bv_node_reload(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
                    bv_error **err)
 {

@@ -215,6 +215,7 @@ static const struct {
     { BVI_CALL_NODE_START, bvi_fake_node_start },
     { BVI_CALL_NODE_STOP, bvi_fake_node_stop },
     { BVI_CALL_NODE_RESTART, bvi_fake_node_restart },
+    { BVI_CALL_NODE_UPDATE, bvi_fake_node_update },
     { BVI_CALL_NODE_RELOAD, bvi_fake_node_reload },
     { BVI_CALL_NODE_RUN, bvi_fake_node_run },
     { BVI_CALL_NODE_CAPABILITIES, bvi_fake_node_capabilities },

@@ -126,6 +126,7 @@ void bvi_fake_node_list(bvi_fake *fake, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_create(bvi_fake *fake, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_show(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_start(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
+void bvi_fake_node_update(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_reload(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_stop(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_restart(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);

@@ -303,6 +303,44 @@ void bvi_fake_node_start(bvi_fake_node *node, const bvi_json *args, bvi_reply *r
         begin(node, &start_kind, reply);
 }
 
+static int change(bvi_fake_node *node, const bvi_json *given, bool *ret_changed, bv_error **err)
+{
+    const bvi_fake_image *image = bvi_fake_image_find(node->fake, node->state.image_uri);
+    bvi_json *merged = NULL;
+    int r;
+
+    if (!image)
+        return bvi_fail(err, BV_E_NOT_FOUND, "image '%s' is not in the store",
+                        node->state.image_uri);
+    r = bvi_node_change_properties(image->meta, &node->state, given, &merged, err);
+    *ret_changed = merged != NULL;
+    if (!merged)
+        return r;
+    bvi_json_free(node->state.properties);
+    node->state.properties = merged;
+    return 0;
+}
+
+void bvi_fake_node_update(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
+{
+    bv_error *err = NULL;
+    bool changed = false;
+    int r = node->work ? bvi_fail(&err, BV_E_BUSY, "%s is under way; try again when it is done",
+                                  node->work->kind->name)
+                       : change(node, bvi_json_find(args, "properties"), &changed, &err);
+
+    if (r < 0) {
+        (void)bvi_wrap(&err, r, "cannot update node '%s'", node->state.name); /* the code stays */
+        bvi_reply_fail(reply, err);
+        return;
+    }
+    if (changed)
+        bvi_events_add(node->fake->events, "node_updated", node->state.name, NULL,
+                       "properties changed");
+    node->state.initialized = node->state.initialized && (!changed || node->pid);
+    bvi_reply_ok(reply, node_json(node));
+}
+
 void bvi_fake_node_reload(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
 {
     bvi_events_add(node->fake->events, "plugin_reloaded", node->state.name, NULL,

@@ -33,6 +33,9 @@ static const struct {
     { &bvi_reload_sequence, &bvi_stop_sequence, MEET_PREEMPT },
     { &bvi_reload_sequence, &bvi_restart_sequence, MEET_PREEMPT },
     { &bvi_reload_sequence, &bvi_delete_sequence, MEET_PREEMPT },
+    { &bvi_update_sequence, &bvi_stop_sequence, MEET_PREEMPT },
+    { &bvi_update_sequence, &bvi_restart_sequence, MEET_PREEMPT },
+    { &bvi_update_sequence, &bvi_delete_sequence, MEET_PREEMPT },
     { &bvi_start_sequence, &bvi_stop_sequence, MEET_PREEMPT },
     { &bvi_start_sequence, &bvi_delete_sequence, MEET_PREEMPT },
     { &bvi_restart_sequence, &bvi_stop_sequence, MEET_PREEMPT },
@@ -191,6 +194,9 @@ static void end(bvi_node *node)
     bvi_activity *activity = &node->activity;
     const bvi_sequence *then = activity->failure ? NULL : activity->sequence->then;
 
+    if (then && activity->sequence->then_when_expected &&
+        node->state.expected != BVI_EXPECT_RUNNING)
+        then = NULL;
     if (then && !activity->abort) {
         begin(activity, then);
         return;

@@ -42,9 +42,10 @@ typedef struct bvi_sequence {
     bvi_json *(*finished)(struct bvi_node *node, const bv_error *err);
     const struct bvi_sequence
         *then; /* after success: the same callers wait on for this one, `finished` is not called */
-    bool needs_container;  /* a step that can be hurried fails when the container ends */
-    bool frees;            /* on success `finished` has freed the node */
-    bool frees_on_failure; /* on failure it has, unless other work follows */
+    bool then_when_expected; /* `then` only for a node that is expected to run */
+    bool needs_container;    /* a step that can be hurried fails when the container ends */
+    bool frees;              /* on success `finished` has freed the node */
+    bool frees_on_failure;   /* on failure it has, unless other work follows */
 } bvi_sequence;
 
 typedef struct bvi_activity {

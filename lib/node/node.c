@@ -109,26 +109,50 @@ static void fill_spec(bvi_node *node)
     }
 }
 
-static int make_env(bvi_node *node, bv_error **err)
+/* ret_strings is empty, and ends with a NULL afterwards. */
+static int make_strings(const bvi_json *env, bvi_strv *ret_strings, bv_error **err)
 {
     char **end;
-    int r = bvi_node_env_json(&node->state, node->manager->opts.host_name, &node->env, err);
+    int r;
 
+    ret_strings->max = ENV_STRINGS_MAX;
+    r = bvi_node_env_strings(env, ret_strings, err);
     if (r < 0)
         return r;
-    node->params =
-        node->state.properties ? bvi_json_copy(node->state.properties) : bvi_json_new_object();
-    if (!node->params)
-        return bvi_fail_nomem(err);
-    node->env_strings.max = ENV_STRINGS_MAX;
-    r = bvi_node_env_strings(node->env, &node->env_strings, err);
-    if (r < 0)
-        return r;
-    if (bvi_strv_add(&node->env_strings,
+    if (bvi_strv_add(ret_strings,
                      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") < 0)
         return bvi_fail_nomem(err);
-    end = bvi_vec_push(&node->env_strings); /* the closing NULL of an environment */
+    end = bvi_vec_push(ret_strings); /* the closing NULL of an environment */
     return end ? 0 : bvi_fail_nomem(err);
+}
+
+int bvi_node_make_env(bvi_node *node, bv_error **err)
+{
+    const bvi_json *properties = node->state.properties;
+    bvi_auto_json bvi_json *params = properties ? bvi_json_copy(properties) : bvi_json_new_object();
+    BVI_AUTO(bvi_strv_done) bvi_strv strings = BVI_VEC_INIT(ENV_STRINGS_MAX);
+    bvi_strv old = node->env_strings;
+    bvi_json *env = NULL;
+    int r;
+
+    if (!params)
+        return bvi_fail_nomem(err);
+    r = bvi_node_env_json(&node->state, node->manager->opts.host_name, &env, err);
+    if (r < 0)
+        return r;
+    r = make_strings(env, &strings, err);
+    if (r < 0) {
+        bvi_json_free(env);
+        return r;
+    }
+    bvi_json_free(node->env);
+    bvi_json_free(node->params);
+    node->env = env;
+    node->params = bvi_take(params);
+    node->env_strings = strings;
+    strings = old;
+    node->spec.env = (const char *const *)node->env_strings.items;
+    return 0;
 }
 
 /* A node whose image is gone can still be listed, stopped and deleted. */
@@ -156,7 +180,7 @@ static int make_parts(bvi_node *node, bv_error **err)
     if ((r = bvi_timer_new(node->ctx, bvi_node_retry, node, &node->retry, err)) < 0 ||
         (r = bvi_timer_new(node->ctx, bvi_node_collect_metrics, node, &node->metrics_timer, err)) <
             0 ||
-        (r = make_env(node, err)) < 0 || (r = make_hostname(node, err)) < 0 ||
+        (r = bvi_node_make_env(node, err)) < 0 || (r = make_hostname(node, err)) < 0 ||
         (r = make_store_binds(node, err)) < 0 || (r = make_image_root(node, err)) < 0 ||
         (r = bvi_agent_client_new(node->ctx, &agent, &node->agent, err)) < 0)
         return r;
@@ -196,6 +220,7 @@ void bvi_node_release(bvi_node *node)
     bvi_strv_done(&node->env_strings);
     bvi_json_free(node->env);
     bvi_json_free(node->params);
+    bvi_json_free(node->wanted);
     bvi_json_free(node->tasks);
     bvi_json_free(node->metrics);
     bvi_free(node->image_root);

@@ -66,6 +66,7 @@ struct bvi_node {
     bvi_agent_client *agent;
     bvi_engine_server *engine;
     bvi_plugin *plugin;
+    bvi_json *wanted;              /* properties of the update under way */
     bvi_plugin *fresh;             /* being loaded anew, node_reload.c */
     BVI_VEC(bvi_plugin *) retired; /* replaced, with calls under way */
     bvi_activity activity;
@@ -77,6 +78,7 @@ struct bvi_node {
     bool looked;                    /* the driver was asked about its container */
     bool agent_ready;               /* it said that it is set up, when it was last asked */
     bv_op *init_op;                 /* the plugin's init under way */
+    bvi_agent_call *jobs_call;      /* a step's question for the jobs */
     bv_op *config_op;               /* the evaluation of its configuration under way */
     bvi_json *tasks; /* scheduled calls, name -> {schedule, function, param}; NULL: not read yet */
     bvi_timer *task_timer;
@@ -102,6 +104,7 @@ void bvi_node_release(bvi_node *node); /* for activity.c: the last step of a clo
 BVI_DEFINE_FREEP(bvi_node, bvi_node_free)
 
 int bvi_node_find_image(bvi_node *node, bv_error **err); /* fills image_root */
+int bvi_node_make_env(bvi_node *node, bv_error **err);   /* from the state; unchanged on failure */
 int bvi_node_save(bvi_node *node, bv_error **err);
 int bvi_node_write_env(bvi_node *node, bv_error **err);
 bool bvi_node_is_running(const bvi_node *node); /* the container lives */
@@ -152,6 +155,7 @@ extern const bvi_sequence bvi_start_sequence;
 extern const bvi_sequence bvi_stop_sequence;
 extern const bvi_sequence bvi_restart_sequence;
 extern const bvi_sequence bvi_reload_sequence;
+extern const bvi_sequence bvi_update_sequence;
 extern const bvi_sequence bvi_delete_sequence;
 
 /* Removes a deleted node from the registry and frees it. */
@@ -172,6 +176,9 @@ void bvi_node_agent_changed(bvi_agent_state state, void *data);
 int bvi_step_save(bvi_node *node, bv_error **err);
 int bvi_step_make_dirs(bvi_node *node, bv_error **err);
 int bvi_step_load_plugin(bvi_node *node, bv_error **err);
+/* The plugin made anew, and put in place of the one in use. */
+int bvi_step_read_plugin(bvi_node *node, bv_error **err);
+int bvi_step_use_plugin(bvi_node *node, bv_error **err);
 int bvi_step_write_env(bvi_node *node, bv_error **err);
 int bvi_step_stop_engine(bvi_node *node, bv_error **err);
 int bvi_step_attach_container(bvi_node *node, bv_error **err);
@@ -187,6 +194,7 @@ bool bvi_node_need_plugin(const bvi_node *node, bvi_reply *reply);
 /* Calls on one node; each owns its reply. */
 void bvi_node_show(bvi_node *node, bvi_reply *reply);
 void bvi_node_run(bvi_node *node, const bvi_json *args, bvi_reply *reply);
+void bvi_node_update(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_node_capabilities(bvi_node *node, bvi_reply *reply);
 void bvi_node_exec(bvi_node *node, bvi_reply *reply);
 void bvi_node_upload(bvi_node *node, bvi_reply *reply);

@@ -198,3 +198,60 @@ int bvi_node_make_state(const bvi_node_make *from, const bvi_json *args, bvi_nod
     state->intent = BVI_INTENT_CREATE;
     return set_documents(state, variant, args, err);
 }
+
+/* ---- change ---- */
+
+static const bvi_image_property *find_property(const bvi_image_variant *variant, const char *key)
+{
+    for (size_t i = 0; variant && i < variant->properties.len; i++) {
+        if (strcmp(variant->properties.items[i].key, key) == 0)
+            return &variant->properties.items[i];
+    }
+    return NULL;
+}
+
+/* Whether the value is another one than before. */
+static int check_change(const bvi_image_variant *variant, const bvi_json *before,
+                        const bvi_json *given, bool *ret_new, bv_error **err)
+{
+    const char *key = bvi_json_key(given);
+    const char *value = bvi_json_string(given);
+    const char *old = bvi_json_string(bvi_json_find(before, key));
+    const bvi_image_property *property = find_property(variant, key);
+
+    if (!property)
+        return bvi_fail(err, BV_E_INVALID, "the image has no property '%s'", key);
+    if (!value)
+        return bvi_fail(err, BV_E_INVALID, "property '%s' must be a string", key);
+    *ret_new = !old || strcmp(old, value) != 0;
+    if (*ret_new && !property->dynamic_value)
+        return bvi_fail(err, BV_E_INVALID,
+                        "property '%s' is fixed when a node is created (dynamic_value in "
+                        "babel.yaml); create a new node",
+                        key);
+    return 0;
+}
+
+int bvi_node_change_properties(const bvi_image_meta *meta, const bvi_node_state *state,
+                               const bvi_json *given, bvi_json **ret_merged, bv_error **err)
+{
+    const bvi_image_variant *variant = bvi_image_meta_variant(meta, state->variant_key);
+    bvi_auto_json bvi_json *merged =
+        state->properties ? bvi_json_copy(state->properties) : bvi_json_new_object();
+    bool changed = false;
+
+    if (!merged)
+        return bvi_fail_nomem(err);
+    bvi_json_each(it, given) {
+        bool is_new = false;
+        int r = check_change(variant, state->properties, it, &is_new, err);
+
+        if (r < 0)
+            return r;
+        if (is_new && bvi_json_put_string(merged, bvi_json_key(it), bvi_json_string(it)) < 0)
+            return bvi_fail_nomem(err);
+        changed = changed || is_new;
+    }
+    *ret_merged = changed ? bvi_take(merged) : NULL;
+    return 0;
+}

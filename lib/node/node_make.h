@@ -23,4 +23,9 @@ typedef struct bvi_node_make {
 int bvi_node_make_state(const bvi_node_make *from, const bvi_json *args, bvi_node_state *state,
                         bv_error **err);
 
+/* The properties of a node after a change; NULL: all given values are what they are already.
+ * BV_E_INVALID: unknown, not text, or fixed at creation (dynamic_value). */
+int bvi_node_change_properties(const bvi_image_meta *meta, const bvi_node_state *state,
+                               const bvi_json *given, bvi_json **ret_merged, bv_error **err);
+
 #endif

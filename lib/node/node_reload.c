@@ -89,7 +89,7 @@ int bvi_node_load_plugin(bvi_node *node, bv_error **err)
 
 /* ---- reload ---- */
 
-static int read_plugin(bvi_node *node, bv_error **err)
+int bvi_step_read_plugin(bvi_node *node, bv_error **err)
 {
     int r = *node->image_root || node->state.plugin_dir ? 0 : bvi_node_find_image(node, err);
 
@@ -129,16 +129,16 @@ static int eval_config(bvi_node *node, bv_error **err)
     return bvi_node_eval_config(node, node->fresh, err);
 }
 
-static int use_fresh(bvi_node *node, bv_error **err)
+int bvi_step_use_plugin(bvi_node *node, bv_error **err)
 {
     use_plugin(node, bvi_take(node->fresh));
     return BVI_STEP_DONE;
 }
 
 static const bvi_step reload_steps[] = {
-    { "read its plugin", read_plugin },
+    { "read its plugin", bvi_step_read_plugin },
     { "evaluate its configuration", eval_config },
-    { "use it", use_fresh },
+    { "use it", bvi_step_use_plugin },
     { NULL, NULL },
 };
 

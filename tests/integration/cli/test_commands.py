@@ -31,6 +31,11 @@ def test_nodes():
         expect(bv('node', 'status', 'new', 'node-0004', host=d.host), out='running\nrunning\n')
         expect(bv('node', 'show', 'new', host=d.host),
                out=['Name:            new', 'Status:          running', 'block-ms = 50', 'Jobs:', 'chain'])
+        expect(bv('node', 'set', 'new', 'block-ms=75', host=d.host), out='Updated node `new`')
+        expect(bv('node', 'show', 'new', host=d.host), out='block-ms = 75')
+        expect(bv('node', 'set', 'new', 'colour=red', host=d.host), 1, err="no property 'colour'")
+        expect(bv('node', 'set', 'new', 'block-ms', host=d.host), 2, err='not KEY=VALUE')
+        expect(bv('node', 'reload', 'new', host=d.host), out='Reloaded the plugin of node `new`')
         expect(bv('node', 'caps', 'new', host=d.host), out='height\ninit\n')
         expect(bv('node', 'run', 'echo', 'new', '--param', '-q --weird', host=d.host), out='-q --weird\n')
         expect(bv('node', 'run', 'echo', 'new', '--param=x', host=d.host), out='x\n')

@@ -145,6 +145,10 @@ START_TEST(typed_calls)
     expect(0, bv_node_run, "n", "height", NULL);
     expect(BV_E_NOT_FOUND, bv_node_run, "n", "nothing", NULL);
     expect(0, bv_node_reload, "n");
+    ck_assert_int_eq(bv_doc_parse("{\"block-ms\":\"60\"}", 17, &properties, NULL), 0);
+    expect(0, bv_node_update, "n", properties);
+    ck_assert_str_eq(door_str(bv_doc_get(o.reply, "properties"), "block-ms"), "60");
+    bv_doc_free(properties);
     expect(0, bv_node_capabilities, "n");
     expect(0, bv_job_list, "n");
     expect(0, bv_job_show, "n", "chain");

@@ -98,7 +98,8 @@ START_TEST(no_such_node)
 {
     const bvi_call *call = bvi_call_by_id((bvi_call_id)_i);
     const char *const others[][2] = { { "job:", ",\"job\":\"chain\"" },
-                                      { "method:", ",\"method\":\"height\"" } };
+                                      { "method:", ",\"method\":\"height\"" },
+                                      { "properties:", ",\"properties\":{}" } };
     char args[256] = "{\"node\":\"nobody\"";
     door d;
 

@@ -25,9 +25,15 @@ static const struct {
     { "node.restart", "{'node':'n'}", true },
     { "node.delete", "{'node':'n'}", true },
     { "node.delete", "{'node':'n'}", false },
+    { "node.update", "{'node':'n','properties':{'mode':'task'}}", true },
 };
 
 #define WORKS (sizeof(works) / sizeof(works[0]))
+
+static bool mode_is(const bvi_node *node, const char *mode)
+{
+    return strcmp(bvi_json_string(bvi_json_find(node->state.properties, "mode")), mode) == 0;
+}
 
 /* What there must be after a crash somewhere in the work: as before, or as after, and nothing in
  * between. */
@@ -65,6 +71,12 @@ static void check(world *w, size_t work, const answer *a, bool existed)
     case 3:
         ck_assert_ptr_nonnull(node);
         ck_assert_str_eq(world_status(w), "running");
+        break;
+    case 6: /* init has run with the one value or with the other */
+        ck_assert_str_eq(world_status(w), "running");
+        ck_assert(node->state.initialized);
+        ck_assert_uint_eq(bvi_json_count(node->tasks), mode_is(node, "task") ? 1 : 0);
+        ck_assert(a->code != 0 || !a->done || mode_is(node, "task"));
         break;
     default:
         if (a->done && a->code == 0)

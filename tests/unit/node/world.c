@@ -18,6 +18,7 @@ static const char yaml[] =
     "properties:\n  - {key: mode, name: Mode, description: how it behaves, default_value: good, "
     "dynamic_value: true,"
     " ui_type: !text }\n"
+    "  - {key: kind, name: Kind, default_value: a, dynamic_value: false, ui_type: !text }\n"
     "variants:\n"
     "  - {key: main, sku_code: A-B-C, archive_pointers: [], min_cpu: 1, min_memory_mb: 2, "
     "min_disk_gb: 3}\n"
