@@ -108,7 +108,8 @@ static int64_t now_ns(void *data)
 
 static const bvi_script_function *const tables[] = { bvi_hostlib_jobs, bvi_hostlib_sh,
                                                      bvi_hostlib_http, bvi_hostlib_files,
-                                                     bvi_hostlib_node, bvi_hostlib_util };
+                                                     bvi_hostlib_node, bvi_hostlib_util,
+                                                     bvi_hostlib_sleep };
 
 static bvi_script_options engine_options(bvi_lane *lane)
 {
