@@ -93,16 +93,10 @@ struct bvi_plugin {
     bv_ctx *ctx;
     bvi_plugin_env env;
     bvi_plugin_limits limits;
-    bool coverage;
-    bool keep_failure;
-    bvi_json *failure;                    /* the last one, if it is kept */
-    const bvi_script_function *functions; /* of bvi_plugin_opts */
-    void *functions_data;
     char *config_path; /* may be NULL */
     bvi_sources sources;
     const bvi_source *main_source;
-    bvi_source tested; /* the main source with tests behind it, when there are any */
-    bvi_json *config;  /* converted; NULL: none */
+    bvi_json *config; /* converted; NULL: none */
     bvi_strv capabilities;
     bvi_secrets secrets;
     bvi_lane lanes[BVI_LANES];

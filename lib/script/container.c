@@ -8,7 +8,7 @@
 
 static int check_items(bvi_script_engine *engine, size_t count, const char *what)
 {
-    if (count > engine->options.limits.items)
+    if (count > engine->options.limits.array_items)
         return bvi_script_too_large(engine, what);
     return 0;
 }

@@ -2,6 +2,7 @@
  * engine.c - the engine: counted memory, the table of functions, its life.
  */
 #include <string.h>
+#include <time.h>
 
 #include "script/coverage.h"
 #include "script/engine.h"
@@ -116,7 +117,7 @@ static uint32_t hash_name(const char *name, size_t len)
 
 static bool same_name(const bvi_native *n, uint32_t hash, const char *name, size_t len)
 {
-    return n->hash == hash && n->name_len == len && memcmp(n->def->name, name, len) == 0;
+    return n->hash == hash && strncmp(n->def->name, name, len) == 0 && n->def->name[len] == '\0';
 }
 
 const bvi_native *bvi_native_find(const bvi_script_engine *engine, const char *name, size_t len)
@@ -132,8 +133,9 @@ const bvi_native *bvi_native_find(const bvi_script_engine *engine, const char *n
 const bvi_native *bvi_native_next(const bvi_native *native)
 {
     const bvi_native *n = native->next;
+    size_t len = strlen(native->def->name);
 
-    while (n && !same_name(n, native->hash, native->def->name, native->name_len))
+    while (n && !same_name(n, native->hash, native->def->name, len))
         n = n->next;
     return n;
 }
@@ -203,10 +205,9 @@ static void add_native(bvi_script_engine *engine, bvi_native *n, const bvi_scrip
     bvi_native **bucket;
 
     n->def = def;
-    n->data = data;
+    n->data = def->data ? def->data : data;
     n->argc = (uint32_t)strlen(def->params);
-    n->name_len = (uint32_t)strlen(def->name);
-    n->hash = hash_name(def->name, n->name_len);
+    n->hash = hash_name(def->name, strlen(def->name));
     bucket = &engine->natives[n->hash % BVI_NATIVE_BUCKETS];
     n->next = *bucket;
     *bucket = n;
@@ -252,6 +253,17 @@ void bvi_script_set_method_data(bvi_script_engine *engine, void *data)
     engine->method_data = data;
 }
 
+int64_t bvi_script_now_ns(const bvi_script_engine *engine)
+{
+    const bvi_script_options *o = &engine->options;
+    struct timespec now = { 0, 0 };
+
+    if (o->now_ns)
+        return o->now_ns(o->data);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail: the clock is always there */
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* ---- life ---- */
 
 static void fill_limits(bvi_script_limits *l)
@@ -263,7 +275,8 @@ static void fill_limits(bvi_script_limits *l)
         .call_depth = DEFAULT_CALL_DEPTH,
         .expression_depth = DEFAULT_EXPRESSION_DEPTH,
         .string_bytes = DEFAULT_STRING_BYTES,
-        .items = DEFAULT_ITEMS,
+        .array_items = DEFAULT_ITEMS,
+        .map_entries = DEFAULT_ITEMS,
         .source_bytes = BVI_SCRIPT_SOURCE_BYTES_DEFAULT,
         .modules = DEFAULT_MODULES,
     };
@@ -276,7 +289,8 @@ static void fill_limits(bvi_script_limits *l)
     FILL(call_depth);
     FILL(expression_depth);
     FILL(string_bytes);
-    FILL(items);
+    FILL(array_items);
+    FILL(map_entries);
     FILL(source_bytes);
     FILL(modules);
 #undef FILL

@@ -13,7 +13,6 @@ typedef struct bvi_native {
     const bvi_script_function *def;
     void *data;
     uint32_t hash;
-    uint32_t name_len;
     uint32_t argc;
     struct bvi_native *next; /* same bucket */
 } bvi_native;
@@ -74,6 +73,8 @@ const bvi_native *bvi_native_next(const bvi_native *native);
 /* The overload in the chain that takes these arguments, or NULL. */
 const bvi_native *bvi_native_match(const bvi_native *first, const bvi_value *args, size_t argc);
 bool bvi_params_match(const char *params, const bvi_value *args, size_t argc);
+
+int64_t bvi_script_now_ns(const bvi_script_engine *engine); /* monotonic */
 
 /* cycle.c */
 void bvi_script_collect(bvi_script_engine *engine);

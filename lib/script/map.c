@@ -290,7 +290,7 @@ static int make_room(bvi_map *m)
 {
     bvi_script_engine *engine = m->head.obj.engine;
 
-    if (m->len >= engine->options.limits.items)
+    if (m->len >= engine->options.limits.map_entries)
         return bvi_script_too_large(engine, "Size of object map");
     return grow_entries(m, (size_t)m->len + 1);
 }

@@ -283,6 +283,23 @@ static int drive(bvi_script_call *call)
     }
 }
 
+/* Somebody asked for it, or its time is up. */
+static bool must_end(bvi_script_call *call)
+{
+    int64_t wall_ms = call->engine->options.limits.wall_ms;
+    int64_t now;
+
+    if (atomic_load(&call->cancelled))
+        return true;
+    if (wall_ms <= 0)
+        return false;
+    now = bvi_script_now_ns(call->engine);
+    if (!call->until_ns)
+        call->until_ns =
+            wall_ms < (INT64_MAX - now) / 1000000 ? now + wall_ms * 1000000 : INT64_MAX;
+    return now >= call->until_ns;
+}
+
 int bvi_script_run(bvi_script_call *call)
 {
     uint32_t budget;
@@ -292,7 +309,7 @@ int bvi_script_run(bvi_script_call *call)
         return BVI_SCRIPT_DONE;
     if (call->state == BVI_CALL_FAILED)
         return call->code;
-    if (call->cancelled) {
+    if (must_end(call)) {
         (void)bvi_vm_fail(call, BVI_FAILURE_TERMINATED, "Script terminated");
         return fail_call(call);
     }
@@ -338,7 +355,7 @@ int bvi_script_resume_error(bvi_script_call *call, const char *message)
 
 void bvi_script_cancel(bvi_script_call *call)
 {
-    call->cancelled = true;
+    atomic_store(&call->cancelled, true);
 }
 
 const bvi_value *bvi_script_result(const bvi_script_call *call)

@@ -168,6 +168,7 @@ typedef struct bvi_script_function {
     const char *params;
     bvi_script_fn fn;
     unsigned flags;
+    void *data; /* in place of the one given with the table, or to methods; NULL: that one */
 } bvi_script_function;
 
 /* A type of host objects, borrowed for the engine's life. In methods, params does not count the
@@ -224,11 +225,14 @@ unsigned bvi_script_line(const bvi_script_call *call);
 typedef struct bvi_script_limits {
     uint64_t memory_bytes;     /* everything the engine allocates; 64 MiB */
     uint64_t operations;       /* calls, loop turns and callback steps of one call; 100 million */
+    int64_t wall_ms;           /* from the first run of a call to its end, looked at between
+                                  slices; no limit */
     uint32_t slice_operations; /* of one bvi_script_run(); 10000 */
     uint32_t call_depth;       /* nested script functions; 64 */
     uint32_t expression_depth; /* nesting in the source; 192 */
     uint32_t string_bytes;     /* of one string or blob; 16 MiB */
-    uint32_t items;            /* of one array or map; 1 million */
+    uint32_t array_items;      /* of one array; 1 million */
+    uint32_t map_entries;      /* of one map; 1 million */
     uint32_t source_bytes;     /* of one script or module; 1 MiB */
     uint32_t modules;          /* loaded by one engine; 256 */
 } bvi_script_limits;
@@ -327,8 +331,8 @@ int bvi_script_run(bvi_script_call *call);
 int bvi_script_resume(bvi_script_call *call, bvi_value value);
 int bvi_script_resume_error(bvi_script_call *call,
                             const char *message); /* the script can catch message */
-/* Makes the next run fail with BV_E_CANCELLED; allowed at any time between runs, also while
- * PENDING. */
+/* Makes the next run fail with BV_E_CANCELLED, "Script terminated", also while PENDING. Any thread,
+ * and from signal handlers. */
 void bvi_script_cancel(bvi_script_call *call);
 
 const bvi_value *

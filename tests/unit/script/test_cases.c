@@ -14,8 +14,10 @@
 #endif
 
 static const char *const files[] = {
-    "language.txt",      "modules.txt",       "cases/eval.txt",   "cases/methods.txt",
-    "cases/numbers.txt", "cases/strings.txt", "cases/arrays.txt",
+    "language.txt",
+    "modules.txt",
+    "cases/eval.txt",
+    "cases/methods.txt",
 };
 
 #define NEWLINE_MARK "\xe2\x86\xb5"

@@ -58,7 +58,8 @@ END_TEST
 
 START_TEST(sizes_are_limited)
 {
-    bvi_script_options options = { .limits = { .string_bytes = 10, .items = 2 } };
+    bvi_script_options options = { .limits = {
+                                       .string_bytes = 10, .array_items = 2, .map_entries = 2 } };
     bvi_value v = BVI_VALUE_UNIT;
 
     open_engine(&options);
