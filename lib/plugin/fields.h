@@ -14,6 +14,10 @@
     {                                                                                              \
         .key = (k), .kind = BVI_FIELD_STRING                                                       \
     }
+#define OPT_ANY(k)                                                                                 \
+    {                                                                                              \
+        .key = (k), .kind = BVI_FIELD_ANY                                                          \
+    }
 #define OPT_BOOL(k, d)                                                                             \
     {                                                                                              \
         .key = (k), .kind = BVI_FIELD_BOOL, .def = (d)                                             \

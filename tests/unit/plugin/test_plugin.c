@@ -288,7 +288,7 @@ static const struct {
     { "fn f() { try { run_rest(#{url: \"h\", headers: 7}) } catch (e) { return e; } }", NULL, NULL,
       "unsupported jrpc headers type", "" },
     { "fn f() { try { run_rest(#{url: \"h\", headers: [[\"a\"]]}) } catch (e) { return e; } }",
-      NULL, NULL, "Syntax error: invalid length 1, expected a tuple of size 2", "" },
+      NULL, NULL, "headers[0]: Syntax error: invalid length 1, expected a tuple of size 2", "" },
     { "fn f() { try { run_rest(#{}) } catch (e) { return e; } }", NULL, NULL,
       "Syntax error: missing field `url`", "" },
     { "fn f() { run_graphql(#{url: \"http://x?a=1\", query: \"{ a }\", variables: #{b: 1}, "
