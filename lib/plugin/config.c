@@ -37,8 +37,11 @@ static const bvi_field service_fields[] = {
     OPT_U64("shutdown_timeout_secs"),
     OPT_SIGNAL("shutdown_signal"),
     OPT_STRING("run_as"),
-    OPT_BOOL("use_protocol_data", "true"),
+    OPT_USES_DATA("true"),
     OPT_LOGS,
+    OPT_STRING("data_dir"),
+    OPT_STRING("store_key"),
+    OPT_BOOL("archive", "true"),
     END_FIELDS,
 };
 
@@ -60,7 +63,7 @@ static const bvi_field job_fields[] = {
     OPT_LIST("needs", &bvi_string_item, NULL),
     OPT_STRING("run_as"),
     OPT_LOGS,
-    OPT_BOOL("use_protocol_data", "false"),
+    OPT_USES_DATA("false"),
     OPT_BOOL("one_time", "false"),
     END_FIELDS,
 };
@@ -131,6 +134,7 @@ static const bvi_field config_fields[] = {
     OPT_OBJECT("upload", upload_fields),
     OPT_LIST("post_upload", &job_item, NULL),
     OPT_LIST("scheduled", &task_item, NULL),
+    SPARSE("disable_default_services", .kind = BVI_FIELD_BOOL), /* of E2; see legacy.h */
     END_FIELDS,
 };
 

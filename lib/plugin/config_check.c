@@ -86,6 +86,62 @@ static int claim_tasks(const bvi_json *config, bvi_strv *names, bv_error **err)
     return 0;
 }
 
+/* Relative, not empty, and never up. */
+static bool is_inside(const char *dir)
+{
+    if (!*dir || *dir == '/')
+        return false;
+    for (const char *at = dir; at; at = strchr(at, '/')) {
+        at += *at == '/';
+        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
+            return false;
+    }
+    return true;
+}
+
+static bool is_store_key(const char *key)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+    return *key && key[strspn(key, letters)] == '\0';
+}
+
+static int check_client(const bvi_json *service, bv_error **err)
+{
+    const char *name = bvi_json_string(bvi_json_find(service, "name"));
+    const char *dir = bvi_json_string(bvi_json_find(service, "data_dir"));
+    const char *key = bvi_json_string(bvi_json_find(service, "store_key"));
+
+    if (dir && !is_inside(dir))
+        return bvi_fail(err, BV_E_INVALID,
+                        "Service '%s' data_dir '%s' must be a relative path without '..' "
+                        "components",
+                        name, dir);
+    if (key && !is_store_key(key))
+        return bvi_fail(err, BV_E_INVALID,
+                        "Service '%s' store_key '%s' must contain only alphanumeric characters, "
+                        "hyphens, and underscores",
+                        name, key);
+    if (key && !dir && !is_inside(name))
+        return bvi_fail(err, BV_E_INVALID,
+                        "Service '%s' has a store_key; its name is no directory, so give a "
+                        "data_dir",
+                        name);
+    return 0;
+}
+
+static int check_clients(const bvi_json *config, bv_error **err)
+{
+    bvi_json_each(service, bvi_json_find(config, "services")) {
+        int r = check_client(service, err);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 int bvi_plugin_config_check(const bvi_json *config, bv_error **err)
 {
     BVI_AUTO(bvi_strv_done) bvi_strv tasks = BVI_VEC_INIT(JOBS_MAX);
@@ -93,5 +149,7 @@ int bvi_plugin_config_check(const bvi_json *config, bv_error **err)
     int r;
 
     r = claim_tasks(config, &tasks, err);
-    return r < 0 ? r : claim_jobs(config, &jobs, err);
+    if (r >= 0)
+        r = claim_jobs(config, &jobs, err);
+    return r < 0 ? r : check_clients(config, err);
 }

@@ -68,7 +68,7 @@ static int plan_services(bvi_sequence *seq, bv_error **err)
     return add_each(seq, "scheduled", BVI_ACTION_ADD_TASK, err);
 }
 
-/* The job "download", whatever fills the data, becomes the stage. */
+/* The job "download", whatever fills the data, becomes the stage. Takes what making it gave. */
 static int add_download(bvi_sequence *seq, int made, bvi_json *config, bv_error **err)
 {
     int r = made;
@@ -76,6 +76,11 @@ static int add_download(bvi_sequence *seq, int made, bvi_json *config, bv_error 
     if (r >= 0)
         r = bvi_sequence_add_job(seq, BVI_DOWNLOAD_JOB, config, err);
     return r < 0 ? r : bvi_sequence_set_stage(seq, BVI_DOWNLOAD_JOB, err);
+}
+
+static int add_post_download(bvi_sequence *seq, bv_error **err)
+{
+    return bvi_sequence_add_jobs(seq, section(seq, "post_download"), err);
 }
 
 /* There is no protocol data yet, and we know whether there is an archive. */
@@ -98,13 +103,25 @@ static int plan_download(bvi_sequence *seq, bv_error **err)
     if (r < 0)
         return r;
     /* A cold init makes new data: there is nothing downloaded to work on. */
-    if (!seq->has_archive && !alternative)
-        return 0;
-    return bvi_sequence_add_jobs(seq, section(seq, "post_download"), err);
+    return seq->has_archive || alternative ? add_post_download(seq, err) : 0;
+}
+
+/* Each client has an archive of its own, and the job looks at each directory by itself. */
+static int plan_clients(bvi_sequence *seq, bv_error **err)
+{
+    bvi_json *config = NULL;
+    int r;
+
+    seq->plan = plan_services;
+    r = bvi_plugin_job_from_multi_download(seq->config, &seq->stage, &config, err);
+    r = add_download(seq, r, config, err);
+    return r < 0 ? r : add_post_download(seq, err);
 }
 
 static int plan_data(bvi_sequence *seq, bv_error **err)
 {
+    if (bvi_plugin_has_clients(seq->config))
+        return plan_clients(seq, err);
     if (seq->has_data) {
         seq->plan = plan_services;
         return 0;

@@ -91,7 +91,11 @@ static int add_upload(bvi_sequence *seq, bv_error **err)
     bvi_json *config = NULL;
     int r;
 
-    r = bvi_plugin_job_from_upload(bvi_json_find(seq->config, "upload"), &seq->stage, &config, err);
+    if (bvi_plugin_has_clients(seq->config))
+        r = bvi_plugin_job_from_multi_upload(seq->config, &seq->stage, &config, err);
+    else
+        r = bvi_plugin_job_from_upload(bvi_json_find(seq->config, "upload"), &seq->stage, &config,
+                                       err);
     if (r >= 0)
         r = bvi_sequence_add_job(seq, BVI_UPLOAD_JOB, config, err);
     return r < 0 ? r : bvi_sequence_set_stage(seq, BVI_UPLOAD_JOB, err);

@@ -22,6 +22,17 @@
     {                                                                                              \
         .key = (k), .kind = BVI_FIELD_BOOL, .def = (d)                                             \
     }
+/* What E2 called use_blockchain_data. */
+#define OPT_USES_DATA(d)                                                                           \
+    {                                                                                              \
+        .key = "use_protocol_data", .alias = "use_blockchain_data", .kind = BVI_FIELD_BOOL,        \
+        .def = (d)                                                                                 \
+    }
+/* Keys that only some plugins and readers know. */
+#define SPARSE(k, ...)                                                                             \
+    {                                                                                              \
+        .key = (k), .sparse = true, __VA_ARGS__                                                    \
+    }
 #define OPT_U64(k)                                                                                 \
     {                                                                                              \
         .key = (k), .kind = BVI_FIELD_UINT, .max = INT64_MAX, .type_name = "u64"                   \

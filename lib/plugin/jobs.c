@@ -7,6 +7,9 @@
 #include "plugin/fields.h"
 #include "plugin/jobs.h"
 
+#define MULTI_UPLOAD   "multi_client_upload"
+#define MULTI_DOWNLOAD "multi_client_download"
+
 const bvi_field bvi_restart_config_fields[] = {
     REQ_U64("backoff_timeout_ms"),
     REQ_U64("backoff_base_ms"),
@@ -29,9 +32,12 @@ static const bvi_variant compression_variants[] = {
     { "ZSTD", &bvi_level_field },
     { NULL },
 };
+/* "manifest" was the list of chunks in the first months; the engine finds it by itself. */
 static const bvi_field download_fields[] = {
     OPT_U64("max_connections"),
     OPT_U64("max_runners"),
+    SPARSE("destination", .kind = BVI_FIELD_STRING),
+    SPARSE("manifest", .kind = BVI_FIELD_ANY),
     END_FIELDS,
 };
 static const bvi_field upload_fields[] = {
@@ -42,14 +48,47 @@ static const bvi_field upload_fields[] = {
     OPT_U32("number_of_chunks"),
     OPT_U32("url_expires_secs"),
     OPT_U64("data_version"),
+    SPARSE("source", .kind = BVI_FIELD_STRING),
+    SPARSE("manifest", .kind = BVI_FIELD_ANY),
     END_FIELDS,
 };
+
+/* One client of several: its directory below the protocol data, and where it is archived. */
+static const bvi_field client_fields[] = {
+    REQ_STRING("name"),
+    REQ_STRING("data_dir"),
+    REQ_STRING("store_key"),
+    END_FIELDS,
+};
+static const bvi_field client_item = { .kind = BVI_FIELD_OBJECT, .fields = client_fields };
+static const bvi_field multi_download_fields[] = {
+    OPT_U64("max_connections"),
+    OPT_U64("max_runners"),
+    SPARSE("clients", .kind = BVI_FIELD_LIST, .item = &client_item),
+    END_FIELDS,
+};
+static const bvi_field multi_upload_fields[] = {
+    OPT_U64("max_connections"),
+    OPT_U64("max_runners"),
+    OPT_U32("url_expires_secs"),
+    OPT_U64("data_version"),
+    SPARSE("exclude", .kind = BVI_FIELD_LIST, .item = &bvi_string_item),
+    SPARSE("clients", .kind = BVI_FIELD_LIST, .item = &client_item),
+    END_FIELDS,
+};
+
 static const bvi_field download_payload = { .kind = BVI_FIELD_OBJECT, .fields = download_fields };
 static const bvi_field upload_payload = { .kind = BVI_FIELD_OBJECT, .fields = upload_fields };
+static const bvi_field multi_download_payload = { .kind = BVI_FIELD_OBJECT,
+                                                  .fields = multi_download_fields };
+static const bvi_field multi_upload_payload = { .kind = BVI_FIELD_OBJECT,
+                                                .fields = multi_upload_fields };
 static const bvi_variant type_variants[] = {
     { "run_sh", &bvi_string_item },
     { "download", &download_payload },
     { "upload", &upload_payload },
+    { MULTI_UPLOAD, &multi_upload_payload },
+    { MULTI_DOWNLOAD, &multi_download_payload },
     { NULL },
 };
 
@@ -63,7 +102,7 @@ static const bvi_field job_fields[] = {
     OPT_STRING("run_as"),
     OPT_U64("log_buffer_capacity_mb"),
     OPT_BOOL("log_timestamp", NULL),
-    OPT_BOOL("use_protocol_data", NULL),
+    OPT_USES_DATA(NULL),
     OPT_BOOL("one_time", NULL),
     END_FIELDS,
 };
@@ -210,6 +249,8 @@ static bvi_json *transfer_type(const char *type, const bvi_field *fields, const 
     for (const bvi_field *f = fields; settings && f->key; f++) {
         const bvi_json *value = bvi_json_find(entry, f->key);
 
+        if (f->sparse && bvi_json_type_of(value) == BVI_JSON_NULL)
+            continue;
         if (bvi_json_put(settings, f->key, value ? bvi_json_copy(value) : bvi_json_new_null()) <
             0) {
             bvi_json_free(settings);
@@ -255,6 +296,106 @@ int bvi_plugin_job_from_upload(const bvi_json *upload, const bvi_strv *needs, bv
 {
     return make_job(NULL, upload_type(upload), make_restart("on_failure", upload, TRANSFER_RC),
                     needs, NULL, ret_config, err);
+}
+
+/* ---- several clients, each with an archive of its own ---- */
+
+static bool is_set(const bvi_json *object, const char *key)
+{
+    return bvi_json_type_of(bvi_json_find(object, key)) != BVI_JSON_NULL;
+}
+
+/* Downloads do not ask for "archive": what is not archived from here may come from elsewhere. */
+static bool is_client(const bvi_json *service, bool upload)
+{
+    return is_set(service, "store_key") &&
+           bvi_json_is_true(bvi_json_find(service, "use_protocol_data")) &&
+           (!upload || bvi_json_is_true(bvi_json_find(service, "archive")));
+}
+
+bool bvi_plugin_has_clients(const bvi_json *config)
+{
+    bvi_json_each(service, bvi_json_find(config, "services")) {
+        if (is_client(service, true))
+            return true;
+    }
+    return false;
+}
+
+static int add_client(bvi_json *list, const bvi_json *service)
+{
+    bvi_json *client = bvi_json_new_object();
+    const char *key = is_set(service, "data_dir") ? "data_dir" : "name";
+
+    if (bvi_json_add(list, client) < 0)
+        return BV_E_NOMEM;
+    if (bvi_json_put(client, "name", bvi_json_copy(bvi_json_find(service, "name"))) < 0 ||
+        bvi_json_put(client, "data_dir", bvi_json_copy(bvi_json_find(service, key))) < 0 ||
+        bvi_json_put(client, "store_key", bvi_json_copy(bvi_json_find(service, "store_key"))) < 0)
+        return BV_E_NOMEM;
+    return 0;
+}
+
+/* NULL: no memory. */
+static bvi_json *clients_of(const bvi_json *config, bool upload)
+{
+    bvi_auto_json bvi_json *list = bvi_json_new_array();
+
+    bvi_json_each(service, bvi_json_find(config, "services")) {
+        if (!list || (is_client(service, upload) && add_client(list, service) < 0))
+            return NULL;
+    }
+    return bvi_take(list);
+}
+
+int bvi_plugin_job_add_clients(bvi_json *job, const bvi_json *config, bv_error **err)
+{
+    /* our own document */
+    bvi_json *settings = (bvi_json *)bvi_json_first(bvi_json_find(job, "job_type"));
+    const char *type = bvi_json_key(settings);
+    bool upload = type && strcmp(type, MULTI_UPLOAD) == 0;
+
+    if (!upload && (!type || strcmp(type, MULTI_DOWNLOAD) != 0))
+        return 0;
+    if (is_set(settings, "clients"))
+        return 0;
+    if (!config)
+        return bvi_fail(err, BV_E_STATE,
+                        "a job of type '%s' needs a plugin configuration, whose services are its "
+                        "clients",
+                        type);
+    return bvi_json_put(settings, "clients", clients_of(config, upload)) < 0 ? bvi_fail_nomem(err)
+                                                                             : 0;
+}
+
+static int multi_job(const bvi_json *config, const char *section, const char *type,
+                     const bvi_field *fields, const bvi_strv *needs, bvi_json **ret_config,
+                     bv_error **err)
+{
+    const bvi_json *entry = bvi_json_find(config, section);
+    bvi_auto_json bvi_json *job = NULL;
+    int r;
+
+    r = make_job(NULL, transfer_type(type, fields, entry),
+                 make_restart("on_failure", entry, TRANSFER_RC), needs, NULL, &job, err);
+    if (r >= 0)
+        r = bvi_plugin_job_add_clients(job, config, err);
+    if (r >= 0)
+        *ret_config = bvi_take(job);
+    return r;
+}
+
+int bvi_plugin_job_from_multi_download(const bvi_json *config, const bvi_strv *needs,
+                                       bvi_json **ret_config, bv_error **err)
+{
+    return multi_job(config, "download", MULTI_DOWNLOAD, multi_download_fields, needs, ret_config,
+                     err);
+}
+
+int bvi_plugin_job_from_multi_upload(const bvi_json *config, const bvi_strv *needs,
+                                     bvi_json **ret_config, bv_error **err)
+{
+    return multi_job(config, "upload", MULTI_UPLOAD, multi_upload_fields, needs, ret_config, err);
 }
 
 int bvi_plugin_job_from_download_script(const bvi_json *entry, const bvi_strv *needs,

@@ -36,6 +36,16 @@ int bvi_plugin_job_from_download(const bvi_json *download, const bvi_strv *needs
                                  bvi_json **ret_config, bv_error **err);
 int bvi_plugin_job_from_upload(const bvi_json *upload, const bvi_strv *needs, bvi_json **ret_config,
                                bv_error **err);
+/* The same for configurations whose services have archives of their own: a service with a store_key
+ * that uses protocol data is a client, and is uploaded unless its "archive" is false. */
+bool bvi_plugin_has_clients(const bvi_json *config);
+int bvi_plugin_job_from_multi_download(const bvi_json *config, const bvi_strv *needs,
+                                       bvi_json **ret_config, bv_error **err);
+int bvi_plugin_job_from_multi_upload(const bvi_json *config, const bvi_strv *needs,
+                                     bvi_json **ret_config, bv_error **err);
+/* A multi-client job made by a script gets its clients from the configuration (NULL: none). Other
+ * jobs stay as they are. */
+int bvi_plugin_job_add_clients(bvi_json *job, const bvi_json *config, bv_error **err);
 /* alternative_download and cold_init */
 int bvi_plugin_job_from_download_script(const bvi_json *entry, const bvi_strv *needs,
                                         bvi_json **ret_config, bv_error **err);

@@ -33,14 +33,18 @@ static int job_config(bvi_script_call *call, const char *name, const bvi_value *
                       bvi_json **ret_config)
 {
     BVI_AUTO(bvi_strv_done) bvi_strv unknown = BVI_VEC_INIT(BVI_SCHEMA_UNKNOWN_MAX);
+    const bvi_plugin *plugin = bvi_hostlib_run(call)->plugin;
     bvi_auto_free char *what = bvi_asprintf("job '%s'", name);
+    bvi_auto_json bvi_json *config = NULL;
     bv_error *err = NULL;
 
     if (!what)
         return bvi_script_throw_nomem(call);
-    if (bvi_plugin_job_convert_value(map, ret_config, &unknown, &err) < 0)
+    if (bvi_plugin_job_convert_value(map, &config, &unknown, &err) < 0 ||
+        bvi_plugin_job_add_clients(config, plugin->config, &err) < 0)
         return bvi_hostlib_throw(call, err);
-    bvi_plugin_warn_unknown(bvi_hostlib_run(call)->plugin, what, &unknown);
+    bvi_plugin_warn_unknown(plugin, what, &unknown);
+    *ret_config = bvi_take(config);
     return 0;
 }
 

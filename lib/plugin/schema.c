@@ -37,6 +37,20 @@ const char *bvi_schema_type_of(const bvi_json *value)
     return "?";
 }
 
+static bool is_name(const char *name, const char *key, size_t len)
+{
+    return name && strlen(name) == len && memcmp(name, key, len) == 0;
+}
+
+const bvi_field *bvi_field_find(const bvi_field *fields, const char *key, size_t len)
+{
+    for (const bvi_field *f = fields; f->key; f++) {
+        if (is_name(f->key, key, len) || is_name(f->alias, key, len))
+            return f;
+    }
+    return NULL;
+}
+
 const char *bvi_field_type_name(const bvi_field *field)
 {
     static const char *const names[] = {
@@ -248,20 +262,14 @@ static int describe_unknown(const bvi_field *fields, const char *key, const bvi_
     return bvi_buf_printf(text, "; did you mean '%s'?", near.best);
 }
 
-static bool is_known(const bvi_field *fields, const char *key)
-{
-    while (fields->key && strcmp(fields->key, key) != 0)
-        fields++;
-    return fields->key != NULL;
-}
-
 static int note_unknown(const bvi_field *fields, const bvi_json *value, const bvi_place *at,
                         bvi_strv *unknown)
 {
     bvi_json_each(item, value) {
         BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(UNKNOWN_TEXT_MAX);
 
-        if (is_known(fields, bvi_json_key(item)) || unknown->len >= unknown->max)
+        if (bvi_field_find(fields, bvi_json_key(item), strlen(bvi_json_key(item))) ||
+            unknown->len >= unknown->max)
             continue;
         /* A text that is cut still helps. */
         if (describe_unknown(fields, bvi_json_key(item), at, &text) == BV_E_NOMEM ||
@@ -294,6 +302,10 @@ static int convert_member(const bvi_field *field, const bvi_json *object, const 
     bvi_json *converted = NULL;
     int r;
 
+    if (!value && field->alias)
+        value = bvi_json_find(object, field->alias);
+    if (field->sparse && bvi_json_type_of(value) == BVI_JSON_NULL)
+        return 0;
     if (bvi_json_type_of(value) == BVI_JSON_NULL && !(value && field->kind == BVI_FIELD_ANY)) {
         r = convert_missing(field, value, at, &converted, err);
     } else {

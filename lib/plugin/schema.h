@@ -40,10 +40,12 @@ typedef struct bvi_variant {
 } bvi_variant;
 
 struct bvi_field {
-    const char *key; /* NULL ends a table of fields */
+    const char *key;   /* NULL ends a table of fields */
+    const char *alias; /* what the key was called once; NULL: the same */
     bvi_field_kind kind;
     bool required;
-    const char *def;             /* JSON text taken when absent or null; NULL: null */
+    bool sparse;     /* when absent, left out of the document too: not every reader knows the key */
+    const char *def; /* JSON text taken when absent or null; NULL: null */
     const char *type_name;       /* in messages: "u64", "Compression"; NULL: the kind's own */
     int64_t max;                 /* UINT, INT */
     const bvi_field *fields;     /* OBJECT */
@@ -61,6 +63,8 @@ int bvi_schema_convert(const bvi_field *fields, const bvi_json *value, bvi_json 
 int bvi_schema_convert_value(const bvi_field *fields, const bvi_value *value, bvi_json **ret_object,
                              bvi_strv *unknown, bv_error **err);
 
+/* The field of a key or its former name; NULL: there is none. */
+const bvi_field *bvi_field_find(const bvi_field *fields, const char *key, size_t len);
 /* A document's type as scripts call it: "i64", "f64", "string", "()", "array", "map", "bool". */
 const char *bvi_schema_type_of(const bvi_json *value);
 /* What messages call the type a field wants: "String", "u64", "Map", "Compression". */

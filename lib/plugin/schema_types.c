@@ -27,14 +27,10 @@ static int check_map(const bvi_field *fields, const bvi_value *map, const bvi_pl
         const char *key = NULL;
         size_t len = 0;
         const bvi_value *value = bvi_value_entry(map, i, &key, &len);
-        const bvi_field *f = fields;
-        bvi_place here = { at, NULL, 0 };
-        int r;
+        const bvi_field *f = bvi_field_find(fields, key, len);
+        bvi_place here = { at, f ? f->key : NULL, 0 };
+        int r = f ? check(f, value, &here, err) : 0;
 
-        while (f->key && (strlen(f->key) != len || memcmp(f->key, key, len) != 0))
-            f++;
-        here.key = f->key;
-        r = f->key ? check(f, value, &here, err) : 0;
         if (r < 0)
             return r;
     }

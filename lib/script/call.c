@@ -263,6 +263,8 @@ int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_
 
     if (!v && (frame->proto->is_top || frame->proto->is_closure))
         v = bvi_map_find(&home->consts, text); /* given by the host */
+    if (!v && call->given.type == BVI_T_MAP)
+        v = bvi_map_find(&call->given, text);
     if (v) {
         *ret = bvi_dup(v);
         return 0;

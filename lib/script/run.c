@@ -427,6 +427,22 @@ int bvi_script_call_set_constant(bvi_script_call *call, const char *name, bvi_va
     return bvi_map_set_text(&call->home->consts, name, value);
 }
 
+int bvi_script_call_set_variable(bvi_script_call *call, const char *name, bvi_value value)
+{
+    int r = call->given.type == BVI_T_MAP ? 0 : bvi_value_map(call->engine, &call->given);
+
+    if (r < 0) {
+        bvi_drop(&value);
+        return r;
+    }
+    return bvi_map_set_text(&call->given, name, value);
+}
+
+const bvi_value *bvi_script_constant(const bvi_script_call *call, const char *name)
+{
+    return bvi_value_get(&call->home->consts, name);
+}
+
 static void free_stacks(bvi_script_call *call)
 {
     while (call->frames_len > 0)
@@ -449,6 +465,7 @@ void bvi_script_call_free(bvi_script_call *call)
     bvi_drop(&call->result);
     bvi_drop(&call->fn_name);
     bvi_drop(&call->args);
+    bvi_drop(&call->given);
     bvi_drop(&call->asked_fn);
     bvi_drop(&call->asked_args);
     bvi_buf_done(&call->failure_text);

@@ -324,6 +324,12 @@ int bvi_script_call_new(bvi_script_engine *engine, bvi_script *script, const cha
 /* Adds a constant: readable as NAME at the top level and as global::NAME everywhere. Before the
  * first run only. Takes value, also on failure. */
 int bvi_script_call_set_constant(bvi_script_call *call, const char *name, bvi_value value);
+/* Adds a constant that is readable by its plain name everywhere, inside functions too, unless the
+ * script has something of that name. Otherwise the same. */
+int bvi_script_call_set_variable(bvi_script_call *call, const char *name, bvi_value value);
+/* A constant of the script's top level, once that ran: borrowed from the call. NULL: there is none.
+ */
+const bvi_value *bvi_script_constant(const bvi_script_call *call, const char *name);
 
 int bvi_script_run(bvi_script_call *call);
 /* Answers the host function that returned PENDING; then run again. resume takes value. BV_E_STATE:

@@ -96,6 +96,7 @@ struct bvi_script_call {
     bvi_value result;
     bvi_value fn_name; /* STRING, or unit */
     bvi_value args;    /* ARRAY */
+    bvi_value given;   /* MAP of what the host gave by name, or unit */
     void *data;
     bvi_pos pos; /* of the native call that runs */
     /* what a native asked for */
