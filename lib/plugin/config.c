@@ -1,5 +1,5 @@
 /*
- * config.c - the schema of plugin_config() and its file. plugin.c and plugin_call.c use it.
+ * config.c - the schema of plugin_config(). config_eval.c and config_store.c use it.
  */
 #include <string.h>
 
@@ -7,7 +7,6 @@
 #include "plugin/config_check.h"
 #include "plugin/fields.h"
 #include "plugin/jobs.h"
-#include "sys/fs.h"
 
 #define OPT_RESTART OPT_OBJECT("restart_config", bvi_restart_config_fields)
 #define OPT_LOGS    OPT_U64("log_buffer_capacity_mb"), OPT_BOOL("log_timestamp", NULL)
@@ -166,23 +165,4 @@ int bvi_plugin_config_convert_value(const bvi_value *value, bvi_json **ret_confi
     int r = bvi_schema_convert_value(config_fields, value, &config, unknown, err);
 
     return r < 0 ? r : checked(config, ret_config, err);
-}
-
-int bvi_plugin_config_load(const char *path, bvi_json **ret_config, bv_error **err)
-{
-    bvi_auto_json bvi_json *root = NULL;
-    int r;
-
-    r = bvi_fs_read_json(path, BVI_PLUGIN_CONFIG_MAX, &root, err);
-    if (r < 0)
-        return r;
-    r = bvi_plugin_config_convert(root, ret_config, NULL, err);
-    if (r < 0)
-        return bvi_wrap(err, r, "plugin configuration '%s'", path);
-    return 0;
-}
-
-int bvi_plugin_config_save(const char *path, const bvi_json *config, bv_error **err)
-{
-    return bvi_fs_replace_json(path, config, 0640, err);
 }

@@ -1,9 +1,8 @@
 /*
- * config.h - what plugin_config() returns (spec plugin.md 6), checked and with every key present;
- * and its file.
+ * config.h - what plugin_config() returns (spec plugin.md 6), checked and with every key present.
  *
  * The document is the persisted form as well: absent optionals are null, enumerations are
- * externally tagged. Pure apart from the file functions, which block; any thread.
+ * externally tagged. Pure; any thread.
  */
 #ifndef BVI_PLUGIN_CONFIG_H
 #define BVI_PLUGIN_CONFIG_H
@@ -22,8 +21,5 @@ int bvi_plugin_config_convert(const bvi_json *value, bvi_json **ret_config, bvi_
 /* The same for what a script returned. */
 int bvi_plugin_config_convert_value(const bvi_value *value, bvi_json **ret_config,
                                     bvi_strv *unknown, bv_error **err);
-
-int bvi_plugin_config_load(const char *path, bvi_json **ret_config, bv_error **err);
-int bvi_plugin_config_save(const char *path, const bvi_json *config, bv_error **err); /* durable */
 
 #endif

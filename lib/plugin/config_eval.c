@@ -1,149 +1,128 @@
 /*
- * config_eval.c - two phases of init and reload: evaluate plugin_config(), and keep the result on
- * disk.
+ * config_eval.c - a phase of init and reload: evaluate the plugin's configuration. config_store.c
+ * keeps it.
  *
- * The write is durable, so it runs on a worker; it owns what it needs and may outlive the run that
- * wanted it.
+ * It is what plugin_config() returns. Plugins of before that function have constants (legacy.h).
  */
 #include <string.h>
 
-#include "io/work.h"
 #include "plugin/config.h"
 #include "plugin/internal.h"
+#include "plugin/legacy.h"
 #include "plugin/schema.h"
-#include "sys/fs.h"
 
 #define CONFIG_FUNCTION "plugin_config"
+#define CONFIG_CONSTANT "PLUGIN_CONFIG"
+#define BASE_FUNCTION   "base_config"
 
-/* ---- evaluating ---- */
-
-static int convert(bvi_plugin *plugin, const bvi_value *result, bvi_json **ret_config,
-                   bv_error **err)
+/* What is called for the sake of the configuration; NULL: the top level is enough. */
+static const char *entry_function(const bvi_run *run)
 {
-    BVI_AUTO(bvi_strv_done) bvi_strv unknown = BVI_VEC_INIT(BVI_SCHEMA_UNKNOWN_MAX);
-    int r = bvi_plugin_config_convert_value(result, ret_config, &unknown, err);
+    const bvi_script *script = run->lane->script;
 
+    if (bvi_script_has_function(script, CONFIG_FUNCTION, 0))
+        return CONFIG_FUNCTION;
+    if (bvi_script_has_function(script, BASE_FUNCTION, 0) &&
+        bvi_sources_mention(&run->plugin->sources, CONFIG_CONSTANT))
+        return BASE_FUNCTION;
+    return NULL;
+}
+
+/* The top level may use the node's properties as a constant (E5). */
+static int prepare(bvi_run *run, const char *fn, bv_error **err)
+{
+    const bvi_plugin_env *env = &run->plugin->env;
+    bvi_value params = BVI_VALUE_UNIT;
+    int r;
+
+    r = bvi_run_prepare(run, fn, NULL, err);
+    if (r < 0)
+        return r;
+    r = bvi_value_from_json(run->lane->engine, env->node_params(env->data), &params);
+    if (r >= 0)
+        r = bvi_script_call_set_constant(run->script, "NODE_PARAMS", params);
+    return r < 0 ? bvi_fail(err, r, "the node's parameters are too large") : 0;
+}
+
+static int converted(const bvi_plugin *plugin, const char *name, int r, const bvi_strv *unknown,
+                     bv_error **err)
+{
     if (r == BV_E_INVALID)
         return r; /* the names clash: its own message says all */
     if (r < 0)
-        return bvi_wrap(err, r, "Invalid Rhai script - failed to deserialize plugin_config");
-    bvi_plugin_warn_unknown(plugin, CONFIG_FUNCTION, &unknown);
+        return bvi_wrap(err, r, "Invalid Rhai script - failed to deserialize %s", name);
+    bvi_plugin_warn_unknown(plugin, name, unknown);
     return 0;
+}
+
+static int from_function(const bvi_run *run, bvi_json **ret_config, bv_error **err)
+{
+    BVI_AUTO(bvi_strv_done) bvi_strv unknown = BVI_VEC_INIT(BVI_SCHEMA_UNKNOWN_MAX);
+    int r =
+        bvi_plugin_config_convert_value(bvi_script_result(run->script), ret_config, &unknown, err);
+
+    return converted(run->plugin, CONFIG_FUNCTION, r, &unknown, err);
+}
+
+static void warn_about_metadata(const bvi_run *run)
+{
+    const bvi_plugin_env *env = &run->plugin->env;
+    bvi_auto_error bv_error *err = NULL;
+    bvi_auto_free char *text = NULL;
+
+    if (bvi_legacy_check_metadata(run->script, &err) >= 0)
+        return;
+    text = bvi_error_text(err);
+    if (text)
+        env->log(env->data, BV_LOG_WARN, text);
+}
+
+static int from_constants(const bvi_run *run, const bvi_value *base, bvi_json **ret_config,
+                          bv_error **err)
+{
+    BVI_AUTO(bvi_strv_done) bvi_strv unknown = BVI_VEC_INIT(BVI_SCHEMA_UNKNOWN_MAX);
+    bvi_auto_json bvi_json *map = NULL;
+    int r;
+
+    warn_about_metadata(run);
+    r = bvi_legacy_config(run->script, base, &map, err);
+    if (r >= 0 && !map)
+        return 0;
+    if (r >= 0)
+        r = bvi_plugin_config_convert(map, ret_config, &unknown, err);
+    return converted(run->plugin, CONFIG_CONSTANT, r, &unknown, err);
 }
 
 int bvi_phase_eval_config(bvi_run *run, bv_error **err)
 {
     bvi_plugin *plugin = run->plugin;
-    bool has_function = bvi_script_has_function(run->lane->script, CONFIG_FUNCTION, 0);
+    const char *fn = entry_function(run);
     bvi_json *config = NULL;
     int r;
 
-    r = bvi_run_script(run, has_function ? CONFIG_FUNCTION : NULL, NULL, err);
-    if (r != BVI_PHASE_NEXT)
-        return r;
-    if (has_function) {
-        r = convert(plugin, bvi_script_result(run->script), &config, err);
+    if (!run->script) {
+        r = prepare(run, fn, err);
         if (r < 0)
             return r;
     }
+    r = bvi_run_drive(run, fn, err);
+    if (r != BVI_PHASE_NEXT)
+        return r;
+    if (fn && strcmp(fn, CONFIG_FUNCTION) == 0)
+        r = from_function(run, &config, err);
+    else
+        r = from_constants(run, fn ? bvi_script_result(run->script) : NULL, &config, err);
+    if (r < 0)
+        return r;
     bvi_run_drop_script(run);
     bvi_json_free(plugin->config);
     plugin->config = config;
+    plugin->config_stale = false;
+    run->evaluated = true;
     return bvi_plugin_update_capabilities(plugin, err);
 }
 
-/* ---- keeping ---- */
-
-struct bvi_save {
-    bvi_run *run; /* NULL: nobody waits any more */
-    bvi_work work;
-    bool finished;
-    char *path;
-    char *text; /* NULL: there is no configuration, so the file goes */
-    int code;
-    bv_error *err;
-};
-
-static void save_free(bvi_save *save)
+int bvi_phase_refresh_config(bvi_run *run, bv_error **err)
 {
-    if (!save)
-        return;
-    bvi_free(save->path);
-    bvi_free(save->text);
-    bv_error_free(save->err);
-    bvi_free(save);
-}
-BVI_DEFINE_FREEP(bvi_save, save_free)
-
-static void write_file(void *data)
-{
-    bvi_save *save = data;
-
-    save->code = save->text
-                     ? bvi_fs_replace(save->path, save->text, strlen(save->text), 0640, &save->err)
-                     : bvi_fs_remove(save->path, &save->err);
-}
-
-static void on_written(void *data, bool cancelled)
-{
-    bvi_save *save = data;
-
-    if (!save->run) {
-        save_free(save);
-        return;
-    }
-    if (cancelled)
-        save->code = bvi_fail(&save->err, BV_E_CANCELLED, "the write was cancelled");
-    save->finished = true;
-    bvi_task_post(&save->run->task);
-}
-
-void bvi_save_detach(bvi_save *save)
-{
-    if (!save)
-        return;
-    save->run = NULL;
-    if (save->finished)
-        save_free(save);
-    else
-        bvi_work_cancel(&save->work); /* on_written() frees it */
-}
-
-static int begin_save(bvi_run *run, bv_error **err)
-{
-    bvi_plugin *plugin = run->plugin;
-    BVI_AUTO(save_freep) bvi_save *save = bvi_new0(bvi_save);
-    int r;
-
-    if (!save)
-        return bvi_fail_nomem(err);
-    save->path = bvi_strdup(plugin->config_path);
-    if (!save->path)
-        return bvi_fail_nomem(err);
-    r = plugin->config ? bvi_json_print(plugin->config, true, &save->text, err) : 0;
-    if (r < 0)
-        return r;
-    bvi_work_init(&save->work, plugin->ctx, write_file, on_written, save);
-    save->run = run;
-    run->save = bvi_take(save);
-    bvi_work_submit(&run->save->work);
-    return BVI_PHASE_WAIT;
-}
-
-int bvi_phase_save_config(bvi_run *run, bv_error **err)
-{
-    BVI_AUTO(save_freep) bvi_save *save = NULL;
-    int r;
-
-    if (!run->plugin->config_path)
-        return BVI_PHASE_NEXT;
-    if (!run->save)
-        return begin_save(run, err);
-    if (!run->save->finished)
-        return BVI_PHASE_WAIT;
-    save = bvi_take(run->save);
-    if (save->code >= 0)
-        return BVI_PHASE_NEXT;
-    r = bvi_error_move(err, bvi_take(save->err));
-    return bvi_wrap(err, r, "cannot keep the plugin's configuration");
+    return run->plugin->config_stale ? bvi_phase_eval_config(run, err) : BVI_PHASE_NEXT;
 }

@@ -96,7 +96,13 @@ struct bvi_plugin {
     char *config_path; /* may be NULL */
     bvi_sources sources;
     const bvi_source *main_source;
-    bvi_json *config; /* converted; NULL: none */
+    bvi_json *config;  /* converted; NULL: none */
+    bool config_stale; /* it was evaluated from other scripts or parameters */
+    struct {
+        char *mount; /* "/blockjoy/" */
+        char *data;  /* "/blockjoy/blockchain_data" */
+    } old_paths;     /* NULL unless a script uses their names of before node_env() */
+    bool is_old;     /* of before plugin_config(): it has METADATA */
     bvi_strv capabilities;
     bvi_secrets secrets;
     bvi_lane lanes[BVI_LANES];
@@ -132,6 +138,7 @@ struct bvi_run {
     bvi_answer_fn on_answer;
     bool late; /* the request took too long: an error is its answer */
     bvi_save *save;
+    bool evaluated; /* the configuration is new and must be kept */
 
     bool has_value;         /* the rest of the phases is not needed */
     bvi_plugin_value value; /* text and state are allocated: */
@@ -148,9 +155,14 @@ void bvi_run_finish(bvi_run *run, bv_error *err);
 /* Arms the timer for whatever is due first. */
 int bvi_run_arm(bvi_run *run, bv_error **err);
 
-/* The script's part of a phase: starts fn with the text param (NULL: no parameter; fn NULL: the top
- * level alone) or goes on with it. After BVI_PHASE_NEXT the result is
- * bvi_script_result(run->script), until the next call of this. */
+/* The script's part of a phase, in two steps: a call of fn is made, with the text param (NULL: no
+ * parameter), with a document, or of the top level alone (fn NULL); then it is driven until
+ * BVI_PHASE_NEXT, and the result is bvi_script_result(run->script) until it is dropped. */
+int bvi_run_prepare(bvi_run *run, const char *fn, const char *param, bv_error **err);
+int bvi_run_prepare_document(bvi_run *run, const char *fn, const bvi_json *document,
+                             bv_error **err);
+int bvi_run_drive(bvi_run *run, const char *fn, bv_error **err);
+/* Both in one: prepares when nothing is under way. */
 int bvi_run_script(bvi_run *run, const char *fn, const char *param, bv_error **err);
 /* Ends the script that bvi_run_script() left, for the next phase. */
 void bvi_run_drop_script(bvi_run *run);
@@ -160,10 +172,16 @@ const bvi_entry *bvi_entry_reload(void);
 
 /* config_eval.c */
 int bvi_phase_eval_config(bvi_run *run, bv_error **err);
-int bvi_phase_save_config(bvi_run *run, bv_error **err);
+int bvi_phase_refresh_config(bvi_run *run, bv_error **err); /* only when it is stale */
+/* config_store.c */
+int bvi_phase_save_config(bvi_run *run, bv_error **err); /* what a phase before evaluated, if any */
 void bvi_save_detach(bvi_save *save);
+/* What was evaluated last, unless the file is missing or wrong (which is logged). BV_E_NOMEM only.
+ */
+int bvi_plugin_load_config(bvi_plugin *plugin);
 /* status.c */
 int bvi_phase_job_status(bvi_run *run, bv_error **err);
+int bvi_phase_status(bvi_run *run, bv_error **err);
 int bvi_convert_status(bvi_run *run, const bvi_value *result, bv_error **err);
 /* plugin.c */
 int bvi_lane_open(bvi_lane *lane, bv_error **err); /* makes its engine, the first time */

@@ -368,6 +368,20 @@ int bvi_plugin_job_add_clients(bvi_json *job, const bvi_json *config, bv_error *
                                                                              : 0;
 }
 
+int bvi_plugin_job_add_path(bvi_json *job, const char *path, bv_error **err)
+{
+    /* our own document */
+    bvi_json *settings = (bvi_json *)bvi_json_first(bvi_json_find(job, "job_type"));
+    const char *type = bvi_json_key(settings);
+    const char *key = type && strcmp(type, "download") == 0 ? "destination"
+                      : type && strcmp(type, "upload") == 0 ? "source"
+                                                            : NULL;
+
+    if (!path || !key || is_set(settings, key))
+        return 0;
+    return bvi_json_put_string(settings, key, path) < 0 ? bvi_fail_nomem(err) : 0;
+}
+
 static int multi_job(const bvi_json *config, const char *section, const char *type,
                      const bvi_field *fields, const bvi_strv *needs, bvi_json **ret_config,
                      bv_error **err)

@@ -46,6 +46,9 @@ int bvi_plugin_job_from_multi_upload(const bvi_json *config, const bvi_strv *nee
 /* A multi-client job made by a script gets its clients from the configuration (NULL: none). Other
  * jobs stay as they are. */
 int bvi_plugin_job_add_clients(bvi_json *job, const bvi_json *config, bv_error **err);
+/* A plain archive job of a plugin of before node_env() works on another directory than today's
+ * (NULL: it is not that old), unless it names one. */
+int bvi_plugin_job_add_path(bvi_json *job, const char *path, bv_error **err);
 /* alternative_download and cold_init */
 int bvi_plugin_job_from_download_script(const bvi_json *entry, const bvi_strv *needs,
                                         bvi_json **ret_config, bv_error **err);

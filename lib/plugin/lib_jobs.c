@@ -41,7 +41,8 @@ static int job_config(bvi_script_call *call, const char *name, const bvi_value *
     if (!what)
         return bvi_script_throw_nomem(call);
     if (bvi_plugin_job_convert_value(map, &config, &unknown, &err) < 0 ||
-        bvi_plugin_job_add_clients(config, plugin->config, &err) < 0)
+        bvi_plugin_job_add_clients(config, plugin->config, &err) < 0 ||
+        bvi_plugin_job_add_path(config, plugin->old_paths.data, &err) < 0)
         return bvi_hostlib_throw(call, err);
     bvi_plugin_warn_unknown(plugin, what, &unknown);
     *ret_config = bvi_take(config);

@@ -13,11 +13,28 @@ static int copy_document(bvi_script_call *call, const bvi_json *document, bvi_va
     return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
+/* E2 had other names: blockchain_type, and node_type for the last part of the variant. */
+static int add_old_names(bvi_script_call *call, const bvi_json *document, bvi_value *env)
+{
+    const char *protocol = bvi_json_string(bvi_json_find(document, "node_protocol"));
+    const char *variant = bvi_json_string(bvi_json_find(document, "node_variant"));
+    const char *dash = variant ? strrchr(variant, '-') : NULL;
+    int r = bvi_value_put_string(env, "blockchain_type", protocol ? protocol : "");
+
+    if (r >= 0)
+        r = bvi_value_put_string(env, "node_type", dash ? dash + 1 : variant ? variant : "");
+    return r < 0 ? bvi_script_throw_code(call, r) : 0;
+}
+
 static int node_env(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
 {
     const bvi_plugin_env *env = bvi_hostlib_env(call);
+    const bvi_json *document = env->node_env(env->data);
+    int r = copy_document(call, document, ret);
 
-    return copy_document(call, env->node_env(env->data), ret);
+    if (r < 0 || !bvi_hostlib_run(call)->plugin->is_old)
+        return r;
+    return add_old_names(call, document, ret);
 }
 
 static int node_params(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,

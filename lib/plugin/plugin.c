@@ -227,6 +227,8 @@ static void destroy(bvi_plugin *plugin)
     bvi_secrets_done(&plugin->secrets);
     bvi_json_free(plugin->config);
     bvi_free(plugin->config_path);
+    bvi_free(plugin->old_paths.mount);
+    bvi_free(plugin->old_paths.data);
     bvi_free(plugin);
 }
 
@@ -254,25 +256,20 @@ void bvi_plugin_leave(bvi_plugin *plugin)
         destroy(plugin);
 }
 
-/* What was evaluated last is good until the next init. Anything wrong with the file means there is
- * none. */
-static int load_config(bvi_plugin *plugin)
+/* Scripts of some ages expect what later ones do not (spec plugin.md 14). */
+static int note_age(bvi_plugin *plugin, bv_error **err)
 {
-    bvi_auto_error bv_error *err = NULL;
-    bvi_auto_free char *text = NULL;
-    int r;
+    const bvi_plugin_env *env = &plugin->env;
+    const char *mount =
+        bvi_json_string(bvi_json_find(env->node_env(env->data), "data_mount_point"));
 
-    if (!plugin->config_path)
+    plugin->is_old = bvi_sources_mention(&plugin->sources, "METADATA");
+    if (!mount || (!bvi_sources_mention(&plugin->sources, "BLOCKCHAIN_DATA_PATH") &&
+                   !bvi_sources_mention(&plugin->sources, "DATA_DRIVE_MOUNT_POINT")))
         return 0;
-    r = bvi_plugin_config_load(plugin->config_path, &plugin->config, &err);
-    if (r == BV_E_NOMEM)
-        return r;
-    if (r >= 0 || r == BV_E_NOT_FOUND)
-        return 0;
-    text = bvi_error_text(err);
-    if (text)
-        plugin->env.log(plugin->env.data, BV_LOG_WARN, text);
-    return 0;
+    plugin->old_paths.mount = bvi_asprintf("%s/", mount);
+    plugin->old_paths.data = bvi_asprintf("%s/blockchain_data", mount);
+    return plugin->old_paths.mount && plugin->old_paths.data ? 0 : bvi_fail_nomem(err);
 }
 
 static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
@@ -295,7 +292,10 @@ static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
     plugin->config_path = bvi_strdup(opts->config_path);
     if (opts->config_path && !plugin->config_path)
         return bvi_fail_nomem(err);
-    if (load_config(plugin) < 0)
+    r = note_age(plugin, err);
+    if (r < 0)
+        return r;
+    if (bvi_plugin_load_config(plugin) < 0)
         return bvi_fail_nomem(err);
     return bvi_plugin_update_capabilities(plugin, err);
 }
@@ -340,6 +340,11 @@ bool bvi_plugin_has(const bvi_plugin *plugin, const char *capability)
 const bvi_json *bvi_plugin_config(const bvi_plugin *plugin)
 {
     return plugin->config;
+}
+
+bool bvi_plugin_config_is_stale(const bvi_plugin *plugin)
+{
+    return plugin->config_stale;
 }
 
 /* ---- calling ---- */

@@ -189,6 +189,9 @@ bool bvi_plugin_has(const bvi_plugin *plugin, const char *capability);
 /* The configuration evaluated last, with every key of the schema present (plugin/config.h); NULL:
  * none. Borrowed until the next call completes. */
 const bvi_json *bvi_plugin_config(const bvi_plugin *plugin);
+/* The stored configuration was evaluated from other scripts or parameters than the present ones.
+ * init and upload evaluate it anew; bvi_plugin_reload_config() does so at once. */
+bool bvi_plugin_config_is_stale(const bvi_plugin *plugin);
 
 /* ---- calling ---- */
 

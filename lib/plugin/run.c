@@ -186,14 +186,30 @@ static void on_timer(bvi_timer *timer, void *data)
 
 /* ---- the script's part ---- */
 
-static int start_script(bvi_run *run, const char *fn, const char *param, bv_error **err)
+/* What scripts of before node_env() find under two names (spec plugin.md 14.2). */
+static int give_old_paths(bvi_run *run)
 {
-    bvi_value arg = BVI_VALUE_UNIT;
-    size_t argc = param ? 1 : 0;
-    int r = 0;
+    const bvi_plugin *plugin = run->plugin;
+    bvi_value mount = BVI_VALUE_UNIT;
+    bvi_value data = BVI_VALUE_UNIT;
+    int r;
 
-    if (param)
-        r = bvi_value_cstring(run->lane->engine, param, &arg);
+    if (!plugin->old_paths.data)
+        return 0;
+    r = bvi_value_cstring(run->lane->engine, plugin->old_paths.mount, &mount);
+    if (r >= 0)
+        r = bvi_script_call_set_variable(run->script, "DATA_DRIVE_MOUNT_POINT", mount);
+    if (r >= 0)
+        r = bvi_value_cstring(run->lane->engine, plugin->old_paths.data, &data);
+    return r < 0 ? r : bvi_script_call_set_variable(run->script, "BLOCKCHAIN_DATA_PATH", data);
+}
+
+/* Takes what making the argument gave, and the argument. */
+static int prepare(bvi_run *run, const char *fn, int made, bvi_value arg, size_t argc,
+                   bv_error **err)
+{
+    int r = made;
+
     if (r < 0)
         return bvi_fail(err, r, "the parameter is too large");
     r = bvi_script_call_new(run->lane->engine, run->lane->script, fn, argc ? &arg : NULL, argc,
@@ -202,7 +218,24 @@ static int start_script(bvi_run *run, const char *fn, const char *param, bv_erro
     if (r < 0)
         return r;
     bvi_script_call_set_data(run->script, run);
-    return 0;
+    r = give_old_paths(run);
+    return r < 0 ? bvi_fail(err, r, "cannot start a call of the script") : 0;
+}
+
+int bvi_run_prepare(bvi_run *run, const char *fn, const char *param, bv_error **err)
+{
+    bvi_value arg = BVI_VALUE_UNIT;
+    int r = param ? bvi_value_cstring(run->lane->engine, param, &arg) : 0;
+
+    return prepare(run, fn, r, arg, param ? 1 : 0, err);
+}
+
+int bvi_run_prepare_document(bvi_run *run, const char *fn, const bvi_json *document, bv_error **err)
+{
+    bvi_value arg = BVI_VALUE_UNIT;
+    int r = bvi_value_from_json(run->lane->engine, document, &arg);
+
+    return prepare(run, fn, r, arg, 1, err);
 }
 
 /* A built-in init or upload that the script called: its end answers the script. */
@@ -234,15 +267,10 @@ static int script_failed(bvi_run *run, const char *fn, bv_error **err)
     return bvi_wrap(err, r, "Rhai function '%s' returned error", fn);
 }
 
-int bvi_run_script(bvi_run *run, const char *fn, const char *param, bv_error **err)
+int bvi_run_drive(bvi_run *run, const char *fn, bv_error **err)
 {
     int r;
 
-    if (!run->script) {
-        r = start_script(run, fn, param, err);
-        if (r < 0)
-            return r;
-    }
     for (;;) {
         if (run->sequence) {
             r = drive_for_script(run, err);
@@ -261,6 +289,13 @@ int bvi_run_script(bvi_run *run, const char *fn, const char *param, bv_error **e
         if (!run->sequence)
             return bvi_fail(err, BV_E_INTERNAL, "the script waits for nothing");
     }
+}
+
+int bvi_run_script(bvi_run *run, const char *fn, const char *param, bv_error **err)
+{
+    int r = run->script ? 0 : bvi_run_prepare(run, fn, param, err);
+
+    return r < 0 ? r : bvi_run_drive(run, fn, err);
 }
 
 /* ---- making ---- */

@@ -111,8 +111,23 @@ static int call_or_sequence(bvi_run *run, bvi_plan_fn plan, bv_error **err)
     return bvi_sequence_drive(run, err);
 }
 
+/* E1's init took a map of the node's keys. */
+static bool wants_keys(const bvi_run *run)
+{
+    return !bvi_script_has_function(run->lane->script, run->name, 0) &&
+           bvi_script_has_function(run->lane->script, run->name, 1);
+}
+
 static int phase_init(bvi_run *run, bv_error **err)
 {
+    const bvi_plugin_env *env = &run->plugin->env;
+    int r;
+
+    if (!run->script && wants_keys(run)) {
+        r = bvi_run_prepare_document(run, run->name, env->node_params(env->data), err);
+        if (r < 0)
+            return r;
+    }
     return call_or_sequence(run, bvi_plan_init, err);
 }
 
@@ -122,10 +137,11 @@ static int phase_upload(bvi_run *run, bv_error **err)
 }
 
 static const bvi_phase_fn call_phases[] = { phase_call, NULL };
-static const bvi_phase_fn status_phases[] = { bvi_phase_job_status, phase_call, NULL };
+static const bvi_phase_fn status_phases[] = { bvi_phase_job_status, bvi_phase_status, NULL };
 static const bvi_phase_fn init_phases[] = { bvi_phase_eval_config, bvi_phase_save_config,
                                             phase_init, NULL };
-static const bvi_phase_fn upload_phases[] = { phase_upload, NULL };
+static const bvi_phase_fn upload_phases[] = { bvi_phase_refresh_config, bvi_phase_save_config,
+                                              phase_upload, NULL };
 static const bvi_phase_fn reload_phases[] = { bvi_phase_eval_config, bvi_phase_save_config, NULL };
 
 /* ---- the table ---- */

@@ -255,8 +255,14 @@ static int begin_action(bvi_run *run, bv_error **err)
 {
     bvi_sequence *seq = run->sequence;
     const bvi_action *action = &seq->actions.items[seq->at];
-    bvi_plugin_reply *reply = bvi_run_ask(run, timeout_of(run, action->kind), on_answer);
+    bvi_plugin_reply *reply;
+    int r = 0;
 
+    if (action->kind == BVI_ACTION_CREATE_JOB)
+        r = bvi_plugin_job_add_path(action->doc, run->plugin->old_paths.data, err);
+    if (r < 0)
+        return r;
+    reply = bvi_run_ask(run, timeout_of(run, action->kind), on_answer);
     if (!reply)
         return bvi_fail_nomem(err);
     seq->at++;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -157,6 +158,11 @@ static int open_dir(const char *root, const char *dir, int *ret_fd, bv_error **e
     return bvi_fs_open_beneath(root_fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, ret_fd, err);
 }
 
+static int compare_paths(const void *a, const void *b)
+{
+    return strcmp(((const bvi_source *)a)->path, ((const bvi_source *)b)->path);
+}
+
 int bvi_sources_read(const char *root, const char *dir, size_t file_max, uint32_t count_max,
                      bvi_sources *ret_sources, bv_error **err)
 {
@@ -173,6 +179,8 @@ int bvi_sources_read(const char *root, const char *dir, size_t file_max, uint32_
         bvi_sources_done(&sources);
         return bvi_wrap(err, r, "plugin directory '%s/%s'", root, dir);
     }
+    if (sources.files.len)
+        qsort(sources.files.items, sources.files.len, sizeof(bvi_source), compare_paths);
     *ret_sources = sources;
     return 0;
 }
@@ -195,6 +203,15 @@ const bvi_source *bvi_sources_find(const bvi_sources *sources, const char *path)
             return &sources->files.items[i];
     }
     return NULL;
+}
+
+bool bvi_sources_mention(const bvi_sources *sources, const char *word)
+{
+    for (size_t i = 0; i < sources->files.len; i++) {
+        if (strstr(sources->files.items[i].text, word))
+            return true;
+    }
+    return false;
 }
 
 /* Whether some component is "..". */

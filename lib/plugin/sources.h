@@ -28,11 +28,14 @@ typedef struct bvi_sources {
     char *dir; /* host path, for messages */
 } bvi_sources;
 
-/* Reads every "*.rhai" in and below root/dir; links are passed over. */
+/* Reads every "*.rhai" in and below root/dir, in the order of their paths; links are passed over.
+ */
 int bvi_sources_read(const char *root, const char *dir, size_t file_max, uint32_t count_max,
                      bvi_sources *ret_sources, bv_error **err);
 void bvi_sources_done(bvi_sources *sources);
 const bvi_source *bvi_sources_find(const bvi_sources *sources, const char *path); /* NULL: none */
+/* Whether a word stands in some file, be it in a comment. */
+bool bvi_sources_mention(const bvi_sources *sources, const char *word);
 /* What `import "name"` means: name + ".rhai" below the directory. BV_E_NOT_FOUND, or BV_E_DENIED
  * for a name that leaves the directory. */
 int bvi_sources_import(const bvi_sources *sources, const char *name, const bvi_source **ret_source,

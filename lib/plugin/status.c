@@ -5,6 +5,7 @@
 
 #include "plugin/internal.h"
 #include "plugin/jobs.h"
+#include "plugin/legacy.h"
 
 static const char *const health_names[] = {
     [BVI_HEALTH_HEALTHY] = "healthy",
@@ -116,6 +117,26 @@ static int get_text(const bvi_value *map, const char *key, const char **ret_text
     return 0;
 }
 
+/* The function that tells: E1 and E2 had three, of which the first that exists is the one that says
+ * most. */
+static const char *status_function(const bvi_run *run)
+{
+    static const char *const old[] = { "application_status", "sync_status", "staking_status" };
+
+    for (size_t i = 0; i < BVI_COUNT(old); i++) {
+        if (bvi_script_has_function(run->lane->script, run->name, 0))
+            break;
+        if (bvi_script_has_function(run->lane->script, old[i], 0))
+            return old[i];
+    }
+    return run->name;
+}
+
+int bvi_phase_status(bvi_run *run, bv_error **err)
+{
+    return bvi_run_script(run, status_function(run), NULL, err);
+}
+
 int bvi_convert_status(bvi_run *run, const bvi_value *result, bv_error **err)
 {
     bvi_plugin_health health = BVI_HEALTH_NEUTRAL;
@@ -123,6 +144,10 @@ int bvi_convert_status(bvi_run *run, const bvi_value *result, bv_error **err)
     const char *name = NULL;
     int r;
 
+    if (status_function(run) != run->name && (state = bvi_value_text(result, NULL))) {
+        r = find_health(bvi_legacy_health(state), &health, err);
+        return r < 0 ? r : set_status(run, state, health, err);
+    }
     if (result->type != BVI_T_MAP)
         return bvi_fail(err, BV_E_FORMAT, "Output type incorrect: %s (expecting Map)",
                         bvi_value_type_name(result));

@@ -166,22 +166,6 @@ START_TEST(names_unknown_keys)
 }
 END_TEST
 
-START_TEST(loads_what_is_on_disk)
-{
-    bvi_auto_json bvi_json *config = NULL;
-    bv_error *err = NULL;
-
-    bvt_assert_ok(bvi_plugin_config_load(bvt_write_file("good.json", full), &config, &err), err);
-    bvi_json_free(config);
-    config = NULL;
-    ck_assert_int_eq(bvi_plugin_config_load(bvt_path("none.json"), &config, NULL), BV_E_NOT_FOUND);
-    ck_assert_int_lt(bvi_plugin_config_load(bvt_write_file("bad.json", "{\"serv"), &config, &err),
-                     0);
-    bvt_assert_error_says(err, bv_error_code(err), "bad.json");
-    bv_error_free(err);
-}
-END_TEST
-
 START_TEST(survives_every_failed_allocation)
 {
     bvt_for_each_failed_allocation(n) {
@@ -196,5 +180,4 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("plugin/config", bvt_test(converts_everything), bvt_loop(accepts_or_explains, cases),
-         bvt_test(names_unknown_keys), bvt_test(loads_what_is_on_disk),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(names_unknown_keys), bvt_test(survives_every_failed_allocation))

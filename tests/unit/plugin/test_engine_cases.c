@@ -9,7 +9,7 @@
 #endif
 
 static const char *const files[] = {
-    "jobs",
+    "jobs", "files", "node", "util",
     "shell",
     "http",
 };
