@@ -267,6 +267,20 @@ static void parenthesis(bvi_compiler *c, bvi_expr *e)
 
 /* ---- closures ---- */
 
+static bool may_be_name(bvi_token_type type)
+{
+    return type == BVI_TOK_IDENT || type == BVI_TOK_RESERVED_WORD || type == BVI_TOK_THIS ||
+           type == BVI_TOK_UNDERSCORE;
+}
+
+static void params_not_closed(bvi_compiler *c, bvi_token_type end, const char *function)
+{
+    if (function)
+        bvi_c_expect(c, end, "to close the parameters list of function '%s'", function);
+    else
+        bvi_c_expect(c, end, "to close the parameters list of anonymous function");
+}
+
 uint32_t bvi_c_params(bvi_compiler *c, bvi_token_type end, const char *function)
 {
     bvi_proto *p = c->func->proto;
@@ -275,9 +289,8 @@ uint32_t bvi_c_params(bvi_compiler *c, bvi_token_type end, const char *function)
         bvi_pos pos = c->tok.pos;
         uint32_t name;
 
-        if (function && c->tok.type == BVI_TOK_EOF) {
-            bvi_c_error(c, pos, "Expecting ')' to close the parameters list of function '%s'",
-                        function);
+        if (!may_be_name(c->tok.type)) {
+            params_not_closed(c, end, function);
             break;
         }
         name = bvi_c_variable_name(c);

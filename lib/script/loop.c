@@ -85,7 +85,7 @@ void bvi_c_do(bvi_compiler *c, bvi_expr *e)
     loop_body(c, &loop);
     until = c->tok.type == BVI_TOK_UNTIL;
     if (!until && c->tok.type != BVI_TOK_WHILE)
-        bvi_c_error(c, c->tok.pos, "Expecting 'while' or 'until' for the do statement");
+        bvi_c_error(c, c->tok.pos, "Expecting 'while' for the do statement");
     bvi_c_next(c);
     pos = c->tok.pos;
     bvi_c_condition(c);
@@ -118,7 +118,7 @@ static for_names loop_variables(bvi_compiler *c)
     if (!c->failed && names.count == names.item)
         bvi_c_error(c, pos, "Duplicated variable name: %s",
                     bvi_unit_str(c->unit, names.item)->data);
-    bvi_c_expect(c, BVI_TOK_RPAREN, "to close the iteration variables");
+    bvi_c_expect(c, BVI_TOK_RPAREN, "to close the iteration variable");
     return names;
 }
 

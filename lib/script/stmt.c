@@ -151,7 +151,7 @@ static void catch_block(bvi_compiler *c, uint32_t height, uint32_t evals)
     if (bvi_c_accept(c, BVI_TOK_LPAREN)) {
         uint32_t name = bvi_c_variable_name(c);
 
-        bvi_c_expect(c, BVI_TOK_RPAREN, "to close the catch variable");
+        bvi_c_expect(c, BVI_TOK_RPAREN, "to enclose the catch variable");
         bvi_c_emit(c, BVI_OP_CAUGHT, slot, pos);
         bvi_c_declare(c, name, false);
     }
