@@ -14,6 +14,7 @@
 #include "transfer/store.h"
 
 #define ENV_STRINGS_MAX 64u
+#define RAMDISKS_MAX    256u /* beyond what a container may have */
 
 /* Processes and threads of one node: far beyond what clients use, and no fork bomb for the host. */
 #define PIDS_MAX 16384u
@@ -77,6 +78,30 @@ static int make_hostname(bvi_node *node, bv_error **err)
     return 0;
 }
 
+/* The agent mounts what is missing when it is set up, but has no right to: the container comes with
+ * them. What is wrong with them is told when it is started. */
+static int make_ramdisks(bvi_node *node, bv_error **err)
+{
+    node->ramdisks.max = RAMDISKS_MAX;
+    bvi_json_each(it, node->state.ramdisks) {
+        const char *path = bvi_json_string(bvi_json_find(it, "ram_disk_mount_point"));
+        size_t len = path ? strlen(path) : 0;
+        bvi_tmpfs *disk = node->ramdisks.len < RAMDISKS_MAX ? bvi_vec_push(&node->ramdisks) : NULL;
+
+        if (node->ramdisks.len == RAMDISKS_MAX)
+            break;
+        if (!disk)
+            return bvi_fail_nomem(err);
+        while (len > 1 && path[len - 1] == '/')
+            len--;
+        (void)bvi_json_uint64(bvi_json_find(it, "ram_disk_size_mb"), &disk->size_mb); /* else 0 */
+        disk->destination = bvi_strndup(path ? path : "", len);
+        if (!disk->destination)
+            return bvi_fail_nomem(err);
+    }
+    return 0;
+}
+
 static void add_bind(bvi_node *node, const char *source, const char *destination, bool read_only)
 {
     node->binds[node->spec.bind_count++] = (bvi_bind){ source, destination, read_only };
@@ -91,6 +116,8 @@ static void fill_spec(bvi_node *node)
         .node_dir = node->paths.dir,
         .root_dir = node->paths.rootfs,
         .binds = node->binds,
+        .tmpfs = node->ramdisks.items,
+        .tmpfs_count = node->ramdisks.len,
         .argv = init_argv,
         .env = (const char *const *)node->env_strings.items,
         .network = node->state.network && strcmp(node->state.network, "none") == 0
@@ -181,7 +208,8 @@ static int make_parts(bvi_node *node, bv_error **err)
         (r = bvi_timer_new(node->ctx, bvi_node_collect_metrics, node, &node->metrics_timer, err)) <
             0 ||
         (r = bvi_node_make_env(node, err)) < 0 || (r = make_hostname(node, err)) < 0 ||
-        (r = make_store_binds(node, err)) < 0 || (r = make_image_root(node, err)) < 0 ||
+        (r = make_store_binds(node, err)) < 0 || (r = make_ramdisks(node, err)) < 0 ||
+        (r = make_image_root(node, err)) < 0 ||
         (r = bvi_agent_client_new(node->ctx, &agent, &node->agent, err)) < 0)
         return r;
     fill_spec(node);
@@ -223,6 +251,9 @@ void bvi_node_release(bvi_node *node)
     bvi_json_free(node->wanted);
     bvi_json_free(node->tasks);
     bvi_json_free(node->metrics);
+    for (size_t i = 0; i < node->ramdisks.len; i++)
+        bvi_free((void *)node->ramdisks.items[i].destination);
+    bvi_vec_done(&node->ramdisks);
     bvi_free(node->image_root);
     bvi_free(node->hostname);
     bvi_free(node->store_bind);

@@ -63,6 +63,7 @@ struct bvi_node {
     char *staging_top;       /* the directory of all nodes' staging directories */
     bvi_container_spec spec; /* points into the members above */
     bvi_bind binds[5];
+    BVI_VEC(bvi_tmpfs) ramdisks; /* their paths are ours */
     bvi_agent_client *agent;
     bvi_engine_server *engine;
     bvi_plugin *plugin;
@@ -90,8 +91,10 @@ struct bvi_node {
     unsigned users;           /* calls under way that refer to the node: its memory stays */
     BVI_VEC(struct bvi_deferred *) deferred; /* deferred.c */
     bvi_task make_deferred;
-    bool closing; /* being freed; memory goes when nothing refers to it any more */
-    bool freeing; /* inside bvi_node_free() */
+    int64_t log_window_us; /* when its plugin's lines were counted from; 0: never */
+    unsigned log_events;   /* of them, which became events */
+    bool closing;          /* being freed; memory goes when nothing refers to it any more */
+    bool freeing;          /* inside bvi_node_free() */
 };
 
 /* Fills everything that follows from state; the agent client is made, nothing is started. */

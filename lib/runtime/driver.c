@@ -14,6 +14,7 @@
  */
 #define SPEC_STRINGS_MAX 4096u
 #define SPEC_BINDS_MAX   256u
+#define SPEC_TMPFS_MAX   64u
 
 void bvi_driver_free(bvi_driver *driver)
 {
@@ -54,6 +55,38 @@ static int check_binds(const bvi_container_spec *spec, bv_error **err)
     return 0;
 }
 
+/* Whether a mount at the one place makes the other invisible. */
+static bool hides(const char *mount, const char *path)
+{
+    size_t len = strlen(mount);
+
+    return strncmp(mount, path, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}
+
+static int check_tmpfs(const bvi_container_spec *spec, bv_error **err)
+{
+    static const char *const kept[] = { "/proc", "/sys", "/dev" };
+
+    if (spec->tmpfs_count > SPEC_TMPFS_MAX)
+        return bvi_fail(err, BV_E_LIMIT, "more than %u RAM disks", SPEC_TMPFS_MAX);
+    for (size_t i = 0; i < spec->tmpfs_count; i++) {
+        const char *path = spec->tmpfs[i].destination;
+
+        if (!is_plain_path(path) || spec->tmpfs[i].size_mb == 0)
+            return bvi_fail(err, BV_E_INVALID,
+                            "RAM disk '%s': wanted is a plain absolute path in the node and a size",
+                            path ? path : "");
+        for (size_t k = 0; k < BVI_COUNT(kept) + spec->bind_count; k++) {
+            const char *other =
+                k < BVI_COUNT(kept) ? kept[k] : spec->binds[k - BVI_COUNT(kept)].destination;
+
+            if (hides(path, other))
+                return bvi_fail(err, BV_E_INVALID, "RAM disk '%s' would hide '%s'", path, other);
+        }
+    }
+    return 0;
+}
+
 static int check_program(const bvi_container_spec *spec, bv_error **err)
 {
     if (!spec->argv || !spec->argv[0] || !spec->argv[0][0])
@@ -86,6 +119,8 @@ int bvi_container_spec_check(const bvi_container_spec *spec, bool to_run, bv_err
     r = check_program(spec, err);
     if (r == 0)
         r = check_binds(spec, err);
+    if (r == 0)
+        r = check_tmpfs(spec, err);
     return r < 0 ? bvi_wrap(err, r, "container '%s'", spec->id) : 0;
 }
 
@@ -110,6 +145,9 @@ void bvi_container_spec_free(bvi_container_spec *copy)
         bvi_free((void *)copy->binds[i].destination);
     }
     bvi_free((void *)copy->binds);
+    for (size_t i = 0; copy->tmpfs && i < copy->tmpfs_count; i++)
+        bvi_free((void *)copy->tmpfs[i].destination);
+    bvi_free((void *)copy->tmpfs);
     free_strings(copy->argv);
     free_strings(copy->env);
     bvi_free(copy);
@@ -158,6 +196,21 @@ static const bvi_bind *copy_binds(const bvi_bind *binds, size_t count, bool *ok)
     return copy;
 }
 
+static const bvi_tmpfs *copy_tmpfs(const bvi_tmpfs *tmpfs, size_t count, bool *ok)
+{
+    bvi_tmpfs *copy = bvi_new_array(bvi_tmpfs, count ? count : 1);
+
+    if (!copy) {
+        *ok = false;
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        copy[i].destination = copy_text(tmpfs[i].destination, ok);
+        copy[i].size_mb = tmpfs[i].size_mb;
+    }
+    return copy;
+}
+
 int bvi_container_spec_copy(const bvi_container_spec *spec, bvi_container_spec **ret_copy,
                             bv_error **err)
 {
@@ -179,6 +232,8 @@ int bvi_container_spec_copy(const bvi_container_spec *spec, bvi_container_spec *
     copy->env = copy_strings(spec->env, &ok);
     copy->bind_count = spec->bind_count;
     copy->binds = copy_binds(spec->binds, spec->bind_count, &ok);
+    copy->tmpfs_count = spec->tmpfs_count;
+    copy->tmpfs = copy_tmpfs(spec->tmpfs, spec->tmpfs_count, &ok);
     if (!ok)
         return bvi_fail_nomem(err);
     *ret_copy = bvi_take(copy);

@@ -32,6 +32,12 @@ typedef struct bvi_bind {
     bool read_only;
 } bvi_bind;
 
+/* A file system in memory, mounted after the binds; it counts against the memory limit. */
+typedef struct bvi_tmpfs {
+    const char *destination; /* path in the node */
+    uint64_t size_mb;        /* MiB, as the kernel counts */
+} bvi_tmpfs;
+
 /* What to run. Borrowed for the duration of the call that takes it. */
 typedef struct bvi_container_spec {
     const char *id; /* node uuid */
@@ -41,6 +47,8 @@ typedef struct bvi_container_spec {
     const char *root_dir;   /* <node_dir>/rootfs, where the merged root appears on the host */
     const bvi_bind *binds;
     size_t bind_count;
+    const bvi_tmpfs *tmpfs;
+    size_t tmpfs_count;
     const char *const *argv; /* first process */
     const char *const *env;  /* "KEY=value" */
     bvi_network network;

@@ -178,6 +178,21 @@ static int add_binds(bvi_json *mounts, const bvi_bind *binds, size_t count)
     return r;
 }
 
+static int add_tmpfs(bvi_json *mounts, const bvi_tmpfs *tmpfs, size_t count)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < count && r == 0; i++) {
+        char size[32];
+        const char *options[] = { "nosuid", "nodev", size, NULL };
+
+        (void)snprintf(size, sizeof(size), "size=%lluM",
+                       (unsigned long long)tmpfs[i].size_mb); /* fits */
+        r = add_mount(mounts, tmpfs[i].destination, "tmpfs", "tmpfs", options);
+    }
+    return r;
+}
+
 static int put_mounts(bvi_json *root, const bvi_container_spec *spec,
                       const bvi_oci_config_facts *facts)
 {
@@ -191,7 +206,9 @@ static int put_mounts(bvi_json *root, const bvi_container_spec *spec,
     }
     if (r == 0)
         r = add_binds(mounts, spec->binds, spec->bind_count);
-    return r < 0 ? r : add_binds(mounts, facts->binds, facts->bind_count);
+    if (r == 0)
+        r = add_binds(mounts, facts->binds, facts->bind_count);
+    return r < 0 ? r : add_tmpfs(mounts, spec->tmpfs, spec->tmpfs_count);
 }
 
 /* ---- linux ---- */

@@ -479,6 +479,37 @@ START_TEST(limits_memory)
 }
 END_TEST
 
+/* A RAM disk needs no right of the node's, is as large as asked, and ends with the container. */
+START_TEST(mounts_ram_disks)
+{
+    static const bvi_tmpfs disks[] = { { "/mnt/fast", 8 }, { "/blockjoy/inner", 4 } };
+    host h;
+
+    skip_unless_possible();
+    open_host(&h, runtimes[_i]);
+    make_node(&h, "ram",
+              "grep ' tmpfs ' /proc/mounts >/blockjoy/mounts;"
+              " dd if=/dev/zero of=/mnt/fast/x bs=1M count=7 2>/dev/null && echo fits"
+              " >>/blockjoy/facts;"
+              " dd if=/dev/zero of=/mnt/fast/y bs=1M count=3 2>/dev/null || echo full"
+              " >>/blockjoy/facts;"
+              " touch /blockjoy/inner/hidden /blockjoy/ready; exec sleep 1000");
+    h.spec.tmpfs = disks;
+    h.spec.tmpfs_count = BVI_COUNT(disks);
+    assert_done(&h, start, SPEC(&h));
+    wait_file(data_file(&h, "ready"));
+    ck_assert_ptr_nonnull(strstr(bvt_read_file(data_file(&h, "mounts"), NULL), "/mnt/fast"));
+    ck_assert_ptr_nonnull(strstr(bvt_read_file(data_file(&h, "mounts"), NULL), "size=8192k"));
+    ck_assert_str_eq(bvt_read_file(data_file(&h, "facts"), NULL), "fits\nfull\n");
+    ck_assert(!bvt_exists(data_file(&h, "inner/hidden")));
+    assert_done(&h, stop, SPEC(&h) 0, );
+    ck_assert(!bvt_exists(bvt_format("%s/mnt/fast/x", h.root_dir)));
+    assert_done(&h, remove, SPEC(&h));
+    assert_nothing_left(&h);
+    close_driver(&h);
+}
+END_TEST
+
 START_TEST(escalates)
 {
     host h;
@@ -831,6 +862,7 @@ int main(void)
         bvt_loop(shares_the_hosts_network, runtimes),
         bvt_loop(keeps_root_in_the_node, runtimes),
         bvt_loop(limits_memory, runtimes),
+        bvt_loop(mounts_ram_disks, runtimes),
         bvt_loop(escalates, runtimes),
         bvt_loop(notices_an_end, runtimes),
         bvt_loop(explains_failures, runtimes),

@@ -20,6 +20,8 @@ static const char *const env[] = { "A=1", "B=", NULL };
 static const bvi_bind binds[] = { { "/srv/data", "/blockjoy", false },
                                   { "/srv/agent", "/opt/agent", true } };
 
+static const bvi_tmpfs tmpfs[] = { { "/mnt/ram", 7 } };
+
 static const bvi_container_spec good = {
     .id = "n1",
     .hostname = "one",
@@ -28,6 +30,8 @@ static const bvi_container_spec good = {
     .root_dir = "/nodes/n1/rootfs",
     .binds = binds,
     .bind_count = 2,
+    .tmpfs = tmpfs,
+    .tmpfs_count = 1,
     .argv = argv,
     .env = env,
     .memory_bytes = 1000,
@@ -271,6 +275,9 @@ START_TEST(copies_a_spec)
     ck_assert_uint_eq(copy->bind_count, 2);
     ck_assert_str_eq(copy->binds[1].destination, "/opt/agent");
     ck_assert(copy->binds[1].read_only);
+    ck_assert_uint_eq(copy->tmpfs_count, 1);
+    ck_assert_str_eq(copy->tmpfs[0].destination, "/mnt/ram");
+    ck_assert_uint_eq(copy->tmpfs[0].size_mb, 7);
     ck_assert_uint_eq(copy->memory_bytes, 1000);
     bvi_container_spec_free(copy);
 }
@@ -280,6 +287,10 @@ static const char *const no_argv[] = { NULL };
 static const char *const bad_env[] = { "NOVALUE", NULL };
 static const bvi_bind relative[] = { { "data", "/blockjoy", false } };
 static const bvi_bind escaping[] = { { "/srv", "/a/../../etc", false } };
+static const bvi_tmpfs upwards[] = { { "/mnt/../x", 7 } };
+static const bvi_tmpfs empty[] = { { "/mnt/ram", 0 } };
+static const bvi_tmpfs over_proc[] = { { "/proc", 7 } };
+static const bvi_tmpfs over_bind[] = { { "/opt", 7 } };
 static const bvi_bind at_root[] = { { "/srv", "/", false } };
 
 static const struct {
@@ -294,6 +305,10 @@ static const struct {
     { { .env = bad_env }, "'NOVALUE' is not KEY=value" },
     { { .binds = relative, .bind_count = 1 }, "bind source 'data'" },
     { { .binds = escaping, .bind_count = 1 }, "bind destination '/a/../../etc'" },
+    { { .tmpfs = upwards, .tmpfs_count = 1 }, "RAM disk '/mnt/../x'" },
+    { { .tmpfs = empty, .tmpfs_count = 1 }, "RAM disk '/mnt/ram'" },
+    { { .tmpfs = over_proc, .tmpfs_count = 1 }, "would hide '/proc'" },
+    { { .tmpfs = over_bind, .tmpfs_count = 1 }, "would hide '/opt/agent'" },
     { { .binds = at_root, .bind_count = 1 }, "bind destination '/'" },
 };
 
@@ -310,6 +325,7 @@ START_TEST(refuses_bad_specs)
     spec.argv = change->argv ? change->argv : spec.argv;
     spec.env = change->env ? change->env : spec.env;
     spec.binds = change->binds ? change->binds : spec.binds;
+    spec.tmpfs = change->tmpfs ? change->tmpfs : spec.tmpfs;
     spec.bind_count = change->binds ? change->bind_count : spec.bind_count;
     ck_assert_int_eq(bvi_container_spec_check(&good, true, NULL), 0);
     ck_assert_int_eq(bvi_container_spec_check(&spec, true, &err), BV_E_INVALID);

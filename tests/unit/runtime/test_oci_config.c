@@ -128,6 +128,21 @@ START_TEST(says_what_is_expected)
 }
 END_TEST
 
+START_TEST(mounts_ram_disks_last)
+{
+    static const bvi_tmpfs disks[] = { { "/mnt/ram", 64 } };
+    bvi_container_spec spec = base_spec;
+
+    spec.tmpfs = disks;
+    spec.tmpfs_count = 1;
+    bvi_auto_json bvi_json *config = make(&spec, &base_facts);
+    assert_json(config, "mounts.10",
+                "{\"destination\":\"/mnt/ram\",\"type\":\"tmpfs\",\"source\":\"tmpfs\","
+                "\"options\":[\"nosuid\",\"nodev\",\"size=64M\"]}");
+    ck_assert_ptr_null(at(config, "mounts.11"));
+}
+END_TEST
+
 START_TEST(has_its_own_network_only_when_asked)
 {
     bvi_container_spec spec = base_spec;
@@ -212,6 +227,6 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("runtime/oci_config", bvt_loop(says_what_is_expected, expected),
-         bvt_test(has_its_own_network_only_when_asked), bvt_loop(limits_resources, limits),
-         bvt_test(filters_nothing_where_the_kernel_cannot), bvt_test(never_raises_a_limit),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(mounts_ram_disks_last), bvt_test(has_its_own_network_only_when_asked),
+         bvt_loop(limits_resources, limits), bvt_test(filters_nothing_where_the_kernel_cannot),
+         bvt_test(never_raises_a_limit), bvt_test(survives_every_failed_allocation))
