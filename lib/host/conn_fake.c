@@ -88,7 +88,7 @@ static void fake_close(bvi_conn *conn)
 
 static int fill(bvi_fake *fake, const settings *s, bv_error **err)
 {
-    int r = bvi_events_new(fake->base.ctx, &fake->events, err);
+    int r = bvi_events_new(fake->base.ctx, NULL, &fake->events, err);
 
     if (r == 0)
         r = bvi_fake_images_init(fake, err);

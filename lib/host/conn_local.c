@@ -127,7 +127,7 @@ static int open_parts(bvi_local *local, const char *root, const bv_host_opts *op
         (r = find_bundle(local, opts->agent_dir, err)) < 0 ||
         (r = open_driver(local, opts, err)) < 0 || (r = open_store(local, opts->store, err)) < 0 ||
         (r = bvi_image_store_open(ctx, local->paths.images_dir, &local->images, err)) < 0 ||
-        (r = bvi_events_new(ctx, &local->events, err)) < 0)
+        (r = bvi_events_new(ctx, local->paths.events_seq, &local->events, err)) < 0)
         return r;
     local->host_name = bvi_strdup(facts.hostname);
     if (!local->host_name)

@@ -1,13 +1,23 @@
 /*
  * events.c - the ring of events and its waiting readers.
  */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/vec.h"
 #include "node/events.h"
+#include "sys/fs.h"
 
 /* A longer message is cut; what a node reports about itself comes in here. */
 #define MESSAGE_MAX 2048u
+/* Numbers are reserved on disk in steps of this. */
+#define SEQ_STEP     1024
+#define SEQ_FILE_MAX 64u
+/* Exact as a double too, for readers whose JSON has no other numbers. */
+#define SEQ_MAX (INT64_C(1) << 52)
 
 typedef struct event {
     int64_t seq;
@@ -28,22 +38,95 @@ typedef struct waiter {
 struct bvi_events {
     bv_ctx *ctx;
     event ring[BVI_EVENTS_KEPT];
-    int64_t next_seq; /* of the next event; the first is 1 */
+    int64_t next_seq; /* of the next event */
+    int64_t reserved; /* the file has numbers up to here; with a path only */
+    char *seq_path;   /* NULL: none */
     BVI_VEC(waiter *) waiters;
 };
 
-int bvi_events_new(bv_ctx *ctx, bvi_events **ret_events, bv_error **err)
+/* ---- numbers ---- */
+
+static void complain(const bvi_events *events, const bv_error *err)
+{
+    bvi_auto_free char *text = bvi_error_text(err);
+
+    bvi_log_full(events->ctx, BV_LOG_WARN, "events", NULL, NULL,
+                 "numbers of events may begin anew: %s", text ? text : "out of memory");
+}
+
+/* The file says which numbers may have been given out; it is ahead of what is, so that it is seldom
+ * written. */
+static void reserve(bvi_events *events, int64_t up_to)
+{
+    bvi_auto_error bv_error *err = NULL;
+    char text[32];
+    int len;
+
+    events->reserved = up_to;
+    if (!events->seq_path)
+        return;
+    len = snprintf(text, sizeof(text), "%" PRId64 "\n", up_to);
+    if (bvi_fs_replace(events->seq_path, text, (size_t)len, 0644, &err) < 0)
+        complain(events, err);
+}
+
+static int read_numbers(bvi_events *events, bv_error **err)
+{
+    bvi_auto_free char *text = NULL;
+    char *end = NULL;
+    long long used;
+    size_t len = 0;
+    int r = bvi_fs_read(events->seq_path, SEQ_FILE_MAX, &text, &len, err);
+
+    if (r < 0)
+        return r;
+    errno = 0;
+    used = strtoll(text, &end, 10);
+    if (errno || end == text || *end != '\n' || used < 0 || used > SEQ_MAX)
+        return bvi_fail(err, BV_E_FORMAT, "'%s' does not hold a number", events->seq_path);
+    events->next_seq = used + 1;
+    return 0;
+}
+
+static int begin_numbers(bvi_events *events, const char *seq_path, bv_error **err)
+{
+    bvi_auto_error bv_error *why = NULL;
+    int r;
+
+    events->next_seq = 1;
+    if (!seq_path)
+        return 0;
+    events->seq_path = bvi_strdup(seq_path);
+    if (!events->seq_path)
+        return bvi_fail_nomem(err);
+    r = read_numbers(events, &why);
+    if (r == BV_E_NOMEM)
+        return bvi_fail_nomem(err);
+    if (r < 0 && r != BV_E_NOT_FOUND)
+        complain(events, why);
+    reserve(events, events->next_seq - 1 + SEQ_STEP);
+    return 0;
+}
+
+int bvi_events_new(bv_ctx *ctx, const char *seq_path, bvi_events **ret_events, bv_error **err)
 {
     bvi_events *events = bvi_new0(bvi_events);
+    int r;
 
     if (!events)
         return bvi_fail_nomem(err);
     events->ctx = ctx;
-    events->next_seq = 1;
     events->waiters.max = BVI_EVENTS_WAITERS_MAX;
+    r = begin_numbers(events, seq_path, err);
+    if (r < 0) {
+        bvi_free(events);
+        return r;
+    }
     *ret_events = events;
     return 0;
 }
+
+/* ---- reading ---- */
 
 static void event_done(event *e)
 {
@@ -143,6 +226,8 @@ void bvi_events_add(bvi_events *events, const char *type, const char *node, cons
     e->job = bvi_strdup(job);
     e->wall_us = bvi_ctx_wall_us(events->ctx);
     e->seq = e->type ? events->next_seq : 0;
+    if (events->seq_path && events->next_seq > events->reserved)
+        reserve(events, events->next_seq - 1 + SEQ_STEP);
     events->next_seq++;
     while (events->waiters.len)
         waiter_answer(events->waiters.items[0]);
@@ -183,8 +268,7 @@ void bvi_events_read(bvi_events *events, int64_t after, int64_t wait_ms, bvi_rep
     if (after < 0)
         after = events->next_seq - 1;
     else if (after >= events->next_seq)
-        after =
-            0; /* counted by an earlier run of the daemon: everything here is new to this reader */
+        after = 0; /* not ours: everything here is new to this reader */
     if (wait_ms > BVI_EVENTS_WAIT_MAX_MS)
         wait_ms = BVI_EVENTS_WAIT_MAX_MS;
     if (after < events->next_seq - 1 || wait_ms <= 0) {
@@ -204,5 +288,7 @@ void bvi_events_free(bvi_events *events)
     for (size_t i = 0; i < BVI_EVENTS_KEPT; i++)
         event_done(&events->ring[i]);
     bvi_vec_done(&events->waiters);
+    reserve(events, events->next_seq - 1); /* what was not used is not missing */
+    bvi_free(events->seq_path);
     bvi_free(events);
 }

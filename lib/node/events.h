@@ -17,7 +17,10 @@
 
 typedef struct bvi_events bvi_events;
 
-int bvi_events_new(bv_ctx *ctx, bvi_events **ret_events, bv_error **err);
+/* seq_path: where numbers that were given out are remembered, so that they go on after a restart,
+ * or a little further on after a crash; NULL: they begin with 1. A file that cannot be used begins
+ * anew and is logged. */
+int bvi_events_new(bv_ctx *ctx, const char *seq_path, bvi_events **ret_events, bv_error **err);
 void bvi_events_free(bvi_events *events); /* waiting readers end with BV_E_CANCELLED */
 /* type: "node_started" and so on. node, job and message may be NULL. Losing an event to lack of
  * memory is allowed. */

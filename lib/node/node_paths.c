@@ -23,6 +23,7 @@ static const path_rule host_rules[] = {
     HOST(var_dir, root, "/var/lib/blockvisor"), HOST(nodes_dir, var_dir, "/nodes"),
     HOST(images_dir, var_dir, "/images"),       HOST(snapshots_dir, var_dir, "/snapshots"),
     HOST(run_dir, root, "/run/blockvisor"),     HOST(lock, var_dir, "/host.lock"),
+    HOST(events_seq, var_dir, "/events.seq"),
 };
 
 #define NODE(member, base, name)                                                                   \

@@ -14,6 +14,7 @@ typedef struct bvi_host_paths {
     char *images_dir;    /* .../images */
     char *snapshots_dir; /* .../snapshots, the embedded store */
     char *run_dir;       /* <root>/run/blockvisor */
+    char *events_seq;    /* .../events.seq: numbers of events that may have been given out */
     char *lock;          /* .../host.lock, held by the process that runs this root */
 } bvi_host_paths;
 

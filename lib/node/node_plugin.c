@@ -10,6 +10,10 @@
 /* plugin.data: what a plugin may keep. */
 #define PLUGIN_DATA_MAX (1024u * 1024u)
 
+/* Lines of a plugin that become events in such a time. */
+#define LOG_EVENTS_MAX 20u
+#define LOG_WINDOW_US  (60 * INT64_C(1000000))
+
 /* One request of the plugin, under way at the agent. */
 typedef struct request {
     bvi_plugin_reply *reply;
@@ -391,11 +395,30 @@ static void env_delete_task(void *data, const char *name, bvi_plugin_reply *repl
 
 /* ---- at once ---- */
 
+/* What a plugin prints or logs is an event too, as long as it is not much: events are few and kept
+ * for everybody. */
+static void add_log_event(bvi_node *node, const char *text)
+{
+    int64_t now = bvi_ctx_now_us(node->ctx);
+
+    if (now - node->log_window_us >= LOG_WINDOW_US || node->log_window_us == 0) {
+        node->log_window_us = now;
+        node->log_events = 0;
+    }
+    if (node->log_events > LOG_EVENTS_MAX)
+        return;
+    if (++node->log_events > LOG_EVENTS_MAX)
+        text = "it says more than is kept here: see the daemon's log";
+    bvi_events_add(node->manager->opts.events, "plugin_log", node->state.name, NULL, "%s", text);
+}
+
 static void env_log(void *data, int level, const char *text)
 {
     bvi_node *node = data;
 
     bvi_log_full(node->ctx, level, "plugin", node->state.id, NULL, "%s", text);
+    if (level <= BV_LOG_INFO)
+        add_log_event(node, text);
 }
 
 static const bvi_json *env_node_env(void *data)

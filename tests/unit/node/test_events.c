@@ -23,7 +23,7 @@ static void open_fixture(fixture *f)
     bvt_clock_init(&f->clock);
     opts.clock = &f->clock.clock;
     bvt_assert_ok(bv_ctx_new(&opts, &f->ctx, &err), err);
-    bvt_assert_ok(bvi_events_new(f->ctx, &f->events, &err), err);
+    bvt_assert_ok(bvi_events_new(f->ctx, NULL, &f->events, &err), err);
 }
 
 static void settle(fixture *f)
@@ -230,6 +230,66 @@ START_TEST(ends_its_readers)
 }
 END_TEST
 
+static int64_t next_number(fixture *f)
+{
+    int64_t next;
+    answer a;
+
+    bvi_events_add(f->events, "e", NULL, NULL, "x");
+    read_events(f, -1, 0, &a);
+    next = number(a.doc, "next");
+    answer_done(&a);
+    return next;
+}
+
+static void reopen(fixture *f)
+{
+    bv_error *err = NULL;
+
+    bvt_assert_ok(bvi_events_new(f->ctx, bvt_path("seq"), &f->events, &err), err);
+}
+
+START_TEST(numbers_go_on)
+{
+    bvi_events *crashed;
+    int64_t last;
+    fixture f;
+
+    open_fixture(&f);
+    bvi_events_free(f.events);
+    reopen(&f);
+    ck_assert_int_eq(next_number(&f), 1);
+    for (int i = 0; i < 3000; i++)
+        last = next_number(&f);
+    ck_assert_int_eq(last, 3001);
+    bvi_events_free(f.events);
+    reopen(&f); /* an orderly end leaves no gap */
+    ck_assert_int_eq(next_number(&f), 3002);
+    crashed = f.events;
+    reopen(&f); /* after a crash numbers are left out, and none is given twice */
+    last = next_number(&f);
+    ck_assert_int_gt(last, 3002);
+    ck_assert_int_le(last, 3003 + 1024);
+    bvi_events_free(crashed);
+    close_fixture(&f);
+}
+END_TEST
+
+static const char *const bad_files[] = { "", "x\n", "-5\n", "12", "99999999999999999999\n" };
+
+START_TEST(a_bad_file_begins_anew)
+{
+    fixture f;
+
+    open_fixture(&f);
+    bvi_events_free(f.events);
+    (void)bvt_write_file("seq", bad_files[_i]);
+    reopen(&f);
+    ck_assert_int_eq(next_number(&f), 1);
+    close_fixture(&f);
+}
+END_TEST
+
 START_TEST(survives_every_failed_allocation)
 {
     fixture f;
@@ -245,7 +305,7 @@ START_TEST(survives_every_failed_allocation)
         bvi_reply *reply = NULL;
         answer a = { 0 };
 
-        if (bvi_events_new(f.ctx, &events, NULL) == 0) {
+        if (bvi_events_new(f.ctx, bvt_path("seq"), &events, NULL) == 0) {
             bvi_events_add(events, "type", "node", "job", "message %d", 1);
             if (bvi_reply_new(f.ctx, keep, &a, &reply, NULL, NULL) == 0) {
                 bvi_events_read(events, (int64_t)(n % 2), 100, reply);
@@ -268,4 +328,5 @@ END_TEST
 BVT_MAIN("node/events", bvt_test(reads_from_a_cursor), bvt_test(waits_for_the_next),
          bvt_test(bounds_the_wait), bvt_test(begins_anew_for_an_old_cursor),
          bvt_test(forgets_the_oldest), bvt_test(cuts_long_messages), bvt_test(ends_its_readers),
+         bvt_test(numbers_go_on), bvt_loop(a_bad_file_begins_anew, bad_files),
          bvt_test(survives_every_failed_allocation))

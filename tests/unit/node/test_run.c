@@ -44,7 +44,8 @@ static const struct {
     int code;
     const char *says;
 } bad[] = {
-    { "'method':'nothing'", BV_E_NOT_FOUND, "node 'n' has: echo, height" },
+    { "'method':'nothing'", BV_E_NOT_FOUND,
+      "node 'n' has: echo, height, init, protocol_status, say" },
     { "'method':'echo','timeout_ms':86400001", BV_E_INVALID, "at most 86400 s" },
     { "'method':'tick','param':'x','timeout_ms':3000", BV_E_TIMEOUT, "within 3000 ms" },
 };
@@ -109,5 +110,42 @@ START_TEST(calls_go_beside_a_long_init)
 }
 END_TEST
 
-BVT_MAIN("node/run", bvt_loop(results_have_types, good), bvt_loop(failures_say_why, bad),
-         bvt_test(a_cancelled_call_ends), bvt_test(calls_go_beside_a_long_init))
+static unsigned log_events(world *w)
+{
+    answer *a = world_answer(w);
+    unsigned count = 0;
+
+    bvi_events_read(w->events, 0, 0, world_reply(w, a));
+    world_until(w, a);
+    bvi_json_each(it, bvi_json_find(a->result, "events"))
+        count += strcmp(bvi_json_string(bvi_json_find(it, "type")), "plugin_log") == 0;
+    return count;
+}
+
+/* What a plugin says goes to the log with its node's id, and to the events unless it is too much.
+ */
+START_TEST(lines_reach_log_and_events)
+{
+    answer *a;
+    world w;
+
+    world_open(&w);
+    world_start(&w);
+    a = run(&w, "'method':'say','param':'hello'");
+    world_until(&w, a);
+    assert_ok(a);
+    ck_assert_ptr_nonnull(strstr(w.log.text, "hello"));
+    ck_assert_uint_eq(log_events(&w), 3); /* print, info and warn, not debug */
+    for (int i = 0; i < 10; i++)
+        world_until(&w, run(&w, "'method':'say','param':'again'"));
+    ck_assert_uint_eq(log_events(&w), 21); /* the last says that there is more */
+    world_pass(&w, 61 * SECOND_US);
+    world_until(&w, run(&w, "'method':'say','param':'later'"));
+    ck_assert_uint_eq(log_events(&w), 24);
+    world_close(&w);
+}
+END_TEST
+
+BVT_MAIN("node/run", bvt_test(lines_reach_log_and_events), bvt_loop(results_have_types, good),
+         bvt_loop(failures_say_why, bad), bvt_test(a_cancelled_call_ends),
+         bvt_test(calls_go_beside_a_long_init))

@@ -38,6 +38,7 @@ static const char script[] =
     "fn height() { 42 }\n"
     "fn protocol_status() { #{ state: \"broadcasting\", health: \"healthy\" } }\n"
     "fn echo(text) { text }\n"
+    "fn say(text) { print(text); info(text); warn(text); debug(text); \"said\" }\n"
     "fn tick(text) { run_sh(text).unwrap() }\n"
     "fn upload() { create_job(\"upload\", #{ job_type: #{ run_sh: \"up\" }, restart: \"never\" });"
     " start_job(\"upload\"); }\n";
@@ -339,7 +340,7 @@ static void keep(bv_op *op, const bvi_json *result, const bv_error *err, void *d
     a->result = result ? bvi_json_copy(result) : NULL;
 }
 
-static answer *new_answer(world *w)
+answer *world_answer(world *w)
 {
     answer *a = calloc(1, sizeof(*a));
 
@@ -351,7 +352,7 @@ static answer *new_answer(world *w)
 
 static void import_image(world *w)
 {
-    answer *a = new_answer(w);
+    answer *a = world_answer(w);
     bvi_reply *reply = NULL;
 
     put("img/bin/client", "#!/bin/sh\n");
@@ -383,7 +384,7 @@ void world_open(world *w)
     w->store_uri = bvi_asprintf("dir:%s", w->paths.snapshots_dir);
     bvt_assert_ok(bvi_store_open(w->ctx, w->store_uri, &store, &err), err);
     bvt_assert_ok(bvi_snapshots_new(store, &w->snapshots, &err), err);
-    bvt_assert_ok(bvi_events_new(w->ctx, &w->events, &err), err);
+    bvt_assert_ok(bvi_events_new(w->ctx, NULL, &w->events, &err), err);
     bvt_assert_ok(bvi_fake_driver_new(w->ctx, &w->driver, &err), err);
     import_image(w);
     world_load(w);
@@ -454,7 +455,7 @@ static void on_progress(bv_op *op, const bv_progress *progress, void *data)
 
 answer *world_begin(world *w, const char *method, const char *args)
 {
-    answer *a = new_answer(w);
+    answer *a = world_answer(w);
     bvi_reply *reply = NULL;
     bvi_auto_json bvi_json *root = NULL;
     bvi_auto_free char *text = bvi_strdup(args);
@@ -562,7 +563,7 @@ const char *world_problem(world *w)
 
 bool world_has_event(world *w, const char *type)
 {
-    answer *a = new_answer(w);
+    answer *a = world_answer(w);
     bvi_reply *reply = NULL;
 
     ck_assert_int_eq(bvi_reply_new(w->ctx, keep, a, &reply, &a->op, NULL), 0);

@@ -75,6 +75,7 @@ void world_until(world *w, const answer *a);
 
 /* Calls the manager; arguments are JSON with ' for ". Not settled. */
 answer *world_begin(world *w, const char *method, const char *args);
+answer *world_answer(world *w); /* an empty one */
 /* A reply that ends in an answer of the caller's; NULL: no memory. */
 bvi_reply *world_reply(world *w, answer *a);
 /* Called and settled; has an answer. */
