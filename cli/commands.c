@@ -108,6 +108,14 @@ static const cli_option eval_options[] = {
     END,
 };
 
+static const cli_option call_options[] = {
+    PLUGIN_NODE_OPTIONS,
+    { "answers", 0, CLI_TEXT, "FILE", "how the node answers (default: plugin_test.json)" },
+    { "journal", 0, CLI_FLAG, NULL, "print what it asked of its node to stderr" },
+    { "timeout", 0, CLI_NUMBER, "S", "seconds it may take (default: 60)" },
+    END,
+};
+
 const cli_command cli_commands[] = {
     { "node", "ls", "list", "", 0, 0, ls_options, cmd_node_ls, "list nodes", false },
     { "node", "create", "c", "IMAGE", 1, 1, create_options, cmd_node_create,
@@ -152,6 +160,8 @@ const cli_command cli_commands[] = {
     { "image", "rm", "delete", "IMAGE...", 1, -1, no_options, cmd_image_rm,
       "remove images no node uses", false },
 
+    { "plugin", "call", NULL, "DIR FN [ARG]", 2, 3, call_options, cmd_plugin_call,
+      "call a function of a plugin without a node", true },
     { "plugin", "eval", NULL, "[FILE] [ARG]", 0, 2, eval_options, cmd_plugin_eval,
       "run a script without a node", true },
 

@@ -16,6 +16,7 @@
 #include <blockvisor/memory.h>
 #include <blockvisor/node.h>
 #include <blockvisor/op.h>
+#include <blockvisor/plugin.h>
 #include <blockvisor/script.h>
 #include <blockvisor/server.h>
 #include <blockvisor/snapshot.h>

@@ -38,6 +38,8 @@ void bvi_json_free(bvi_json *root);
 BVI_DEFINE_FREEP(bvi_json, bvi_json_free)
 #define bvi_auto_json BVI_AUTO(bvi_json_freep)
 bvi_json *bvi_json_copy(const bvi_json *node); /* deep; NULL: no memory */
+/* The same values, whatever the order of keys and the spelling of numbers (json_equal.c). */
+bool bvi_json_equal(const bvi_json *a, const bvi_json *b);
 
 /* Looking. A NULL node answers like null. */
 bvi_json_type bvi_json_type_of(const bvi_json *node);

@@ -181,6 +181,17 @@ int bvi_fake_env_set_job(bvi_fake_env *fake, const char *name, const char *statu
     return bvi_json_put(fake->jobs, name, job_info(status_json));
 }
 
+int bvi_fake_env_set_job_info(bvi_fake_env *fake, const char *name, const bvi_json *members)
+{
+    bvi_auto_json bvi_json *info = bvi_json_copy(bvi_json_find(fake->jobs, name));
+
+    bvi_json_each(member, members) {
+        if (!info || bvi_json_put(info, bvi_json_key(member), bvi_json_copy(member)) < 0)
+            return BV_E_NOMEM;
+    }
+    return bvi_json_put(fake->jobs, name, bvi_take(info));
+}
+
 int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *text)
 {
     return bvi_json_put_string(fake->secrets, key, text);
@@ -627,5 +638,15 @@ void bvi_fake_env_set_secrets(bvi_fake_env *fake, bvi_json *secrets)
 void bvi_fake_env_set_data(bvi_fake_env *fake, bool has_data, bool has_archive)
 {
     fake->has_data = has_data;
+    fake->has_archive = has_archive;
+}
+
+void bvi_fake_env_set_has_data(bvi_fake_env *fake, bool has_data)
+{
+    fake->has_data = has_data;
+}
+
+void bvi_fake_env_set_has_archive(bvi_fake_env *fake, bool has_archive)
+{
     fake->has_archive = has_archive;
 }

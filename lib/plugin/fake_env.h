@@ -56,9 +56,13 @@ void bvi_fake_env_set_secrets(bvi_fake_env *fake, bvi_json *secrets);
  * instead of an error. */
 void bvi_fake_env_set_lenient(bvi_fake_env *fake);
 void bvi_fake_env_set_data(bvi_fake_env *fake, bool has_data, bool has_archive);
+void bvi_fake_env_set_has_data(bvi_fake_env *fake, bool has_data);
+void bvi_fake_env_set_has_archive(bvi_fake_env *fake, bool has_archive);
 int bvi_fake_env_set_saved(bvi_fake_env *fake, const char *text); /* what load_data() gives */
 int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *text);
 int bvi_fake_env_set_file(bvi_fake_env *fake, const char *path, const char *text);
 int bvi_fake_env_set_job(bvi_fake_env *fake, const char *name, const char *status_json);
+/* Lays members over what job_info() gives for a job that was set. */
+int bvi_fake_env_set_job_info(bvi_fake_env *fake, const char *name, const bvi_json *members);
 
 #endif

@@ -93,9 +93,15 @@ struct bvi_plugin {
     bv_ctx *ctx;
     bvi_plugin_env env;
     bvi_plugin_limits limits;
+    bool coverage;
+    bool keep_failure;
+    bvi_json *failure;                    /* the last one, if it is kept */
+    const bvi_script_function *functions; /* of bvi_plugin_opts */
+    void *functions_data;
     char *config_path; /* may be NULL */
     bvi_sources sources;
     const bvi_source *main_source;
+    bvi_source tested; /* the main source with tests behind it, when there are any */
     bvi_json *config;  /* converted; NULL: none */
     bool config_stale; /* it was evaluated from other scripts or parameters */
     struct {

@@ -17,6 +17,7 @@ extern const bvi_script_function bvi_hostlib_http[];
 extern const bvi_script_function bvi_hostlib_files[];
 extern const bvi_script_function bvi_hostlib_node[];
 extern const bvi_script_function bvi_hostlib_util[];
+extern const bvi_script_function bvi_hostlib_sleep[];
 
 /* The run whose script called; its environment. */
 bvi_run *bvi_hostlib_run(const bvi_script_call *call);

@@ -2,6 +2,7 @@
  * plugin.c - loading a plugin, its engines, and the calls others make on it. See plugin.h;
  * internal.h has the parts.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,7 +108,8 @@ static int64_t now_ns(void *data)
 
 static const bvi_script_function *const tables[] = { bvi_hostlib_jobs, bvi_hostlib_sh,
                                                      bvi_hostlib_http, bvi_hostlib_files,
-                                                     bvi_hostlib_node, bvi_hostlib_util };
+                                                     bvi_hostlib_node, bvi_hostlib_util,
+                                                     bvi_hostlib_sleep };
 
 static bvi_script_options engine_options(bvi_lane *lane)
 {
@@ -125,6 +127,7 @@ static bvi_script_options engine_options(bvi_lane *lane)
         .print = on_print,
         .debug = on_debug,
         .now_ns = now_ns,
+        .debug_flags = lane->plugin->coverage ? BVI_SCRIPT_COVERAGE : 0,
         .data = lane,
     };
 }
@@ -136,6 +139,9 @@ static int make_engine(bvi_lane *lane, const bvi_script_options *options, bv_err
     r = bvi_script_engine_new(options, &lane->engine, err);
     for (size_t i = 0; r >= 0 && i < BVI_COUNT(tables); i++)
         r = bvi_script_register(lane->engine, tables[i], lane, err);
+    if (r >= 0 && lane->plugin->functions)
+        r = bvi_script_register(lane->engine, lane->plugin->functions, lane->plugin->functions_data,
+                                err);
     return r;
 }
 
@@ -223,6 +229,8 @@ static void destroy(bvi_plugin *plugin)
         bvi_script_engine_free(plugin->lanes[i].engine);
     }
     bvi_sources_done(&plugin->sources);
+    bvi_free(plugin->tested.text);
+    bvi_json_free(plugin->failure);
     bvi_strv_done(&plugin->capabilities);
     bvi_secrets_done(&plugin->secrets);
     bvi_json_free(plugin->config);
@@ -272,6 +280,20 @@ static int note_age(bvi_plugin *plugin, bv_error **err)
     return plugin->old_paths.mount && plugin->old_paths.data ? 0 : bvi_fail_nomem(err);
 }
 
+/* Tests become part of the main script, so that its functions and constants are theirs. The
+ * semicolon ends a last statement that has none. */
+static int add_tests(bvi_plugin *plugin, const char *tests, bv_error **err)
+{
+    const bvi_source *source = plugin->main_source;
+    char *text = bvi_asprintf("%s\n;\n%s", source->text, tests);
+
+    if (!text)
+        return bvi_fail_nomem(err);
+    plugin->tested = (bvi_source){ .path = source->path, .text = text, .len = strlen(text) };
+    plugin->main_source = &plugin->tested;
+    return 0;
+}
+
 static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
 {
     const char *main_file = opts->main_file ? opts->main_file : BVI_PLUGIN_MAIN;
@@ -286,6 +308,9 @@ static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
     if (!plugin->main_source)
         return bvi_fail(err, BV_E_NOT_FOUND, "there is no plain file '%s' in '%s'", main_file,
                         plugin->sources.dir);
+    r = opts->tests ? add_tests(plugin, opts->tests, err) : 0;
+    if (r < 0)
+        return r;
     r = bvi_lane_open(&plugin->lanes[BVI_LANE_QUERY], err);
     if (r < 0)
         return r;
@@ -312,6 +337,10 @@ int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_p
     plugin->env = *opts->env;
     plugin->secrets = (bvi_secrets)BVI_SECRETS_INIT;
     plugin->limits = opts->limits ? *opts->limits : (bvi_plugin_limits)BVI_PLUGIN_LIMITS_INIT;
+    plugin->functions = opts->functions;
+    plugin->functions_data = opts->functions_data;
+    plugin->coverage = opts->coverage;
+    plugin->keep_failure = opts->keep_failure;
     for (size_t i = 0; i < BVI_LANES; i++)
         plugin->lanes[i].plugin = plugin;
     r = opts->script ? make_script_lane(plugin, opts->script, err) : load(plugin, opts, err);
@@ -335,6 +364,16 @@ bool bvi_plugin_has(const bvi_plugin *plugin, const char *capability)
     return bvi_strv_has(&plugin->capabilities, capability) ||
            bvi_script_has_function(script, capability, 0) ||
            bvi_script_has_function(script, capability, 1);
+}
+
+bool bvi_plugin_function_at(const bvi_plugin *plugin, size_t index, bvi_script_fn_info *ret_info)
+{
+    return bvi_script_function_at(plugin->lanes[BVI_LANE_QUERY].script, index, ret_info);
+}
+
+const bvi_json *bvi_plugin_failure(const bvi_plugin *plugin)
+{
+    return plugin->failure;
 }
 
 const bvi_json *bvi_plugin_config(const bvi_plugin *plugin)
@@ -367,6 +406,11 @@ static int call_custom(bvi_plugin *plugin, const bvi_entry *entry, const char *n
     if (!*text && bvi_script_has_function(script, name, 0))
         return bvi_run_new(plugin, entry, name, NULL, timeout_ms, done, data, ret_op, err);
     return no_method(name, err);
+}
+
+bool bvi_plugin_is_typed(const char *name)
+{
+    return bvi_entry_find(name, false)->name != NULL;
 }
 
 int bvi_plugin_call(bvi_plugin *plugin, const char *name, const char *param, int64_t timeout_ms,
@@ -403,4 +447,37 @@ int bvi_plugin_reload_config(bvi_plugin *plugin, int64_t timeout_ms, bvi_plugin_
     const bvi_entry *entry = bvi_entry_reload();
 
     return bvi_run_new(plugin, entry, entry->name, NULL, timeout_ms, done, data, ret_op, err);
+}
+
+/* ---- coverage ---- */
+
+typedef struct coverage_reader {
+    const bvi_plugin *plugin;
+    bvi_script_coverage_fn fn;
+    void *data;
+} coverage_reader;
+
+/* The main script was compiled with its whole path, a module with the name it was imported as. */
+static void on_line(const char *name, uint32_t line, bool ran, void *data)
+{
+    const coverage_reader *reader = data;
+    const char *dir = reader->plugin->sources.dir;
+    size_t dir_len = strlen(dir);
+    char path[PATH_MAX];
+
+    if (strncmp(name, dir, dir_len) == 0 && name[dir_len] == '/')
+        (void)snprintf(path, sizeof(path), "%s", name + dir_len + 1); /* cut: no such file */
+    else
+        (void)snprintf(path, sizeof(path), "%s.rhai", name); /* the same */
+    reader->fn(path, line, ran, reader->data);
+}
+
+void bvi_plugin_coverage(const bvi_plugin *plugin, bvi_script_coverage_fn fn, void *data)
+{
+    coverage_reader reader = { plugin, fn, data };
+
+    for (size_t i = 0; i < BVI_LANES; i++) {
+        if (plugin->lanes[i].engine)
+            bvi_script_coverage(plugin->lanes[i].engine, on_line, &reader);
+    }
 }

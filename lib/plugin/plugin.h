@@ -164,6 +164,13 @@ typedef struct bvi_plugin_opts {
     const bvi_plugin_script *script; /* NULL: the files below root; otherwise root, dir, main_file
                                         and config_path are not used, only bvi_plugin_eval() may be
                                         called, and a syntax error is as the compiler told it */
+    /* For tools that run a plugin's own tests: */
+    const char *tests; /* source that is compiled behind the main file, as one script with it: its
+                          first line is two lines below the main file's last line end; NULL: none */
+    const bvi_script_function *functions; /* further ones for the script; NULL: none */
+    void *functions_data;                 /* last argument of these */
+    bool keep_failure;                    /* for bvi_plugin_failure() */
+    bool coverage;                        /* note which lines run, for bvi_plugin_coverage() */
 } bvi_plugin_opts;
 
 /* Reads and compiles; runs nothing. A syntax error is BV_E_FORMAT "<file>:<line>:<column>: ...". A
@@ -186,6 +193,8 @@ bool bvi_plugin_is_idle(const bvi_plugin *plugin);
  * once. */
 const bvi_strv *bvi_plugin_capabilities(const bvi_plugin *plugin);
 bool bvi_plugin_has(const bvi_plugin *plugin, const char *capability);
+/* The functions of the main script in source order; false past the end. */
+bool bvi_plugin_function_at(const bvi_plugin *plugin, size_t index, bvi_script_fn_info *ret_info);
 /* The configuration evaluated last, with every key of the schema present (plugin/config.h); NULL:
  * none. Borrowed until the next call completes. */
 const bvi_json *bvi_plugin_config(const bvi_plugin *plugin);
@@ -232,10 +241,21 @@ int bvi_plugin_call(bvi_plugin *plugin, const char *name, const char *param, int
 int bvi_plugin_query(bvi_plugin *plugin, const char *name, int64_t timeout_ms,
                      bvi_plugin_done_fn done, void *data, bv_op **ret_op, bv_error **err);
 
+/* Whether bvi_plugin_call() gives it a type: init, height and so on. */
+bool bvi_plugin_is_typed(const char *name);
+
 /* Evaluates plugin_config(), checks and stores it. (init does so by itself.) Not having the
  * function is fine: then there is no configuration. */
 int bvi_plugin_reload_config(bvi_plugin *plugin, int64_t timeout_ms, bvi_plugin_done_fn done,
                              void *data, bv_op **ret_op, bv_error **err);
+
+/* How the script failed last, as bvi_script_failure_json() describes it; NULL: it did not. Borrowed
+ * until the next call completes. */
+const bvi_json *bvi_plugin_failure(const bvi_plugin *plugin);
+
+/* Which lines ran so far; a line may be told more than once, and ran if one of them says so. The
+ * source is a path in the plugin's directory. */
+void bvi_plugin_coverage(const bvi_plugin *plugin, bvi_script_coverage_fn fn, void *data);
 
 const char *bvi_plugin_health_name(bvi_plugin_health health);
 

@@ -261,7 +261,12 @@ static int drive_for_script(bvi_run *run, bv_error **err)
 static int script_failed(bvi_run *run, const char *fn, bv_error **err)
 {
     int r = bvi_script_failure(run->script, err);
+    bvi_plugin *plugin = run->plugin;
 
+    if (plugin->keep_failure) {
+        bvi_json_free(bvi_take(plugin->failure));
+        (void)bvi_script_failure_json(run->script, &plugin->failure, NULL); /* NULL: no memory */
+    }
     if (!fn)
         return bvi_wrap(err, r, "the plugin's top level failed");
     return bvi_wrap(err, r, "Rhai function '%s' returned error", fn);

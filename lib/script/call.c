@@ -44,15 +44,34 @@ bool bvi_call_find_at_site(bvi_script_call *call, bvi_frame *frame, bvi_site *si
     return bvi_call_find_script(call, frame->home, name, site->argc, ret);
 }
 
-const bvi_native *bvi_call_natives(bvi_script_call *call, const bvi_frame *frame, bvi_site *site)
+/* The types of a few arguments in one number; 0: too many. */
+static uint32_t types_of(const bvi_value *args, uint32_t argc)
 {
+    uint32_t types = 1;
+
+    if (argc > 6)
+        return 0;
+    for (uint32_t i = 0; i < argc; i++)
+        types = types << 5 | args[i].type;
+    return types;
+}
+
+const bvi_native *bvi_call_native_at(bvi_script_call *call, const bvi_frame *frame, bvi_site *site,
+                                     const bvi_value *args, uint32_t argc)
+{
+    uint32_t types = types_of(args, argc);
+
+    if (types != 0 && types == site->native_types)
+        return site->native;
     if (!site->natives_known) {
         const bvi_string *name = bvi_unit_str(frame->proto->unit, site->name);
 
         site->natives = bvi_native_find(call->engine, name->data, name->len);
         site->natives_known = true;
     }
-    return site->natives;
+    site->native = bvi_native_match(site->natives, args, argc);
+    site->native_types = site->native ? types : 0;
+    return site->native;
 }
 
 /* ---- function values ---- */
@@ -184,7 +203,7 @@ int bvi_vm_call(bvi_script_call *call, bvi_site *site)
     }
     if (site->special != BVI_SPECIAL_NONE)
         return special_call(call, site, base, site->pos);
-    native = bvi_native_match(bvi_call_natives(call, frame, site), call->stack + base, site->argc);
+    native = bvi_call_native_at(call, frame, site, call->stack + base, site->argc);
     if (!native)
         return bvi_vm_not_found(call, bvi_unit_str(frame->proto->unit, site->name)->data,
                                 call->stack + base, site->argc);

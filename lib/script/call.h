@@ -27,7 +27,9 @@ bool bvi_call_find_script(bvi_script_call *call, bvi_module *from, const bvi_str
                           uint32_t argc, bvi_script_target *ret);
 bool bvi_call_find_at_site(bvi_script_call *call, bvi_frame *frame, bvi_site *site,
                            bvi_script_target *ret);
-const bvi_native *bvi_call_natives(bvi_script_call *call, const bvi_frame *frame, bvi_site *site);
+/* The built-in that takes these arguments, or NULL. */
+const bvi_native *bvi_call_native_at(bvi_script_call *call, const bvi_frame *frame, bvi_site *site,
+                                     const bvi_value *args, uint32_t argc);
 /* The receiver of the call just made, if that made a frame; only script functions have one. */
 void bvi_call_bind_this(bvi_script_call *call, uint32_t frames_before, const bvi_value *self,
                         bool is_const, bvi_origin origin);

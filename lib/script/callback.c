@@ -7,8 +7,7 @@
 /* How many arguments fn wants beyond curried ones; -1: unknown, any number. */
 static int wanted_args(bvi_script_call *call, const bvi_value *fn_value, uint32_t count)
 {
-    bvi_frame *frame = bvi_vm_script_frame(call);
-    bvi_module *home = frame ? frame->home : call->home;
+    bvi_module *home;
     const bvi_string *name;
     uint32_t curried = 0;
 
@@ -21,7 +20,10 @@ static int wanted_args(bvi_script_call *call, const bvi_value *fn_value, uint32_
         name = fn->name;
         home = fn->home;
     } else {
+        bvi_frame *frame = bvi_vm_script_frame(call);
+
         name = bvi_str(fn_value);
+        home = frame ? frame->home : call->home;
     }
     for (uint32_t n = 1; n <= count + 1; n++) { /* 1, 2, ..., count, 0 */
         uint32_t args = n <= count ? n : 0;

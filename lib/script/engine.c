@@ -117,7 +117,7 @@ static uint32_t hash_name(const char *name, size_t len)
 
 static bool same_name(const bvi_native *n, uint32_t hash, const char *name, size_t len)
 {
-    return n->hash == hash && strncmp(n->def->name, name, len) == 0 && n->def->name[len] == '\0';
+    return n->hash == hash && n->name_len == len && memcmp(n->def->name, name, len) == 0;
 }
 
 const bvi_native *bvi_native_find(const bvi_script_engine *engine, const char *name, size_t len)
@@ -133,9 +133,8 @@ const bvi_native *bvi_native_find(const bvi_script_engine *engine, const char *n
 const bvi_native *bvi_native_next(const bvi_native *native)
 {
     const bvi_native *n = native->next;
-    size_t len = strlen(native->def->name);
 
-    while (n && !same_name(n, native->hash, native->def->name, len))
+    while (n && !same_name(n, native->hash, native->def->name, native->name_len))
         n = n->next;
     return n;
 }
@@ -207,7 +206,8 @@ static void add_native(bvi_script_engine *engine, bvi_native *n, const bvi_scrip
     n->def = def;
     n->data = def->data ? def->data : data;
     n->argc = (uint32_t)strlen(def->params);
-    n->hash = hash_name(def->name, strlen(def->name));
+    n->name_len = (uint32_t)strlen(def->name);
+    n->hash = hash_name(def->name, n->name_len);
     bucket = &engine->natives[n->hash % BVI_NATIVE_BUCKETS];
     n->next = *bucket;
     *bucket = n;

@@ -13,6 +13,7 @@ typedef struct bvi_native {
     const bvi_script_function *def;
     void *data;
     uint32_t hash;
+    uint32_t name_len;
     uint32_t argc;
     struct bvi_native *next; /* same bucket */
 } bvi_native;

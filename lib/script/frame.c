@@ -79,16 +79,9 @@ int bvi_vm_push_script(bvi_script_call *call, const bvi_proto *proto, bvi_module
     r = bvi_vm_reserve(call, (size_t)proto->max_stack + BVI_STACK_SPARE);
     if (r < 0)
         return r;
-    *f = (bvi_frame){
-        .is_plain = !proto->is_top,
-        .holds_home = true,
-        .base = base,
-        .ret = ret,
-        .pos = pos,
-        .origin = { .path = BVI_NO_PATH },
-        .proto = proto,
-        .home = home,
-    };
+    bvi_frame_begin(f, proto, home, base, ret, pos);
+    f->is_plain = !proto->is_top;
+    f->holds_home = true;
     bvi_obj_ref(home);
     call->depth += !proto->is_top;
     call->frames_len++;

@@ -98,18 +98,23 @@ BVI_LIB(clear)
     return bvi_lib_end(call, bvi_array_remove(&args[0], 0, bvi_arr(&args[0])->len));
 }
 
+static void reverse_items(bvi_array *a)
+{
+    for (uint32_t i = 0, j = a->len; i + 1 < j; i++) {
+        bvi_value held = a->items[i];
+
+        a->items[i] = a->items[--j];
+        a->items[j] = held;
+    }
+}
+
 BVI_LIB(reverse)
 {
     int r = bvi_array_own(&args[0]);
-    bvi_array *a = bvi_arr(&args[0]);
 
     bvi_vm_work(call, &args[0]);
-    for (uint32_t i = 0; r == 0 && i < a->len / 2; i++) {
-        bvi_value v = a->items[i];
-
-        a->items[i] = a->items[a->len - 1 - i];
-        a->items[a->len - 1 - i] = v;
-    }
+    if (r == 0)
+        reverse_items(bvi_arr(&args[0]));
     return bvi_lib_end(call, r);
 }
 
@@ -329,9 +334,9 @@ static void merge(const bvi_value *from, bvi_value *to, size_t at, size_t mid, s
     }
 }
 
-BVI_LIB(sort)
+static int sort_items(bvi_script_call *call, bvi_value *array, bool descending)
 {
-    bvi_array *a = bvi_arr(&args[0]);
+    bvi_array *a = bvi_arr(array);
     bvi_value *scratch;
     size_t bytes;
     int r;
@@ -340,8 +345,8 @@ BVI_LIB(sort)
         return bvi_vm_fail(
             call, BVI_FAILURE_FUNCTION_NOT_FOUND,
             "Function not found: sort() cannot be called with elements of different types");
-    r = bvi_array_own(&args[0]);
-    a = bvi_arr(&args[0]);
+    r = bvi_array_own(array);
+    a = bvi_arr(array);
     if (r < 0 || a->len < 2)
         return bvi_lib_end(call, r);
     bytes = a->len * sizeof(*scratch);
@@ -359,7 +364,32 @@ BVI_LIB(sort)
         memcpy(a->items, scratch, bytes);
     }
     bvi_script_release(call->engine, scratch, bytes);
+    if (descending)
+        reverse_items(a);
     return 0;
+}
+
+BVI_LIB(sort)
+{
+    return sort_items(call, &args[0], false);
+}
+
+BVI_LIB(sort_desc)
+{
+    return sort_items(call, &args[0], true);
+}
+
+/* order and order_desc answer a sorted copy. */
+BVI_LIB(order)
+{
+    *ret = bvi_dup(&args[0]);
+    return sort_items(call, ret, false);
+}
+
+BVI_LIB(order_desc)
+{
+    *ret = bvi_dup(&args[0]);
+    return sort_items(call, ret, true);
 }
 
 #define PROPERTY BVI_SCRIPT_PROPERTY
@@ -396,5 +426,8 @@ const bvi_script_function bvi_lib_array[] = {
     { "index_of", "av", index_of, 0 },
     { "index_of", "avi", index_of, 0 },
     { "sort", "a", sort, MUTATES },
+    { "sort_desc", "a", sort_desc, MUTATES },
+    { "order", "a", order, 0 },
+    { "order_desc", "a", order_desc, 0 },
     { NULL, NULL, NULL, 0 },
 };

@@ -295,7 +295,7 @@ BVI_LIB(dedup)
 
 /* ---- sort with a comparer: a bottom-up merge sort that stops at every comparison ---- */
 
-enum { SORT_WIDTH = 1, SORT_STARTED = 2, SORT_AT, SORT_LEFT, SORT_RIGHT };
+enum { SORT_WIDTH = 1, SORT_STARTED = 2, SORT_AT, SORT_LEFT, SORT_RIGHT, SORT_COPIES };
 
 typedef struct sort_run {
     int64_t mid;
@@ -389,8 +389,11 @@ static int step_sort(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
         r = next_comparison(call, f, &more);
     if (r < 0)
         return bvi_script_throw_code(call, r);
-    if (!more)
+    if (!more) {
+        if (f->reg[SORT_COPIES])
+            *ret = bvi_move(bvi_vm_arg(call, f, 0));
         return 0;
+    }
     a = bvi_arr(bvi_vm_arg(call, f, 0));
     args[0] = bvi_dup(&a->items[f->reg[SORT_RIGHT]]);
     args[1] = bvi_dup(&a->items[f->reg[SORT_LEFT]]);
@@ -402,6 +405,13 @@ static int step_sort(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
 
 BVI_LIB(sort)
 {
+    return bvi_vm_begin(call, step_sort);
+}
+
+/* Answers a sorted copy. */
+BVI_LIB(order_by)
+{
+    call->asked_reg[SORT_COPIES] = 1;
     return bvi_vm_begin(call, step_sort);
 }
 
@@ -421,8 +431,13 @@ static int step_map(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
         if (r == 0)
             r = bvi_value_map(call->engine, &f->acc[1]);
     } else {
+        bool yes = is_true(&f->result);
+
         e = &bvi_map_in_order(m)->entries[f->reg[REG_AT]++];
-        r = bvi_map_set(&f->acc[is_true(&f->result) ? 0 : 1], e->key, bvi_dup(&e->value));
+        if (f->reg[REG_KIND] == WALK_MAP)
+            r = bvi_map_set(&f->acc[0], e->key, bvi_move(&f->result));
+        else
+            r = bvi_map_set(&f->acc[yes ? 0 : 1], e->key, bvi_dup(&e->value));
     }
     if (r < 0)
         return bvi_script_throw_code(call, r);
@@ -432,7 +447,7 @@ static int step_map(bvi_script_call *call, bvi_frame *f, bvi_value *ret)
         args[1] = e->value;
         return bvi_vm_callback(call, f, bvi_vm_arg(call, f, 1), args, 2, &e->value, true);
     }
-    if (f->reg[REG_KIND] == WALK_FILTER) {
+    if (f->reg[REG_KIND] == WALK_FILTER || f->reg[REG_KIND] == WALK_MAP) {
         *ret = bvi_move(&f->acc[0]);
         return 0;
     }
@@ -450,6 +465,11 @@ static int begin_map(bvi_script_call *call, walk_kind kind)
 BVI_LIB(map_filter)
 {
     return begin_map(call, WALK_FILTER);
+}
+
+BVI_LIB(map_map)
+{
+    return begin_map(call, WALK_MAP);
 }
 
 BVI_LIB(map_drain)
@@ -486,7 +506,10 @@ const bvi_script_function bvi_lib_callback[] = {
     { "zip", "aap", zip, 0 },
     { "dedup", "ap", dedup, CHANGES },
     { "sort", "ap", sort, CHANGES },
+    { "sort_by", "ap", sort, CHANGES },
+    { "order_by", "ap", order_by, 0 },
     { "filter", "mp", map_filter, 0 },
+    { "map", "mp", map_map, 0 },
     { "drain", "mp", map_drain, CHANGES },
     { "retain", "mp", map_retain, CHANGES },
     { NULL, NULL, NULL, 0 },

@@ -8,7 +8,10 @@
 #include "script/lib.h"
 
 /* Nothing prints longer lines. */
-#define OUTPUT_MAX (16u * 1024u * 1024u)
+#define OUTPUT_MAX     (16u * 1024u * 1024u)
+#define SLEEP_PIECE_NS 20000000
+/* Longer than anybody waits, and its nanoseconds fit. */
+#define SLEEP_MAX_S 1e9
 
 void bvi_lib_part_args(const bvi_value *args, size_t argc, size_t i, size_t len, size_t *ret_start,
                        size_t *ret_count)
@@ -251,23 +254,39 @@ BVI_LIB(timestamp)
 
 BVI_LIB(elapsed)
 {
-    bvi_value now = BVI_VALUE_UNIT;
-    int r = timestamp(call, NULL, 0, &now, NULL);
-
-    if (r == 0)
-        *ret = bvi_value_float((double)(now.as.i - args[0].as.i) / 1e9);
-    return r;
+    *ret = bvi_value_float((double)(bvi_script_now_ns(call->engine) - args[0].as.i) / 1e9);
+    return 0;
 }
 
-/* Waiting is the embedder's business: one that can wait registers its own sleep(), which hides this
- * one. */
-BVI_LIB(no_sleep)
+/* Waits in pieces, each a slice of its own, so that the call can be cancelled and its embedder
+ * looks at its limits. One that has a loop registers its own sleep(), which hides this one. */
+static int step_sleep(bvi_script_call *call, bvi_frame *frame, bvi_value *ret)
+{
+    int64_t now = bvi_script_now_ns(call->engine);
+    int64_t left;
+    struct timespec piece;
+
+    if (frame->reg[1] == 0) {
+        frame->reg[0] += now; /* from how long to until when */
+        frame->reg[1] = 1;
+    }
+    left = frame->reg[0] - now;
+    if (left <= 0)
+        return 0;
+    piece.tv_sec = 0;
+    piece.tv_nsec = left < SLEEP_PIECE_NS ? (long)left : SLEEP_PIECE_NS;
+    (void)nanosleep(&piece, NULL); /* a signal only makes the piece shorter */
+    return BVI_SCRIPT_YIELD;
+}
+
+BVI_LIB(sleep_for)
 {
     double seconds = args[0].type == BVI_T_INT ? (double)args[0].as.i : args[0].as.f;
 
     if (!(seconds > 0))
         return 0;
-    return bvi_script_throw(call, "sleep is not available here");
+    call->asked_reg[0] = (int64_t)((seconds < SLEEP_MAX_S ? seconds : SLEEP_MAX_S) * 1e9);
+    return bvi_vm_begin(call, step_sleep);
 }
 
 /* ---- order ---- */
@@ -364,7 +383,7 @@ const bvi_script_function bvi_lib_core[] = {
     { "set_tag", "vi", set_tag, MUTATES },
     { "timestamp", "", timestamp, 0 },
     { "elapsed", "e", elapsed, PROPERTY },
-    { "sleep", "n", no_sleep, 0 },
+    { "sleep", "n", sleep_for, 0 },
     { "max", "nn", max, 0 },
     { "max", "ss", max, 0 },
     { "max", "cc", max, 0 },

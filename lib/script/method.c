@@ -113,8 +113,7 @@ static int native_method(bvi_script_call *call, const method_call *m)
         if (n.def)
             return bvi_call_native_on_path(call, m->frame, &n, m->site->path, m->indices);
     }
-    native =
-        bvi_native_match(bvi_call_natives(call, m->frame, m->site), call->stack + m->self, n.argc);
+    native = bvi_call_native_at(call, m->frame, m->site, call->stack + m->self, n.argc);
     if (!native)
         return bvi_vm_not_found(call, m->name->data, call->stack + m->self, n.argc);
     n.def = native->def;

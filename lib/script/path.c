@@ -156,9 +156,13 @@ static bvi_value *hiding(bvi_script_call *call, bvi_frame *frame, const bvi_path
 }
 
 /* The value at the start. temp holds it when it is no variable. */
-static int root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
-                bvi_value *temp, bvi_value **ret)
+static inline int root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
+                       bvi_value *indices, bvi_value *temp, bvi_value **ret)
 {
+    if (path->root == BVI_ROOT_LOCAL && path->since == BVI_NOT_HIDDEN) {
+        *ret = bvi_deref(&call->stack[frame->base + path->slot]);
+        return 0;
+    }
     *ret = hiding(call, frame, path, NULL);
     if (*ret)
         return 0;
@@ -240,24 +244,35 @@ static int property_error(bvi_script_call *call, bvi_pos pos, const char *name, 
     return r;
 }
 
-static int computed_property(bvi_script_call *call, const bvi_value *v, const bvi_step *step,
+/* What the getters of a value depend on: its type, or its host type. */
+static const void *kind_of(const bvi_value *v)
+{
+    static const char kinds[BVI_T_ERROR + 1];
+
+    return v->type == BVI_T_HOST ? (const void *)((const bvi_hostobj *)v->as.obj)->type
+                                 : &kinds[v->type];
+}
+
+static int computed_property(bvi_script_call *call, const bvi_value *v, bvi_step *step,
                              const bvi_string *name, bvi_value *ret)
 {
-    void *data;
-    const bvi_script_function *getter;
     bvi_value self;
     int r;
 
-    if (strcmp(name->data, "tag") == 0) {
-        *ret = bvi_value_int(v->tag);
-        return 0;
+    if (step->getter_of != kind_of(v)) {
+        if (strcmp(name->data, "tag") == 0) {
+            *ret = bvi_value_int(v->tag);
+            return 0;
+        }
+        step->getter_of = NULL;
+        step->getter = find_getter(call, v, name, &step->getter_data);
+        if (!step->getter)
+            return property_error(call, step->item, name->data, v, NULL);
+        step->getter_of = kind_of(v);
     }
-    getter = find_getter(call, v, name, &data);
-    if (!getter)
-        return property_error(call, step->item, name->data, v, NULL);
     self = bvi_dup(v);
     call->pos = step->item;
-    r = getter->fn(call, &self, 1, ret, data);
+    r = step->getter->fn(call, &self, 1, ret, step->getter_data);
     bvi_drop(&self);
     if (r > 0) /* a getter has nowhere to wait */
         return bvi_vm_fail_at(call, step->item, BVI_FAILURE_DOT, "Property '%s' cannot suspend",
@@ -303,8 +318,9 @@ static int want_int(bvi_script_call *call, const bvi_value *index, const bvi_ste
     return index->type == BVI_T_INT ? 0 : index_type_error(call, index, "i64", step->item);
 }
 
-static int item_of(bvi_script_call *call, const bvi_value *v, size_t len, bvi_failure_kind kind,
-                   const bvi_value *index, const bvi_step *step, size_t *ret)
+static inline int item_of(bvi_script_call *call, const bvi_value *v, size_t len,
+                          bvi_failure_kind kind, const bvi_value *index, const bvi_step *step,
+                          size_t *ret)
 {
     int r = want_int(call, index, step);
 
@@ -396,46 +412,64 @@ static void go_on_with(walker *w, bvi_value v)
     bvi_drop(&old);
 }
 
-static int map_index(walker *w, const bvi_value *index, const bvi_step *step, bvi_value **ret)
+/* A property is usually where it was the last time: a name is one string in all of a source. */
+static inline bvi_value *find_property(const bvi_value *map, bvi_step *step, bvi_string *name)
 {
-    if (index->type != BVI_T_STRING)
-        return index_type_error(w->call, index, "string", step->item);
-    *ret = bvi_map_find(w->at, bvi_str(index));
-    return 0;
+    bvi_map *m = bvi_mp(map);
+    bvi_value *v;
+
+    if (step->hint < m->len && m->entries[step->hint].key == name)
+        return &m->entries[step->hint].value;
+    v = bvi_map_find(map, name);
+    if (v)
+        step->hint = bvi_map_number(map, v);
+    return v;
 }
 
-static int read_step(walker *w, const bvi_step *step)
+/* A step whose result is nobody's item: of strings, numbers, host objects... */
+static int computed_step(walker *w, bvi_step *step, const bvi_value *index)
+{
+    bvi_value made = BVI_VALUE_UNIT;
+    int r = index
+                ? computed_index(w->call, w->at, index, step, &made)
+                : computed_property(w->call, w->at, step, bvi_unit_str(w->unit, step->key), &made);
+
+    if (r < 0)
+        bvi_drop(&made);
+    else
+        go_on_with(w, made);
+    return r;
+}
+
+static inline int read_step(walker *w, bvi_step *step)
 {
     const bvi_value *index = step->is_index ? w->index++ : NULL;
     bvi_value *found = NULL;
-    bvi_value made = BVI_VALUE_UNIT;
-    size_t at = 0;
-    int r = 0;
 
-    if (step->safe && w->at->type == BVI_T_UNIT) {
+    if (w->at->type == BVI_T_MAP && !index) {
+        found = find_property(w->at, step, bvi_unit_str(w->unit, step->key));
+    } else if (w->at->type == BVI_T_MAP) {
+        if (index->type != BVI_T_STRING)
+            return index_type_error(w->call, index, "string", step->item);
+        found = bvi_map_find(w->at, bvi_str(index));
+    } else if (w->at->type == BVI_T_ARRAY && index) {
+        size_t at = 0;
+        int r = item_of(w->call, w->at, bvi_arr(w->at)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step,
+                        &at);
+
+        if (r < 0)
+            return r;
+        found = &bvi_arr(w->at)->items[at];
+    } else if (step->safe && w->at->type == BVI_T_UNIT) {
         w->ended = true;
         return 0;
-    }
-    if (w->at->type == BVI_T_MAP && index)
-        r = map_index(w, index, step, &found);
-    else if (w->at->type == BVI_T_MAP)
-        found = bvi_map_find(w->at, bvi_unit_str(w->unit, step->key));
-    else if (w->at->type == BVI_T_ARRAY && index) {
-        r = item_of(w->call, w->at, bvi_arr(w->at)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step,
-                    &at);
-        found = r == 0 ? &bvi_arr(w->at)->items[at] : NULL;
-    } else if (index)
-        r = computed_index(w->call, w->at, index, step, &made);
-    else
-        r = computed_property(w->call, w->at, step, bvi_unit_str(w->unit, step->key), &made);
-    if (r < 0) {
-        bvi_drop(&made);
-        return r;
+    } else {
+        return computed_step(w, step, index);
     }
     if (found)
         w->at = found;
     else
-        go_on_with(w, made);
+        go_on_with(w, BVI_VALUE_UNIT);
     return 0;
 }
 
@@ -455,92 +489,12 @@ static void end_walk(walker *w)
     bvi_drop(&w->temp);
 }
 
-/* ---- the quick way: everything is there already, in maps and arrays ---- */
-
-/* The variable at the start; NULL: it is not one that can be had at once. */
-static inline bvi_value *quick_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
-                                    bvi_value *indices)
-{
-    switch (path->root) {
-    case BVI_ROOT_LOCAL:
-        return path->since == BVI_NOT_HIDDEN ? bvi_deref(&call->stack[frame->base + path->slot])
-                                             : NULL;
-    case BVI_ROOT_UP:
-        return path->since == BVI_NOT_HIDDEN ? bvi_deref(&bvi_fnp(&frame->fn)->values[path->slot])
-                                             : NULL;
-    case BVI_ROOT_STACK:
-        return indices - 1;
-    case BVI_ROOT_THIS:
-        return frame->has_this ? &frame->self : NULL;
-    case BVI_ROOT_GLOBAL:
-        return bvi_map_find(&bvi_home(frame->home)->consts,
-                            bvi_unit_str(frame->proto->unit, path->slot));
-    default:
-        return NULL;
-    }
-}
-
-/* A property is usually where it was the last time: names in a source are one string each. */
-static inline bvi_value *quick_property(bvi_value *map, bvi_step *step, bvi_string *name)
-{
-    bvi_map *m = bvi_mp(map);
-    bvi_value *v;
-
-    if (step->hint < m->len && m->entries[step->hint].key == name)
-        return &m->entries[step->hint].value;
-    v = bvi_map_find(map, name);
-    if (v)
-        step->hint = (uint32_t)(((char *)v - (char *)m->entries) / sizeof(*m->entries));
-    return v;
-}
-
-static inline bvi_value *quick_index(bvi_value *at, const bvi_value *index)
-{
-    if (at->type == BVI_T_ARRAY && index->type == BVI_T_INT &&
-        (uint64_t)index->as.i < bvi_arr(at)->len)
-        return &bvi_arr(at)->items[index->as.i];
-    if (at->type == BVI_T_MAP && index->type == BVI_T_STRING)
-        return bvi_map_find(at, bvi_str(index));
-    return NULL;
-}
-
-/* Where the first count steps lead; NULL: the general way must look, it also makes the errors. For
- * a change nobody else may hold a container on the way. *ret_index: of the step behind them. */
-static bvi_value *quick_walk(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
-                             bvi_value *indices, uint32_t count, bool change, bvi_value **ret_index)
-{
-    const bvi_script *unit = frame->proto->unit;
-    bvi_step *step = &unit->steps[path->first];
-    bvi_value *at = quick_root(call, frame, path, indices);
-
-    *ret_index = indices;
-    for (uint32_t i = 0; at && i < count; i++, step++) {
-        if (change && bvi_is_obj(at) && at->as.obj->refs > 1)
-            return NULL;
-        if (step->is_index)
-            at = quick_index(at, (*ret_index)++);
-        else
-            at = at->type == BVI_T_MAP ? quick_property(at, step, bvi_unit_str(unit, step->key))
-                                       : NULL;
-    }
-    return at;
-}
-
 int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
                  bvi_value *ret)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
-    bvi_value *index;
-    const bvi_value *quick = quick_walk(call, frame, path, indices, path->steps, false, &index);
-    int r;
+    int r = root(call, frame, path, indices, &w.temp, &w.at);
 
-    if (quick) {
-        bvi_value v = bvi_dup(quick);
-
-        *ret = v;
-        return 0;
-    }
-    r = root(call, frame, path, indices, &w.temp, &w.at);
     if (r == 0)
         r = read_steps(&w, path, path->steps);
     if (r < 0)
@@ -557,10 +511,12 @@ int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, 
 
 /* ---- places ---- */
 
-static int own(bvi_script_call *call, bvi_value *v)
+static inline int own(bvi_script_call *call, bvi_value *v)
 {
     int r = 0;
 
+    if (!bvi_is_obj(v) || v->as.obj->refs == 1)
+        return 0;
     if (v->type == BVI_T_ARRAY)
         r = bvi_array_own(v);
     else if (v->type == BVI_T_MAP)
@@ -723,11 +679,18 @@ static int assign_index(bvi_script_call *call, bvi_value *at, const bvi_value *i
     }
 }
 
-static int assign_property(bvi_script_call *call, bvi_value *at, const bvi_step *step,
-                           bvi_string *name, bvi_value *value)
+static int assign_property(bvi_script_call *call, bvi_value *at, bvi_step *step, bvi_string *name,
+                           bvi_value *value)
 {
-    if (at->type == BVI_T_MAP)
-        return assign_entry(call, at, name, value);
+    if (at->type == BVI_T_MAP) {
+        bvi_value *v = at->as.obj->refs == 1 ? find_property(at, step, name) : NULL;
+
+        if (!v)
+            return assign_entry(call, at, name, value);
+        value->tag = 0;
+        bvi_replace(v, bvi_move(value));
+        return 0;
+    }
     if (strcmp(name->data, "tag") != 0 || value->type != BVI_T_INT)
         return property_error(call, step->item, name->data, at, value);
     if (value->as.i < INT32_MIN || value->as.i > INT32_MAX)
@@ -740,41 +703,13 @@ static int assign_property(bvi_script_call *call, bvi_value *at, const bvi_step 
 }
 
 /* Stores at the last step; what came before has been walked. */
-static int assign_last(walker *w, const bvi_step *step, bvi_value *value)
+static int assign_last(walker *w, bvi_step *step, bvi_value *value)
 {
     if (step->safe && w->at->type == BVI_T_UNIT)
         return 0;
     if (step->is_index)
         return assign_index(w->call, w->at, w->index, step, value);
     return assign_property(w->call, w->at, step, bvi_unit_str(w->unit, step->key), value);
-}
-
-/* A store into a map or an array that is nobody else's. False: the general way. */
-static bool quick_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
-                      bvi_value *indices, bvi_value *value)
-{
-    const bvi_script *unit = frame->proto->unit;
-    bvi_step *last;
-    bvi_value *index;
-    bvi_value *at;
-    bvi_value *slot;
-
-    if (path->steps == 0 || bvi_path_is_const(frame, path))
-        return false;
-    at = quick_walk(call, frame, path, indices, path->steps - 1, true, &index);
-    if (!at || (at->type != BVI_T_MAP && at->type != BVI_T_ARRAY) || at->as.obj->refs > 1)
-        return false;
-    last = &unit->steps[path->first + path->steps - 1];
-    if (last->is_index)
-        slot = quick_index(at, index);
-    else
-        slot =
-            at->type == BVI_T_MAP ? quick_property(at, last, bvi_unit_str(unit, last->key)) : NULL;
-    if (!slot)
-        return false;
-    value->tag = 0;
-    bvi_replace(slot, bvi_move(value));
-    return true;
 }
 
 static int check_writable(bvi_script_call *call, bvi_frame *frame, const bvi_path *path)
@@ -795,11 +730,8 @@ int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, 
                  bvi_value *value)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
-    int r;
+    int r = check_writable(call, frame, path);
 
-    if (quick_set(call, frame, path, indices, value))
-        return 0;
-    r = check_writable(call, frame, path);
     if (r == 0)
         r = root(call, frame, path, indices, &w.temp, &w.at);
     if (r == 0 && path->steps > 0)
@@ -815,7 +747,7 @@ int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, 
 
 /* The last step of an op-assignment: read, compute, store. Items of arrays and maps are changed
  * where they are. What has no place of its own is computed, with its errors, and forgotten. */
-static int change_last(walker *w, const bvi_step *step, bvi_opcode op, const bvi_value *operand)
+static int change_last(walker *w, bvi_step *step, bvi_opcode op, const bvi_value *operand)
 {
     bool has_place = w->at != &w->temp;
     bvi_value held = bvi_dup(&w->temp); /* the container may be inside */
@@ -845,15 +777,8 @@ int bvi_path_op(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, b
                 bvi_opcode op, const bvi_value *operand)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
-    bvi_value *index;
-    bvi_value *quick = bvi_path_is_const(frame, path)
-                           ? NULL
-                           : quick_walk(call, frame, path, indices, path->steps, true, &index);
-    int r;
+    int r = check_writable(call, frame, path);
 
-    if (quick)
-        return bvi_op_binary(call, op, quick, operand, true);
-    r = check_writable(call, frame, path);
     if (r == 0)
         r = root(call, frame, path, indices, &w.temp, &w.at);
     if (r == 0 && path->steps > 0)

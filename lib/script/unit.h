@@ -99,8 +99,12 @@ typedef struct bvi_step {
     bool safe;     /* ?. or ?[ */
     uint32_t key;  /* constant */
     uint32_t hint; /* the entry where the property was the last time */
-    bvi_pos pos;   /* of the [ */
-    bvi_pos item;  /* of the index or the name */
+    /* the getter that was found the last time, and for values of which type */
+    const struct bvi_script_function *getter;
+    void *getter_data;
+    const void *getter_of;
+    bvi_pos pos;  /* of the [ */
+    bvi_pos item; /* of the index or the name */
 } bvi_step;
 
 typedef struct bvi_path {
@@ -155,6 +159,8 @@ typedef struct bvi_site {
     bool own_known;              /* looked up on first use; so are natives */
     const struct bvi_native *natives;
     bool natives_known;
+    uint32_t native_types; /* of the arguments native was found for; 0: none yet */
+    const struct bvi_native *native;
 } bvi_site;
 
 typedef struct bvi_case {

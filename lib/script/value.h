@@ -302,6 +302,14 @@ bvi_map *bvi_map_in_order(const bvi_value *map);
 bvi_value *bvi_map_find(const bvi_value *map,
                         const bvi_string *key); /* NULL when absent; borrowed */
 bvi_value *bvi_map_find_text(const bvi_value *map, const char *key, size_t len);
+/* Which entry a found value belongs to. */
+static inline uint32_t bvi_map_number(const bvi_value *map, const bvi_value *found)
+{
+    const bvi_map *m = bvi_mp(map);
+
+    return (uint32_t)(((const char *)found - (const char *)m->entries) / sizeof(*m->entries));
+}
+
 int bvi_map_slot(bvi_value *map, bvi_string *key,
                  bvi_value **ret_slot); /* owns; made as unit when absent */
 int bvi_map_set(bvi_value *map, bvi_string *key,

@@ -101,16 +101,7 @@ static inline bvi_frame *push_plain(bvi_script_call *call, const bvi_proto *prot
         call->depth >= call->engine->options.limits.call_depth ||
         call->stack_cap - used < proto->max_stack + BVI_STACK_SPARE)
         return NULL;
-    f->is_native = f->has_this = f->this_const = f->is_eval = f->holds_home = false;
-    f->is_plain = true;
-    f->ret = f->base = used - argc;
-    f->pos = pos;
-    f->origin.path = BVI_NO_PATH;
-    f->proto = proto;
-    f->home = home;
-    f->fn = BVI_VALUE_UNIT;
-    f->self = BVI_VALUE_UNIT;
-    f->dynamic = BVI_VALUE_UNIT;
+    bvi_frame_begin(f, proto, home, used - argc, used - argc, pos);
     call->frames_len++;
     call->depth++;
     return f;

@@ -67,6 +67,24 @@ typedef struct bvi_frame {
     };
 } bvi_frame;
 
+/* A function's frame with nothing special yet; the members of built-ins are not touched. */
+static inline void bvi_frame_begin(bvi_frame *f, const bvi_proto *proto, bvi_module *home,
+                                   uint32_t base, uint32_t ret, bvi_pos pos)
+{
+    f->is_native = f->has_this = f->this_const = f->is_eval = f->holds_home = f->waiting = false;
+    f->is_plain = true;
+    f->ret = ret;
+    f->base = base;
+    f->pc = 0;
+    f->pos = pos;
+    f->origin.path = BVI_NO_PATH;
+    f->proto = proto;
+    f->home = home;
+    f->fn = BVI_VALUE_UNIT;
+    f->self = BVI_VALUE_UNIT;
+    f->dynamic = BVI_VALUE_UNIT;
+}
+
 typedef enum bvi_call_state {
     BVI_CALL_READY,
     BVI_CALL_WAITING, /* for bvi_script_resume() */

@@ -725,6 +725,46 @@ START_TEST(answers_may_come_later)
 }
 END_TEST
 
+START_TEST(sleeping_does_not_hold_the_loop_up)
+{
+    fixture f;
+    bv_error *err = NULL;
+
+    start_with(&f, "fn f() { sleep(1.5); sleep(0); \"awake\" } fn height() { 5 }");
+    bvt_assert_ok(bvi_plugin_call(f.plugin, "f", "", 5000, on_done, &f, NULL, &err), err);
+    bvt_assert_ok(bvi_plugin_query(f.plugin, "height", 0, on_done, &f, NULL, &err), err);
+    dispatch(&f, 1);
+    ck_assert_str_eq(f.last, "5");
+    bvt_clock_advance(&f.clock, 1499 * 1000);
+    for (int i = 0; i < 20; i++)
+        (void)bv_ctx_dispatch(f.ctx, 0);
+    ck_assert_uint_eq(f.done, 1);
+    bvt_clock_advance(&f.clock, 1000);
+    dispatch(&f, 2);
+    ck_assert_str_eq(f.last, "awake");
+    stop(&f);
+}
+END_TEST
+
+START_TEST(a_sleeper_can_be_ended)
+{
+    fixture f;
+    bv_error *err = NULL;
+
+    start_with(&f, "fn f() { sleep(100); \"awake\" }");
+    bvt_assert_ok(bvi_plugin_call(f.plugin, "f", "", 1000, on_done, &f, NULL, &err), err);
+    for (int i = 0; i < 20; i++)
+        (void)bv_ctx_dispatch(f.ctx, 0);
+    bvt_clock_advance(&f.clock, 1000 * 1000);
+    dispatch(&f, 1);
+    ck_assert_int_eq(f.code, BV_E_TIMEOUT);
+    bvt_assert_ok(bvi_plugin_call(f.plugin, "f", "", 1000, on_done, &f, NULL, &err), err);
+    for (int i = 0; i < 20; i++)
+        (void)bv_ctx_dispatch(f.ctx, 0);
+    stop(&f); /* while it sleeps */
+}
+END_TEST
+
 START_TEST(calls_wait_for_each_other_and_can_be_cancelled)
 {
     fixture f;
@@ -954,9 +994,10 @@ BVT_MAIN("plugin/plugin", bvt_test(runs_the_skeleton), bvt_test(reads_its_config
          bvt_test(bad_configurations_are_explained), bvt_test(queries_share_secrets_for_a_while),
          bvt_test(reload_evaluates_again), bvt_loop(ends_hostile_plugins, hostile),
          bvt_test(a_loop_does_not_hold_the_loop_up), bvt_test(the_deadline_covers_waiting),
-         bvt_test(a_silent_node_is_an_error_scripts_can_catch), bvt_test(answers_may_come_later),
-         bvt_test(calls_wait_for_each_other_and_can_be_cancelled), bvt_test(a_full_queue_is_busy),
-         bvt_test(may_be_freed_in_a_callback), bvt_test(may_be_freed_by_its_environment),
-         bvt_test(refuses_what_is_not_a_script), bvt_loop(imports_stay_inside, imports),
-         bvt_test(the_directory_itself_may_not_be_a_link),
+         bvt_test(a_silent_node_is_an_error_scripts_can_catch),
+         bvt_test(sleeping_does_not_hold_the_loop_up), bvt_test(a_sleeper_can_be_ended),
+         bvt_test(answers_may_come_later), bvt_test(calls_wait_for_each_other_and_can_be_cancelled),
+         bvt_test(a_full_queue_is_busy), bvt_test(may_be_freed_in_a_callback),
+         bvt_test(may_be_freed_by_its_environment), bvt_test(refuses_what_is_not_a_script),
+         bvt_loop(imports_stay_inside, imports), bvt_test(the_directory_itself_may_not_be_a_link),
          bvt_test(survives_every_failed_allocation))

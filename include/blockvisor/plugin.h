@@ -1,0 +1,116 @@
+/**
+ * @file blockvisor/plugin.h
+ * A plugin as its author has it on disk: calling its functions and running its tests, without a
+ * node, a host or a daemon.
+ *
+ * A plugin is opened with a node that is not there. It keeps jobs, files, secrets and data in
+ * memory and answers requests as an answers file beside the plugin says; without one it answers
+ * everything with success. Its time stands still but for what requests take, so results do not
+ * depend on the machine. A plugin belongs to one thread at a time, but for bv_plugin_interrupt().
+ */
+#ifndef BLOCKVISOR_PLUGIN_H
+#define BLOCKVISOR_PLUGIN_H
+
+#include <blockvisor/doc.h>
+#include <blockvisor/script.h>
+
+BV_BEGIN_DECLS
+
+/** A plugin and the node it believes to be on. */
+typedef struct bv_plugin bv_plugin;
+
+typedef struct bv_plugin_opts {
+    size_t size;           /**< sizeof(bv_plugin_opts); lets the struct grow. */
+    const char *variant;   /**< Of the image; NULL: the first. */
+    const char *answers;   /**< Path of an answers file. NULL: plugin_test.json, .yaml or .yml
+                              beside the plugin, if there is one; "": none. */
+    const bv_doc *env;     /**< Object laid over what node_env() answers; NULL: nothing. */
+    const bv_doc *params;  /**< Object of strings laid over node_params(); NULL: nothing. */
+    const bv_doc *secrets; /**< Object of strings for get_secret(); "*" answers for all others.
+                              NULL: nothing. */
+    const bv_script_limits *limits; /**< Of one call. Zero fields: those of a plugin on a node, and
+                                       60 s for wall_ms. expression_depth, array_items, map_entries
+                                       and slice_operations cannot be chosen. */
+} bv_plugin_opts;
+
+#define BV_PLUGIN_OPTS_INIT                                                                        \
+    {                                                                                              \
+        .size = sizeof(bv_plugin_opts)                                                             \
+    }
+
+/**
+ * Opens a plugin: reads and compiles it. Nothing runs yet.
+ *
+ * @param path        Its directory, a root file system or image directory around it, or its main
+ *                    script.
+ * @param opts        Copied where needed later; NULL for the defaults.
+ * @param ret_plugin  Closed with bv_plugin_close().
+ * @return 0, BV_E_NOT_FOUND (no plugin, no such variant), BV_E_FORMAT (a syntax error, or a damaged
+ * answers file), BV_E_INVALID (an option), BV_E_IO, BV_E_NOMEM.
+ * @since 0.1
+ */
+BV_API int bv_plugin_open(const char *path, const bv_plugin_opts *opts, bv_plugin **ret_plugin,
+                          bv_error **err);
+
+/** Frees a plugin. NULL is fine. @since 0.1 */
+BV_API void bv_plugin_close(bv_plugin *plugin);
+
+/**
+ * What the plugin is: `{dir, main, variant, variants, files, answers, functions: [{name, params,
+ * callable}], capabilities}`. Functions are those of the main script; callable are those with at
+ * most one parameter, and capabilities their names together with what is built in.
+ *
+ * @param ret_doc  Freed with bv_doc_free().
+ * @return 0 or BV_E_NOMEM.
+ * @since 0.1
+ */
+BV_API int bv_plugin_describe(const bv_plugin *plugin, bv_doc **ret_doc, bv_error **err);
+
+/**
+ * Calls a function as `bv node run` does, and waits for its end.
+ *
+ * The functions the daemon knows (init, upload, protocol_status, height and so on) do all that they
+ * do on a node, and their results must have the type it wants. Others may return anything. The
+ * outcome has `value`, unless the result has no JSON form, and `text`: what `bv node run` prints,
+ * or of a function the daemon does not know the debug form, and then also `type`. A failure is
+ * `error` as described at bv_eval().
+ *
+ * @param argument     The one parameter; NULL: "", which also fits functions without one.
+ * @param ret_outcome  Freed with bv_doc_free().
+ * @return 0 when there is an outcome, also of a function that failed; BV_E_NOT_FOUND (no such
+ * function), BV_E_CANCELLED (interrupted), BV_E_TIMEOUT (limits.wall_ms), BV_E_NOMEM.
+ * @since 0.1
+ */
+BV_API int bv_plugin_call(bv_plugin *plugin, const char *function, const char *argument,
+                          bv_doc **ret_outcome, bv_error **err);
+
+/**
+ * Evaluates plugin_config() and checks the result, as init does first. The outcome's `value` is the
+ * configuration with every key of the schema, null when the plugin has no such function.
+ *
+ * @param ret_outcome  Freed with bv_doc_free().
+ * @return as bv_plugin_call().
+ * @since 0.1
+ */
+BV_API int bv_plugin_config(bv_plugin *plugin, bv_doc **ret_outcome, bv_error **err);
+
+/**
+ * What the plugin asked of its node since it was opened, or since the last call of this:
+ * `{requests: [{call, ...}], log: [{level, text}]}`. The `call` is the request's name, such as
+ * "run_sh" or "create_job", its arguments stand beside it; the values of secrets do not.
+ *
+ * @param ret_doc  Freed with bv_doc_free().
+ * @return 0 or BV_E_NOMEM.
+ * @since 0.1
+ */
+BV_API int bv_plugin_take_requests(bv_plugin *plugin, bv_doc **ret_doc, bv_error **err);
+
+/**
+ * Ends the call under way, or the next one, with BV_E_CANCELLED. Any thread, and signal handlers.
+ * @since 0.1
+ */
+BV_API void bv_plugin_interrupt(bv_plugin *plugin);
+
+BV_END_DECLS
+
+#endif
