@@ -16,10 +16,23 @@ void bvi_buf_init(bvi_buf *buf, size_t max_bytes)
     *buf = (bvi_buf)BVI_BUF_INIT(max_bytes);
 }
 
+void bvi_buf_charge_to(bvi_buf *buf, bvi_buf_charge_fn charge, void *owner)
+{
+    buf->charge = charge;
+    buf->owner = owner;
+}
+
+static int charge(const bvi_buf *buf, size_t old_bytes, size_t new_bytes)
+{
+    return buf->charge ? buf->charge(buf->owner, old_bytes, new_bytes) : 0;
+}
+
 void bvi_buf_done(bvi_buf *buf)
 {
+    (void)charge(buf, buf->cap, 0); /* giving back cannot fail */
     bvi_free(buf->data);
-    bvi_buf_init(buf, buf->max);
+    buf->data = NULL;
+    buf->len = buf->cap = 0;
 }
 
 void bvi_buf_clear(bvi_buf *buf)
@@ -34,6 +47,7 @@ int bvi_buf_reserve(bvi_buf *buf, size_t more)
     size_t cap = buf->cap ? buf->cap : BUF_FIRST;
     size_t need;
     char *data;
+    int r;
 
     if (more > buf->max || buf->len > buf->max - more)
         return BV_E_LIMIT;
@@ -46,9 +60,14 @@ int bvi_buf_reserve(bvi_buf *buf, size_t more)
         cap *= 2;
     if (cap - 1 > buf->max)
         cap = buf->max + 1; /* no more than will ever be used */
+    r = charge(buf, buf->cap, cap);
+    if (r < 0)
+        return r;
     data = bvi_realloc(buf->data, cap);
-    if (!data)
+    if (!data) {
+        (void)charge(buf, cap, buf->cap);
         return BV_E_NOMEM;
+    }
     buf->data = data;
     buf->cap = cap;
     buf->data[buf->len] = '\0';
@@ -127,6 +146,7 @@ char *bvi_buf_take(bvi_buf *buf)
 {
     char *data = buf->data ? buf->data : bvi_strndup("", 0);
 
+    (void)charge(buf, buf->cap, 0);
     buf->data = NULL;
     buf->len = buf->cap = 0;
     return data;

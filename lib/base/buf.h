@@ -10,11 +10,17 @@
 
 #include "base/mem.h"
 
+/* Told before storage grows (0 or a negative code: then it does not), shrinks or goes. Giving back
+ * cannot fail. */
+typedef int (*bvi_buf_charge_fn)(void *owner, size_t old_bytes, size_t new_bytes);
+
 typedef struct bvi_buf {
     char *data; /* NULL until the first byte; use bvi_buf_str() for text */
     size_t len;
     size_t cap;
-    size_t max; /* content never grows beyond it */
+    size_t max;               /* content never grows beyond it */
+    bvi_buf_charge_fn charge; /* NULL: nobody counts the storage */
+    void *owner;
 } bvi_buf;
 
 #define BVI_BUF_INIT(max_bytes)                                                                    \
@@ -23,6 +29,8 @@ typedef struct bvi_buf {
     }
 
 void bvi_buf_init(bvi_buf *buf, size_t max_bytes);
+/* The storage counts against an account of the owner's from now on; before the first byte only. */
+void bvi_buf_charge_to(bvi_buf *buf, bvi_buf_charge_fn charge, void *owner);
 void bvi_buf_done(bvi_buf *buf);
 void bvi_buf_clear(bvi_buf *buf);               /* keeps the storage */
 int bvi_buf_reserve(bvi_buf *buf, size_t more); /* room for so many further bytes */

@@ -103,6 +103,39 @@ START_TEST(take_leaves_an_empty_buffer)
 }
 END_TEST
 
+/* An account with a ceiling. */
+static int pay(void *owner, size_t old_bytes, size_t new_bytes)
+{
+    size_t *used = owner;
+
+    if (new_bytes > old_bytes && *used + (new_bytes - old_bytes) > 1000)
+        return BV_E_NOMEM;
+    *used += new_bytes;
+    *used -= old_bytes;
+    return 0;
+}
+
+START_TEST(storage_can_be_charged_to_an_account)
+{
+    bvi_buf buf = BVI_BUF_INIT(100000);
+    size_t used = 0;
+    int r = 0;
+
+    bvi_buf_charge_to(&buf, pay, &used);
+    while (r == 0)
+        r = bvi_buf_append_str(&buf, "12345678");
+    ck_assert_int_eq(r, BV_E_NOMEM);
+    ck_assert_uint_eq(used, buf.cap);
+    ck_assert_uint_le(used, 1000);
+    bvi_free(bvi_buf_take(&buf));
+    ck_assert_uint_eq(used, 0); /* the taker's now */
+    ck_assert_int_eq(bvi_buf_append_str(&buf, "again"), 0);
+    ck_assert_uint_gt(used, 0);
+    bvi_buf_done(&buf);
+    ck_assert_uint_eq(used, 0);
+}
+END_TEST
+
 START_TEST(survives_every_failed_allocation)
 {
     bvt_for_each_failed_allocation(n) {
@@ -123,4 +156,5 @@ END_TEST
 BVT_MAIN("base/buf", bvt_test(grows_and_stays_text), bvt_test(appends_of_all_kinds),
          bvt_test(an_empty_printf_gives_text), bvt_test(the_maximum_holds_and_nothing_changes),
          bvt_test(without_a_maximum_sizes_do_not_wrap), bvt_test(consume_drops_the_front),
-         bvt_test(take_leaves_an_empty_buffer), bvt_test(survives_every_failed_allocation))
+         bvt_test(take_leaves_an_empty_buffer), bvt_test(storage_can_be_charged_to_an_account),
+         bvt_test(survives_every_failed_allocation))
