@@ -340,6 +340,23 @@ int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, in
     return 0;
 }
 
+int bvi_fs_read_beneath(int dir_fd, const char *path, size_t max, char **ret_text, size_t *ret_len,
+                        bv_error **err)
+{
+    bvi_auto_close int fd = -1;
+    struct stat st;
+    /* O_NONBLOCK: opening a pipe must not wait for its other end. */
+    int r = bvi_fs_open_beneath(dir_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd, err);
+
+    if (r < 0)
+        return r;
+    if (fstat(fd, &st) < 0)
+        return bvi_fail_sys(err, errno, "cannot look at '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return bvi_fail(err, BV_E_INVALID, "'%s' is not an ordinary file", path);
+    return read_fd(fd, path, max, ret_text, ret_len, err);
+}
+
 /* Makes (if missing) and opens one directory; path is only for messages. */
 static int mkdir_one_beneath(int at_fd, const char *name, const char *path, mode_t mode,
                              int *ret_fd, bv_error **err)

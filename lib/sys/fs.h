@@ -62,6 +62,9 @@ int bvi_fs_lock(const char *path, int *ret_fd, bv_error **err);
  * escape. */
 int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int *ret_fd,
                         bv_error **err);
+/* A whole ordinary file found by the same rule. */
+int bvi_fs_read_beneath(int dir_fd, const char *path, size_t max, char **ret_text, size_t *ret_len,
+                        bv_error **err);
 /* The parents of path below dir_fd, with the same rule. */
 int bvi_fs_mkdir_beneath(int dir_fd, const char *path, mode_t mode, bv_error **err);
 
