@@ -12,6 +12,8 @@
 #include "agent/node_file.h"
 #include "io/work.h"
 
+/* Upstream's mode of files a plugin writes; the umask applies. */
+#define WRITTEN_FILE_MODE 0770
 /* A writer that went silent between two requests is given up after this. */
 #define UPLOAD_IDLE_US (30 * INT64_C(1000000))
 
@@ -176,7 +178,8 @@ static void upload_run(void *data)
     int r = 0;
 
     if (!upload->writer)
-        r = bvi_node_writer_open(upload->root, upload->path, &upload->writer, &upload->err);
+        r = bvi_node_writer_open(upload->root, upload->path, WRITTEN_FILE_MODE, &upload->writer,
+                                 &upload->err);
     if (r >= 0)
         r = bvi_node_writer_add(upload->writer, upload->piece, upload->len, &upload->err);
     if (r >= 0 && upload->last)

@@ -79,5 +79,6 @@ bvi_agent_handler bvi_agent_handle_run_jrpc;
 bvi_agent_handler bvi_agent_handle_run_rest;
 bvi_agent_handler bvi_agent_handle_file_read;
 bvi_agent_handler bvi_agent_handle_file_write;
+bvi_agent_handler bvi_agent_handle_render_template;
 
 #endif

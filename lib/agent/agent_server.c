@@ -13,7 +13,8 @@
 
 /* ---- the short requests ---- */
 
-static const char *const capabilities[] = { BVI_AGENT_CAN_DELETE, BVI_AGENT_CAN_ARCHIVE, NULL };
+static const char *const capabilities[] = { BVI_AGENT_CAN_DELETE, BVI_AGENT_CAN_TEMPLATE,
+                                            BVI_AGENT_CAN_ARCHIVE, NULL };
 
 /* Version and capabilities are known from the connection's Hello; this is the sign of life. */
 static void handle_version(bvi_service_call *call, const ProtobufCMessage *message, void *service)
@@ -44,17 +45,6 @@ static void handle_data_stamp(bvi_service_call *call, const ProtobufCMessage *me
     reply.present = r >= 0;
     reply.us = us;
     bvi_service_reply(call, &reply.base);
-}
-
-static void handle_render_template(bvi_service_call *call, const ProtobufCMessage *message,
-                                   void *service)
-{
-    bv_error *err = NULL;
-
-    (void)bvi_fail(&err, BV_E_UNSUPPORTED,
-                   "this agent renders no templates; ask for the capability '%s' first",
-                   BVI_AGENT_CAN_TEMPLATE); /* the error is the result */
-    bvi_service_fail(call, err);
 }
 
 /* ---- the table ---- */
@@ -97,7 +87,7 @@ static const bvi_service_method methods[] = {
     { BVI_CALL_FILE_WRITE, &bvi__agent__file_write_request__descriptor,
       BVI_AGENT_PIECE_MAX + SMALL_MAX, bvi_agent_handle_file_write },
     { BVI_CALL_RENDER_TEMPLATE, &bvi__agent__render_template_request__descriptor,
-      BVI_AGENT_JSON_MAX, handle_render_template },
+      BVI_AGENT_JSON_MAX, bvi_agent_handle_render_template },
     { BVI_CALL_DATA_STAMP, &bvi__agent__empty__descriptor, SMALL_MAX, handle_data_stamp },
 };
 

@@ -11,10 +11,11 @@
 #include <unistd.h>
 
 #include "agent/node_file.h"
+#include "base/buf.h"
 #include "base/id.h"
 
-/* Upstream's mode of files a plugin writes; the umask applies. */
-#define NEW_FILE_MODE 0770
+/* Directories made on the way to a file; the umask applies. */
+#define NEW_DIR_MODE 0777
 /* ".bv-" and a random number. */
 #define TEMP_NAME_SIZE 32u
 
@@ -75,6 +76,53 @@ static int open_in(const char *root, const char *path, int flags, int *ret_fd, b
         return bvi_fail_sys(err, errno, "cannot open '%s' in the node", path);
     *ret_fd = (int)fd;
     return 0;
+}
+
+/* ---- directories ---- */
+
+int bvi_node_open_parent(const char *root, const char *path, int *ret_fd, bv_error **err)
+{
+    bvi_auto_free char *dir = bvi_strndup(path, (size_t)(last_component(path) - path));
+    int r;
+
+    if (!dir)
+        return bvi_fail_nomem(err);
+    r = open_in(root, dir, O_RDONLY | O_DIRECTORY, ret_fd, err);
+    return r < 0 ? bvi_wrap(err, r, "the directory of '%s' has to exist", path) : 0;
+}
+
+/* One directory of a path, unless it is there. */
+static int make_dir(const char *root, const char *path, bv_error **err)
+{
+    bvi_auto_close int fd = -1;
+    bvi_auto_close int above_fd = -1;
+    bvi_auto_error bv_error *why = NULL;
+    int r = open_in(root, path, O_RDONLY | O_DIRECTORY, &fd, &why);
+
+    if (r != BV_E_NOT_FOUND)
+        return bvi_error_move(err, bvi_take(why));
+    r = bvi_node_open_parent(root, path, &above_fd, err);
+    if (r < 0)
+        return r;
+    if (mkdirat(above_fd, last_component(path), NEW_DIR_MODE) < 0 && errno != EEXIST)
+        return bvi_fail_sys(err, errno, "cannot make the directory '%s'", path);
+    return 0;
+}
+
+int bvi_node_make_parents(const char *root, const char *path, bv_error **err)
+{
+    bvi_auto_free char *part = bvi_strdup(path);
+    int r = 0;
+
+    if (!part)
+        return bvi_fail_nomem(err);
+    for (char *slash = strchr(part + 1, '/'); r >= 0 && slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (*last_component(part)) /* not between two slashes */
+            r = make_dir(root, part, err);
+        *slash = '/';
+    }
+    return r;
 }
 
 /* ---- reading ---- */
@@ -169,18 +217,7 @@ void bvi_node_reader_free(bvi_node_reader *reader)
 
 /* ---- writing ---- */
 
-static int open_parent(const char *root, const char *path, int *ret_fd, bv_error **err)
-{
-    bvi_auto_free char *dir = bvi_strndup(path, (size_t)(last_component(path) - path));
-    int r;
-
-    if (!dir)
-        return bvi_fail_nomem(err);
-    r = open_in(root, dir, O_RDONLY | O_DIRECTORY, ret_fd, err);
-    return r < 0 ? bvi_wrap(err, r, "the directory of '%s' has to exist", path) : 0;
-}
-
-static int create_temp(bvi_node_writer *writer, bv_error **err)
+static int create_temp(bvi_node_writer *writer, mode_t mode, bv_error **err)
 {
     uint64_t random = 0;
     int r = bvi_random_bytes(&random, sizeof(random), err);
@@ -190,15 +227,15 @@ static int create_temp(bvi_node_writer *writer, bv_error **err)
     (void)snprintf(writer->temp, sizeof(writer->temp), ".bv-%016llx",
                    (unsigned long long)random); /* fits */
     writer->fd = openat(writer->dir_fd, writer->temp,
-                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, NEW_FILE_MODE);
+                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (writer->fd >= 0)
         return 0;
     writer->temp[0] = '\0';
     return bvi_fail_sys(err, errno, "cannot create a file beside '%s'", writer->path);
 }
 
-int bvi_node_writer_open(const char *root, const char *path, bvi_node_writer **ret_writer,
-                         bv_error **err)
+int bvi_node_writer_open(const char *root, const char *path, mode_t mode,
+                         bvi_node_writer **ret_writer, bv_error **err)
 {
     bvi_node_writer *writer;
     int r = bvi_node_path_check(path, err);
@@ -213,9 +250,9 @@ int bvi_node_writer_open(const char *root, const char *path, bvi_node_writer **r
     r = writer->path ? bvi_digest_new(BVI_DIGEST_BLAKE3, &writer->digest, err)
                      : bvi_fail_nomem(err);
     if (r >= 0)
-        r = open_parent(root, path, &writer->dir_fd, err);
+        r = bvi_node_open_parent(root, path, &writer->dir_fd, err);
     if (r >= 0)
-        r = create_temp(writer, err);
+        r = create_temp(writer, mode, err);
     if (r < 0) {
         bvi_node_writer_free(writer);
         return r;
@@ -314,4 +351,62 @@ void bvi_node_writer_free(bvi_node_writer *writer)
     bvi_digest_free(writer->digest);
     bvi_free(writer->path);
     bvi_free(writer);
+}
+
+/* ---- whole files ---- */
+
+static int read_pieces(bvi_node_reader *reader, char *piece, bvi_buf *text, bv_error **err)
+{
+    uint8_t digest[BVI_DIGEST_SIZE_MAX];
+    bool last = false;
+    size_t len = 0;
+
+    while (!last) {
+        int r = bvi_node_reader_next(reader, piece, &len, &last, digest, err);
+
+        if (r < 0)
+            return r;
+        r = bvi_buf_append(text, piece, len);
+        if (r == BV_E_LIMIT)
+            return bvi_fail(err, r, "'%s' has more bytes than the limit of %zu", reader->path,
+                            text->max);
+        if (r < 0)
+            return bvi_fail_nomem(err);
+    }
+    return 0;
+}
+
+int bvi_node_read_file(const char *root, const char *path, size_t max, char **ret_text,
+                       size_t *ret_len, bv_error **err)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(max);
+    bvi_auto_free char *piece = bvi_malloc(BVI_AGENT_PIECE_MAX);
+    bvi_node_reader *reader = NULL;
+    int r = piece ? bvi_node_reader_open(root, path, &reader, err) : bvi_fail_nomem(err);
+
+    if (r >= 0)
+        r = read_pieces(reader, piece, &text, err);
+    bvi_node_reader_free(reader);
+    if (r < 0)
+        return r;
+    *ret_len = text.len;
+    *ret_text = bvi_buf_take(&text);
+    return *ret_text ? 0 : bvi_fail_nomem(err);
+}
+
+int bvi_node_replace_file(const char *root, const char *path, const void *bytes, size_t len,
+                          mode_t mode, bv_error **err)
+{
+    uint8_t digest[BVI_DIGEST_SIZE_MAX];
+    bvi_node_writer *writer = NULL;
+    int r = bvi_digest_of(BVI_DIGEST_BLAKE3, bytes, len, digest, err);
+
+    if (r >= 0)
+        r = bvi_node_writer_open(root, path, mode, &writer, err);
+    if (r >= 0)
+        r = bvi_node_writer_add(writer, bytes, len, err);
+    if (r >= 0)
+        r = bvi_node_writer_commit(writer, digest, err);
+    bvi_node_writer_free(writer);
+    return r;
 }

@@ -9,6 +9,8 @@
 #ifndef BVI_AGENT_NODE_FILE_H
 #define BVI_AGENT_NODE_FILE_H
 
+#include <sys/types.h>
+
 #include "agent/limits.h"
 #include "base/digest.h"
 #include "base/error.h"
@@ -33,16 +35,26 @@ void bvi_node_reader_free(bvi_node_reader *reader);
 
 typedef struct bvi_node_writer bvi_node_writer;
 
-/* The directory must exist. */
-int bvi_node_writer_open(const char *root, const char *path, bvi_node_writer **ret_writer,
-                         bv_error **err);
+/* The directory must exist. mode: of a file that was not there, less the umask. */
+int bvi_node_writer_open(const char *root, const char *path, mode_t mode,
+                         bvi_node_writer **ret_writer, bv_error **err);
 int bvi_node_writer_add(bvi_node_writer *writer, const void *bytes, size_t len, bv_error **err);
 uint64_t bvi_node_writer_size(const bvi_node_writer *writer);
-/* BV_E_CHECKSUM when what was written has another digest. A replaced file's mode and owner stay; a
- * new file's mode is 0770 less the umask. */
+/* BV_E_CHECKSUM when what was written has another digest. A replaced file's mode and owner stay. */
 int bvi_node_writer_commit(bvi_node_writer *writer, const uint8_t digest[BVI_DIGEST_SIZE_MAX],
                            bv_error **err);
 void bvi_node_writer_free(bvi_node_writer *writer);
+
+/* ---- whole files ---- */
+
+int bvi_node_read_file(const char *root, const char *path, size_t max, char **ret_text,
+                       size_t *ret_len, bv_error **err);
+int bvi_node_replace_file(const char *root, const char *path, const void *bytes, size_t len,
+                          mode_t mode, bv_error **err);
+/* The directory a file is in, for opening what is below it. */
+int bvi_node_open_parent(const char *root, const char *path, int *ret_fd, bv_error **err);
+/* Makes the directories above a file that are not there. */
+int bvi_node_make_parents(const char *root, const char *path, bv_error **err);
 
 /* An absolute path with a last component, within the maximum: what both accept. */
 int bvi_node_path_check(const char *path, bv_error **err);

@@ -17,7 +17,9 @@ static const char *name_of(const bvi_json *entry)
 }
 
 /* One action for each item of a list, which it gets as its document. */
-static int add_each(bvi_sequence *seq, const char *key, bvi_action_kind kind, bv_error **err)
+/* What the member name_key says is how messages call the action. */
+static int add_each(bvi_sequence *seq, const char *key, bvi_action_kind kind, const char *name_key,
+                    bv_error **err)
 {
     bvi_json_each(item, section(seq, key)) {
         bvi_json *copy = bvi_json_copy(item);
@@ -25,7 +27,7 @@ static int add_each(bvi_sequence *seq, const char *key, bvi_action_kind kind, bv
 
         if (!copy)
             return bvi_fail_nomem(err);
-        r = bvi_sequence_add(seq, kind, NULL, copy, err);
+        r = bvi_sequence_add(seq, kind, bvi_json_string(bvi_json_find(item, name_key)), copy, err);
         if (r < 0)
             return r;
     }
@@ -65,7 +67,7 @@ static int plan_services(bvi_sequence *seq, bv_error **err)
         if (r < 0)
             return r;
     }
-    return add_each(seq, "scheduled", BVI_ACTION_ADD_TASK, err);
+    return add_each(seq, "scheduled", BVI_ACTION_ADD_TASK, "name", err);
 }
 
 /* The job "download", whatever fills the data, becomes the stage. Takes what making it gave. */
@@ -137,7 +139,7 @@ int bvi_plan_init(bvi_sequence *seq, bv_error **err)
     seq->plan = plan_data;
     r = bvi_sequence_add(seq, BVI_ACTION_STOP_ALL, NULL, NULL, err);
     if (r >= 0)
-        r = add_each(seq, "config_files", BVI_ACTION_RENDER, err);
+        r = add_each(seq, "config_files", BVI_ACTION_RENDER, "destination", err);
     if (r >= 0)
         r = add_aux_services(seq, err);
     if (r >= 0)

@@ -171,18 +171,24 @@ static int render(bvi_tpl_run *run, const bvi_json *params)
     return r < 0 ? bvi_tpl_wrap(run, r, "Failed to render '%s'", run->main->name) : 0;
 }
 
+int bvi_template_check_params(const bvi_json *params, bv_error **err)
+{
+    if (bvi_json_type_of(params) == BVI_JSON_OBJECT)
+        return 0;
+    return bvi_fail(err, BV_E_INVALID,
+                    "Creating a Context from a Value/Serialize requires it being a JSON object");
+}
+
 int bvi_template_render(const bvi_template *tpl, const bvi_template_options *options,
                         const bvi_json *params, bvi_buf *out, bvi_template_place *place,
                         bv_error **err)
 {
     static const bvi_template_options defaults;
     bvi_tpl_run run;
-    int r;
+    int r = bvi_template_check_params(params, err);
 
-    if (bvi_json_type_of(params) != BVI_JSON_OBJECT)
-        return bvi_fail(
-            err, BV_E_INVALID,
-            "Creating a Context from a Value/Serialize requires it being a JSON object");
+    if (r < 0)
+        return r;
     init(&run, tpl, options ? options : &defaults, out);
     r = render(&run, params);
     if (r < 0) {

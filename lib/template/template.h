@@ -62,6 +62,9 @@ int bvi_template_parse(const char *text, size_t len, const char *name, bvi_templ
 void bvi_template_free(bvi_template *tpl);
 BVI_DEFINE_FREEP(bvi_template, bvi_template_free)
 
+/* BV_E_INVALID: parameters are a JSON object. */
+int bvi_template_check_params(const bvi_json *params, bv_error **err);
+
 /*
  * Appends the result to out; on failure out has a part of it. BV_E_INVALID: "Failed to render
  * 'name': ..." (also when params is no object), BV_E_FORMAT: an included template, BV_E_LIMIT,

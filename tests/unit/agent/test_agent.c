@@ -30,7 +30,7 @@ START_TEST(is_not_ready_before_setup)
     ck_assert_int_eq(bvi_agent_client_state(f.client), BVI_AGENT_OPEN);
     ck_assert_str_eq(bvi_agent_client_version(f.client), "0.1.0");
     ck_assert(bvi_agent_client_can(f.client, BVI_AGENT_CAN_DELETE));
-    ck_assert(!bvi_agent_client_can(f.client, BVI_AGENT_CAN_TEMPLATE));
+    ck_assert(bvi_agent_client_can(f.client, BVI_AGENT_CAN_TEMPLATE));
     answer_done(&a);
 
     ask(&f, bvi_agent_start_job, &a, "x");
@@ -429,22 +429,6 @@ START_TEST(tells_the_stamp_of_the_data)
 }
 END_TEST
 
-START_TEST(says_that_templates_are_not_there)
-{
-    bvi_json *params = parse("{}");
-    fixture f;
-    answer a;
-
-    make_node();
-    fixture_open(&f, 0, NULL);
-    ask(&f, bvi_agent_render_template, &a, "/t", "/d", params);
-    assert_answer_says(&a, BV_E_UNSUPPORTED, "render_template");
-    answer_done(&a);
-    bvi_json_free(params);
-    fixture_close(&f);
-}
-END_TEST
-
 START_TEST(an_absent_agent_is_a_quick_answer)
 {
     bv_ctx_opts ctx_opts = BV_CTX_OPTS_INIT;
@@ -597,7 +581,7 @@ BVT_MAIN("agent/agent", bvt_test(is_not_ready_before_setup),
          bvt_test(output_is_capped), bvt_test(a_command_too_long_is_refused),
          bvt_test(a_timeout_kills_the_whole_group), bvt_loop(cancelling_kills_the_whole_group, two),
          bvt_test(ending_the_agent_cancels_everything), bvt_test(a_slow_command_delays_nobody),
-         bvt_test(tells_the_stamp_of_the_data), bvt_test(says_that_templates_are_not_there),
-         bvt_test(an_absent_agent_is_a_quick_answer), bvt_loop(hostile_peers_harm_nobody, hostile),
-         bvt_test(the_socket_is_for_root_alone), bvt_test(commands_run_as_the_user_of_the_image),
+         bvt_test(tells_the_stamp_of_the_data), bvt_test(an_absent_agent_is_a_quick_answer),
+         bvt_loop(hostile_peers_harm_nobody, hostile), bvt_test(the_socket_is_for_root_alone),
+         bvt_test(commands_run_as_the_user_of_the_image),
          bvt_test(starting_survives_every_failed_allocation), bvt_test(mounts_ram_disks))
