@@ -16,8 +16,8 @@ static const char *name_of(const bvi_json *entry)
     return bvi_json_string(bvi_json_find(entry, "name"));
 }
 
-/* One action for each item of a list, which it gets as its document. */
-/* What the member name_key says is how messages call the action. */
+/* One action for each item of a list, which it gets as its document; its member name_key is what
+ * messages call it. */
 static int add_each(bvi_sequence *seq, const char *key, bvi_action_kind kind, const char *name_key,
                     bv_error **err)
 {

@@ -117,7 +117,7 @@ static const struct {
           "aux") "],"
                  "\"scheduled\":[{\"name\":\"n\",\"schedule\":\"@daily\",\"function\":\"f\"}]}",
       bvi_plan_init, true, false,
-      "stop-all; render; create aux:run_sh; start aux; stamp?; task; " },
+      "stop-all; render d; create aux:run_sh; start aux; stamp?; task n; " },
     { "{" S "}", bvi_plan_upload, false, false,
       "stop chain; create upload:upload needs(); start upload; "
       "create chain:run_sh needs() wait(upload); start chain; " },
