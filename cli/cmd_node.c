@@ -590,6 +590,48 @@ int cmd_node_caps(cli *c, const cli_args *args)
     return code;
 }
 
+static void print_tasks(const cli *c, const bv_doc *reply)
+{
+    static const char *const titles[] = { "Name", "Schedule", "Call", "Next" };
+    const bv_doc *tasks = bv_doc_get(reply, "tasks");
+    cli_table *table;
+
+    if (!bv_doc_count(tasks)) {
+        (void)puts("No tasks found.");
+        return;
+    }
+    table = cli_table_new(titles, 4);
+    for (const bv_doc *t = bv_doc_first(tasks); t; t = bv_doc_next(t)) {
+        char next[64], call[256];
+        const char *cells[] = { str(t, "name"), str(t, "schedule"), call, "never" };
+
+        (void)snprintf(call, sizeof(call), "%s(%s)", str(t, "function"), str(t, "param"));
+        if (bv_doc_is_true(bv_doc_get(t, "running")))
+            cells[3] = "now";
+        else if (bv_doc_type_of(bv_doc_get(t, "next_at")) == BV_DOC_NUMBER)
+            cells[3] = cli_time_text(bv_doc_int64(bv_doc_get(t, "next_at"), 0), next, sizeof(next));
+        cli_table_row(table, cells, NULL);
+    }
+    cli_table_print(table, c);
+    cli_table_free(table);
+}
+
+int cmd_node_tasks(cli *c, const cli_args *args)
+{
+    cli_call call;
+    int code;
+
+    cli_call_begin(&call, c, "asking node");
+    code = cli_call_wait(
+        &call, bv_node_tasks(c->host, args->items[0], cli_call_done, &call, &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    else if (code == EXIT_OK)
+        print_tasks(c, call.reply);
+    cli_call_end(&call);
+    return code;
+}
+
 /* ---- shell: the runtime's own exec, with our terminal ---- */
 
 static int exec_in(const bv_doc *argv, const cli_args *args)

@@ -138,6 +138,8 @@ const cli_command cli_commands[] = {
       "read their plugins anew", false },
     { "node", "caps", "capabilities", "NODE", 1, 1, no_options, cmd_node_caps,
       "list methods of its plugin", false },
+    { "node", "tasks", NULL, "NODE", 1, 1, no_options, cmd_node_tasks,
+      "list what its plugin has scheduled", false },
     { "node", "shell", NULL, "NODE [COMMAND...]", 1, -1, no_options, cmd_node_shell,
       "a shell, or a command, inside a node", false, true },
 

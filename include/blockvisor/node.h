@@ -147,6 +147,14 @@ BV_API int bv_node_run(bv_host *host, const char *node, const char *method,
 BV_API int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void *data,
                                 bv_op **ret_op, bv_error **err);
 
+/**
+ * The scheduled calls of its plugin: `{tasks: [{name, schedule, function, param, next_at,
+ * running}]}`; next_at is in Unix seconds, null for one that is never due again.
+ * @since 0.1
+ */
+BV_API int bv_node_tasks(bv_host *host, const char *node, bv_reply_fn done, void *data,
+                         bv_op **ret_op, bv_error **err);
+
 BV_END_DECLS
 
 #endif

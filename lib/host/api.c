@@ -198,6 +198,12 @@ int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void
     return call_with_strings(host, BVI_CALL_NODE_CAPABILITIES, END, "node", node, NULL);
 }
 
+int bv_node_tasks(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
+                  bv_error **err)
+{
+    return call_with_strings(host, BVI_CALL_NODE_TASKS, END, "node", node, NULL);
+}
+
 int bv_job_list(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
                 bv_error **err)
 {

@@ -78,6 +78,15 @@ void bvi_fake_node_capabilities(bvi_fake_node *node, const bvi_json *args, bvi_r
     bvi_reply_ok(reply, r == 0 ? bvi_take(root) : NULL);
 }
 
+/* It schedules nothing. */
+void bvi_fake_node_tasks(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
+{
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    int r = root ? bvi_json_put(root, "tasks", bvi_json_new_array()) : BV_E_NOMEM;
+
+    bvi_reply_ok(reply, r == 0 ? bvi_take(root) : NULL);
+}
+
 static void fail_with_options(const bvi_fake_node *node, const char *method, bvi_reply *reply)
 {
     char text[TEXT_MAX];

@@ -246,6 +246,7 @@ void bvi_node_release(bvi_node *node)
     if (node->freeing || node->activity.in_step || node->users)
         return;
     bvi_strv_done(&node->env_strings);
+    bvi_strv_done(&node->running_tasks);
     bvi_json_free(node->env);
     bvi_json_free(node->params);
     bvi_json_free(node->wanted);

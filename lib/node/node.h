@@ -82,6 +82,7 @@ struct bvi_node {
     bvi_agent_call *jobs_call;      /* a step's question for the jobs */
     bv_op *config_op;               /* the evaluation of its configuration under way */
     bvi_json *tasks; /* scheduled calls, name -> {schedule, function, param}; NULL: not read yet */
+    bvi_strv running_tasks; /* names of those whose call is under way */
     bvi_timer *task_timer;
     bvi_timer *metrics_timer;
     bvi_metrics *round;       /* of metrics, under way */
@@ -120,7 +121,6 @@ bvi_json *bvi_node_json(const bvi_node *node);     /* the node document; NULL: n
 void bvi_node_set_problem(bvi_node *node, const bv_error *err);
 /* The plugin, node_reload.c. Replacing it lets calls under way end. */
 int bvi_node_load_plugin(bvi_node *node, bv_error **err);
-int bvi_node_eval_config(bvi_node *node, bvi_plugin *plugin, bv_error **err); /* a step's end */
 void bvi_node_drop_retired(bvi_node *node, bool all); /* those without calls, or all */
 /* The same as bvi_node_run(); a development node reads its plugin first. */
 void bvi_node_run_fresh(bvi_node *node, const bvi_json *args, bvi_reply *reply);
@@ -141,6 +141,7 @@ int bvi_node_choose_runtime(bvi_node *node, bv_error **err);
 int bvi_node_begin_tasks(bvi_node *node, bv_error **err);
 int bvi_node_add_task(bvi_node *node, const char *name, const char *schedule, const char *function,
                       const char *param, bv_error **err);
+void bvi_node_tasks(bvi_node *node, bvi_reply *reply); /* {tasks: [...]}; owns the reply */
 int bvi_node_delete_task(bvi_node *node, const char *name, bv_error **err);
 /* What the plugin says about its protocol, node_metrics.c: from a start or an attach to a stop. */
 void bvi_node_begin_metrics(bvi_node *node);
@@ -182,6 +183,8 @@ int bvi_step_load_plugin(bvi_node *node, bv_error **err);
 /* The plugin made anew, and put in place of the one in use. */
 int bvi_step_read_plugin(bvi_node *node, bv_error **err);
 int bvi_step_use_plugin(bvi_node *node, bv_error **err);
+/* Evaluates a configuration that is older than its script; a failure is only logged. */
+int bvi_step_renew_config(bvi_node *node, bv_error **err);
 int bvi_step_write_env(bvi_node *node, bv_error **err);
 int bvi_step_stop_engine(bvi_node *node, bv_error **err);
 int bvi_step_attach_container(bvi_node *node, bv_error **err);

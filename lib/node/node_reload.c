@@ -111,22 +111,18 @@ static void cancel_config(bvi_node *node)
     bv_op_cancel(node->config_op);
 }
 
-int bvi_node_eval_config(bvi_node *node, bvi_plugin *plugin, bv_error **err)
-{
-    int r =
-        bvi_plugin_reload_config(plugin, CONFIG_TIMEOUT_MS, on_config, node, &node->config_op, err);
-
-    node->activity.cancel_step = cancel_config;
-    return r < 0 ? r : BVI_STEP_WAIT;
-}
-
 /* A plugin's top level may ask things of its node; on one that does not run its configuration is
  * evaluated by the next init. */
 static int eval_config(bvi_node *node, bv_error **err)
 {
+    int r;
+
     if (!bvi_node_answers(node) || !node->state.initialized)
         return BVI_STEP_DONE;
-    return bvi_node_eval_config(node, node->fresh, err);
+    r = bvi_plugin_reload_config(node->fresh, CONFIG_TIMEOUT_MS, on_config, node, &node->config_op,
+                                 err);
+    node->activity.cancel_step = cancel_config;
+    return r < 0 ? r : BVI_STEP_WAIT;
 }
 
 int bvi_step_use_plugin(bvi_node *node, bv_error **err)
@@ -165,6 +161,34 @@ static bvi_json *reloaded(bvi_node *node, const bv_error *err)
 const bvi_sequence bvi_reload_sequence = {
     .name = "reload", .steps = reload_steps, .finished = reloaded, .needs_container = false
 };
+
+/* ---- a configuration that is older than its script ---- */
+
+static void on_renewed(bv_op *op, const bvi_plugin_value *value, const bv_error *err, void *data)
+{
+    bvi_node *node = data;
+    bvi_auto_free char *text = err ? bvi_error_text(err) : NULL;
+
+    bv_op_unref(bvi_take(node->config_op));
+    if (err && !node->closing)
+        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
+                     "its configuration stays as it was evaluated from an earlier plugin: %s",
+                     text ? text : "out of memory");
+    bvi_activity_step_done(node, NULL); /* the node can do with the one it has */
+}
+
+int bvi_step_renew_config(bvi_node *node, bv_error **err)
+{
+    bvi_auto_error bv_error *why = NULL;
+
+    if (!node->plugin || !node->state.initialized || !bvi_node_answers(node) ||
+        !bvi_plugin_config_is_stale(node->plugin) ||
+        bvi_plugin_reload_config(node->plugin, CONFIG_TIMEOUT_MS, on_renewed, node,
+                                 &node->config_op, &why) < 0)
+        return BVI_STEP_DONE;
+    node->activity.cancel_step = cancel_config;
+    return BVI_STEP_WAIT;
+}
 
 /* ---- a development node, before a method ---- */
 

@@ -176,6 +176,7 @@ static const bvi_step start_steps[] = {
     { "reach its agent", reach_agent },
     { "set up its agent", setup_agent },
     { "initialise its plugin", init_plugin },
+    { "renew its configuration", bvi_step_renew_config },
     { "record that it runs", mark_started },
     { NULL, NULL },
 };
@@ -240,6 +241,7 @@ static const bvi_step attach_steps[] = {
     { "read its scheduled tasks", attach_tasks },
     { "serve its engine socket", attach_engine },
     { "reach its agent", attach_agent },
+    { "renew its configuration", bvi_step_renew_config },
     { NULL, NULL },
 };
 

@@ -78,38 +78,87 @@ static int need_tasks(bvi_node *node, bv_error **err)
     return node->tasks ? 0 : load(node, err);
 }
 
+/* A scheduled call under way. */
+typedef struct task_call {
+    bvi_node *node;
+    char *name;
+} task_call;
+
+static void forget_call(task_call *call)
+{
+    bvi_node *node = call->node;
+
+    for (size_t i = 0; i < node->running_tasks.len; i++) {
+        if (strcmp(node->running_tasks.items[i], call->name) == 0) {
+            bvi_free(node->running_tasks.items[i]);
+            bvi_vec_remove(&node->running_tasks, i);
+            break;
+        }
+    }
+    bvi_free(call->name);
+    bvi_free(call);
+}
+
+static void warn(bvi_node *node, const char *name, const bv_error *err)
+{
+    bvi_auto_free char *text = bvi_error_text(err);
+
+    bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
+                 "scheduled function of task '%s' failed: %s", name, text ? text : "out of memory");
+}
+
 static void task_done(bv_op *op, const bvi_plugin_value *value, const bv_error *err, void *data)
 {
-    bvi_node *node = data;
+    task_call *call = data;
+    bvi_node *node = call->node;
 
-    if (err && !node->closing) {
-        bvi_auto_free char *text = bvi_error_text(err);
-
-        bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
-                     "scheduled function failed: %s", text ? text : "out of memory");
-    }
+    if (err && !node->closing)
+        warn(node, call->name, err);
+    forget_call(call);
     node->users--;
     if (node->closing)
         bvi_node_release(node);
 }
 
+static int begin_call(bvi_node *node, const char *name, const char *function, const char *param,
+                      bv_error **err)
+{
+    task_call *call = bvi_new0(task_call);
+    int r;
+
+    if (!call)
+        return bvi_fail_nomem(err);
+    *call = (task_call){ node, bvi_strdup(name) };
+    node->running_tasks.max = TASKS_MAX;
+    if (!call->name || bvi_strv_add(&node->running_tasks, name) < 0) {
+        bvi_free(call->name);
+        bvi_free(call);
+        return bvi_fail_nomem(err);
+    }
+    r = bvi_plugin_call(node->plugin, function, param, 0, task_done, call, NULL, err);
+    if (r < 0)
+        forget_call(call);
+    else
+        node->users++;
+    return r;
+}
+
+/* However many occurrences have passed, it is one call, and none while the last one goes on. */
 static void run_task(bvi_node *node, const bvi_json *task)
 {
+    const char *name = bvi_json_key(task);
     const char *function = bvi_json_string(bvi_json_find(task, "function"));
-    bv_error *err = NULL;
+    bvi_auto_error bv_error *err = NULL;
 
     if (!function || !node->plugin || strcmp(bvi_node_status(node), "running") != 0)
         return;
-    node->users++;
-    if (bvi_plugin_call(node->plugin, function, bvi_json_string(bvi_json_find(task, "param")), 0,
-                        task_done, node, NULL, &err) < 0) {
-        bvi_auto_free char *text = bvi_error_text(err);
-
-        node->users--;
+    if (bvi_strv_has(&node->running_tasks, name)) {
         bvi_log_full(node->ctx, BV_LOG_WARN, "node", node->state.id, NULL,
-                     "scheduled function '%s': %s", function, text ? text : "out of memory");
-        bv_error_free(err);
+                     "task '%s' is due and still runs: this time is left out", name);
+        return;
     }
+    if (begin_call(node, name, function, bvi_json_string(bvi_json_find(task, "param")), &err) < 0)
+        warn(node, name, err);
 }
 
 /* When a task is due after a moment; INT64_MAX: never. */
@@ -209,4 +258,39 @@ int bvi_node_delete_task(bvi_node *node, const char *name, bv_error **err)
     if (r == 0)
         arm(node);
     return r;
+}
+
+/* ---- looking ---- */
+
+static bvi_json *task_json(const bvi_node *node, const bvi_json *task)
+{
+    bvi_auto_json bvi_json *root = bvi_json_copy(task);
+    int64_t next = next_of(task, bvi_ctx_wall_us(node->ctx));
+
+    if (!root || bvi_json_put_string(root, "name", bvi_json_key(task)) < 0 ||
+        bvi_json_put(root, "next_at",
+                     next == INT64_MAX ? bvi_json_new_null() : bvi_json_new_int64(next / 1000000)) <
+            0 ||
+        bvi_json_put_bool(root, "running", bvi_strv_has(&node->running_tasks, bvi_json_key(task))) <
+            0)
+        return NULL;
+    return bvi_take(root);
+}
+
+void bvi_node_tasks(bvi_node *node, bvi_reply *reply)
+{
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
+    bv_error *err = NULL;
+    int r = root ? bvi_json_put(root, "tasks", list) : BV_E_NOMEM;
+
+    if (need_tasks(node, &err) < 0) {
+        bvi_reply_fail(reply, err);
+        return;
+    }
+    bvi_json_each(task, node->tasks) {
+        if (r == 0)
+            r = bvi_json_add(list, task_json(node, task));
+    }
+    bvi_reply_ok(reply, r == 0 ? bvi_take(root) : NULL);
 }

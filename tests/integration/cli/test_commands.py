@@ -36,6 +36,7 @@ def test_nodes():
         expect(bv('node', 'set', 'new', 'colour=red', host=d.host), 1, err="no property 'colour'")
         expect(bv('node', 'set', 'new', 'block-ms', host=d.host), 2, err='not KEY=VALUE')
         expect(bv('node', 'reload', 'new', host=d.host), out='Reloaded the plugin of node `new`')
+        expect(bv('node', 'tasks', 'new', host=d.host), out='No tasks found.')
         expect(bv('node', 'caps', 'new', host=d.host), out='height\ninit\n')
         expect(bv('node', 'run', 'echo', 'new', '--param', '-q --weird', host=d.host), out='-q --weird\n')
         expect(bv('node', 'run', 'echo', 'new', '--param=x', host=d.host), out='x\n')

@@ -150,6 +150,7 @@ START_TEST(typed_calls)
     ck_assert_str_eq(door_str(bv_doc_get(o.reply, "properties"), "block-ms"), "60");
     bv_doc_free(properties);
     expect(0, bv_node_capabilities, "n");
+    expect(0, bv_node_tasks, "n");
     expect(0, bv_job_list, "n");
     expect(0, bv_job_show, "n", "chain");
     expect(0, bv_job_stop, "n", "chain");

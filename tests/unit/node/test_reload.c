@@ -51,7 +51,19 @@ START_TEST(edits_are_live)
     assert_ok(world_do(&w, "node.stop"));
     write_plugin(PLUGIN(CONFIG("three"), "third"));
     assert_ok(world_do(&w, "node.start"));
+    ck_assert_ptr_nonnull(strstr(stored_config(&w), "\"three\""));
     assert_says(&w, "third");
+    write_plugin(PLUGIN(CONFIG("four"), "fourth"));
+    world_crash(&w); /* what was evaluated last is older than its script */
+    world_load(&w);
+    world_settle(&w);
+    ck_assert_ptr_nonnull(strstr(stored_config(&w), "\"four\""));
+    write_plugin(PLUGIN("throw \"broken\"", "fifth"));
+    world_crash(&w);
+    world_load(&w);
+    world_settle(&w);
+    ck_assert_str_eq(world_status(&w), "running");
+    ck_assert_ptr_nonnull(strstr(stored_config(&w), "\"four\""));
     world_close(&w);
 }
 END_TEST

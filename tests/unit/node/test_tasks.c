@@ -90,7 +90,7 @@ START_TEST(failures_are_logged)
     open_with_task(&w);
     fake_agent_set(world_agent(&w), "run_sh", FAKE_AGENT_FAILS, 0);
     world_pass(&w, 10 * SECOND_US);
-    ck_assert_ptr_nonnull(strstr(w.log.text, "scheduled function failed"));
+    ck_assert_ptr_nonnull(strstr(w.log.text, "scheduled function of task 't' failed"));
     ck_assert_str_eq(world_status(&w), "running");
     world_close(&w);
 }
@@ -109,6 +109,33 @@ START_TEST(a_call_may_outlive_its_node)
     else
         world_crash(&w);
     world_settle(&w);
+    world_close(&w);
+}
+END_TEST
+
+/* A handler that takes longer than its interval is not called again meanwhile. */
+START_TEST(slow_calls_do_not_pile_up)
+{
+    const bvi_json *task;
+    answer *a;
+    world w;
+
+    open_with_task(&w);
+    a = world_do(&w, "node.tasks");
+    task = bvi_json_first(bvi_json_find(a->result, "tasks"));
+    ck_assert_str_eq(bvi_json_string(bvi_json_find(task, "name")), "t");
+    ck_assert_int_eq(bvi_json_type_of(bvi_json_find(task, "next_at")), BVI_JSON_NUMBER);
+    ck_assert(!bvi_json_is_true(bvi_json_find(task, "running")));
+    fake_agent_set(world_agent(&w), "run_sh", FAKE_AGENT_HANGS, 1);
+    world_pass(&w, 14 * SECOND_US);
+    ck_assert_uint_eq(ticks(&w), 1);
+    a = world_do(&w, "node.tasks");
+    task = bvi_json_first(bvi_json_find(a->result, "tasks"));
+    ck_assert(bvi_json_is_true(bvi_json_find(task, "running")));
+    world_pass(&w, 6 * SECOND_US); /* due at 20, its request gives up at 25 and later */
+    ck_assert_uint_eq(ticks(&w), 1);
+    world_pass(&w, 20 * SECOND_US);
+    ck_assert_uint_ge(ticks(&w), 2);
     world_close(&w);
 }
 END_TEST
@@ -191,6 +218,6 @@ END_TEST
 
 BVT_MAIN("node/tasks", bvt_test(runs_on_time), bvt_test(is_kept_on_disk),
          bvt_test(rests_while_the_node_does), bvt_times(follows_a_clock_that_is_set, 2),
-         bvt_test(failures_are_logged), bvt_times(a_call_may_outlive_its_node, 2),
-         bvt_loop(damage_is_set_aside, damages), bvt_test(adds_and_removes),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(failures_are_logged), bvt_test(slow_calls_do_not_pile_up),
+         bvt_times(a_call_may_outlive_its_node, 2), bvt_loop(damage_is_set_aside, damages),
+         bvt_test(adds_and_removes), bvt_test(survives_every_failed_allocation))
