@@ -116,6 +116,18 @@ static const cli_option call_options[] = {
     END,
 };
 
+static const cli_option test_options[] = {
+    PLUGIN_NODE_OPTIONS,
+    { "answers", 0, CLI_TEXT, "FILE", "how the node answers (default: plugin_test.json)" },
+    { "filter", 'f', CLI_TEXT, "GLOB", "only tests whose names match" },
+    { "update", 'u', CLI_FLAG, NULL, "keep what comes out as golden results" },
+    { "tap", 0, CLI_FLAG, NULL, "print TAP" },
+    { "coverage-min", 0, CLI_NUMBER, "PERCENT", "fail when fewer lines ran" },
+    { "lcov", 0, CLI_TEXT, "FILE", "write which lines ran for lcov" },
+    { "timeout", 0, CLI_NUMBER, "S", "seconds a test may take (default: 60)" },
+    END,
+};
+
 const cli_command cli_commands[] = {
     { "node", "ls", "list", "", 0, 0, ls_options, cmd_node_ls, "list nodes", false },
     { "node", "create", "c", "IMAGE", 1, 1, create_options, cmd_node_create,
@@ -166,6 +178,8 @@ const cli_command cli_commands[] = {
       "call a function of a plugin without a node", true },
     { "plugin", "eval", NULL, "[FILE] [ARG]", 0, 2, eval_options, cmd_plugin_eval,
       "run a script without a node", true },
+    { "plugin", "test", NULL, "DIR", 1, 1, test_options, cmd_plugin_test,
+      "run the tests of a plugin without a node", true },
 
     { "snapshot", "ls", "list", "[KEY]", 0, 1, no_options, cmd_snapshot_ls,
       "list snapshots in the store", false },

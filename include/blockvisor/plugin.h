@@ -111,6 +111,49 @@ BV_API int bv_plugin_take_requests(bv_plugin *plugin, bv_doc **ret_doc, bv_error
  */
 BV_API void bv_plugin_interrupt(bv_plugin *plugin);
 
+/** Called when a test has ended. The document is as in bv_plugin_test()'s report. */
+typedef void (*bv_plugin_tested_fn)(const bv_doc *test, void *data);
+
+typedef struct bv_plugin_test_opts {
+    size_t size;          /**< sizeof(bv_plugin_test_opts); lets the struct grow. */
+    const char *variant;  /**< Only this one. NULL: those the answers file names, else the first. */
+    const char *filter;   /**< Glob that names of tests have to match; NULL: all. */
+    const char *answers;  /**< As in bv_plugin_opts; also these three. */
+    const bv_doc *env;    /**< Laid over node_env(). */
+    const bv_doc *params; /**< Laid over node_params(). */
+    const bv_doc *secrets;          /**< Further secrets. */
+    const bv_script_limits *limits; /**< Of each test, as in bv_plugin_opts. */
+    int32_t update;                 /**< Not 0: keep what comes out as golden results. */
+    bv_plugin_tested_fn tested;     /**< NULL: nobody wants to know before the end. */
+    void *data;                     /**< Last argument of @p tested. */
+} bv_plugin_test_opts;
+
+#define BV_PLUGIN_TEST_OPTS_INIT                                                                   \
+    {                                                                                              \
+        .size = sizeof(bv_plugin_test_opts)                                                        \
+    }
+
+/**
+ * Runs a plugin's tests, each with a fresh script and a fresh node: functions named "test_*" of the
+ * main script, of files named "*_test.rhai" and of those in "tests/", and expectations of the
+ * answers file.
+ *
+ * The report is `{dir, passed, failed, ms, variants, tests: [{name, variant, file, kind, ok, ms,
+ * message, source, line, column, diff, log}], coverage: {lines, covered, percent, files: [{file,
+ * lines, covered, percent, uncovered, executed, missed}]}, golden: {path, updated}}`. `kind` is
+ * "function" or "expectation"; those from message to diff are of failed tests and null where
+ * unknown; `uncovered` has pairs of first and last line, `executed` and `missed` numbers of lines.
+ *
+ * @param path        As for bv_plugin_open().
+ * @param opts        NULL for the defaults.
+ * @param ret_report  Freed with bv_doc_free().
+ * @return 0 when the tests ran, also when some failed; BV_E_FORMAT (a syntax error, or a damaged
+ * answers or golden file), BV_E_NOT_FOUND, BV_E_INVALID, BV_E_IO, BV_E_NOMEM.
+ * @since 0.1
+ */
+BV_API int bv_plugin_test(const char *path, const bv_plugin_test_opts *opts, bv_doc **ret_report,
+                          bv_error **err);
+
 BV_END_DECLS
 
 #endif
