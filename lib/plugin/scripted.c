@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/time.h"
+#include "plugin/graphql.h"
 #include "plugin/scripted.h"
 #include "plugin/time_parse.h"
 
@@ -493,20 +494,27 @@ static const kind *kind_of(const char *call)
     return NULL;
 }
 
-static bool handle(void *data, const bvi_json *request, bvi_plugin_reply *reply)
+static bool handle(void *data, const bvi_json *given, bvi_plugin_reply *reply)
 {
     bvi_scripted *s = data;
-    const kind *k = kind_of(text_of(request, "call"));
+    bvi_auto_json bvi_json *graphql = NULL;
+    const bvi_json *request = given;
+    const kind *k;
     rule *r;
 
     if (!reply) {
         (void)keep(s->log, &s->log_count, request); /* without memory it is lost */
         return true;
     }
+    if (strcmp(text_of(request, "call"), "run_rest") == 0) {
+        graphql = bvi_graphql_read(request);
+        request = graphql ? graphql : request;
+    }
     if (keep(s->requests, &s->request_count, request) < 0) {
         bvi_plugin_reply_error(reply, NULL);
         return true;
     }
+    k = kind_of(text_of(request, "call"));
     r = k ? find_rule(s, k, request) : NULL;
     if (r)
         answer_by(s, r, reply);

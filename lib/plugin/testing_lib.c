@@ -5,6 +5,10 @@
 
 #include "plugin/lib.h"
 #include "plugin/testing.h"
+#include "script/value.h"
+
+/* A value in a message, or compared. */
+#define FORM_MAX (1024u * 1024u)
 
 static bvi_scripted *node_of(void *data)
 {
@@ -23,23 +27,25 @@ static int assert_true(bvi_script_call *call, bvi_value *args, size_t argc, bvi_
     return bvi_script_throw(call, "assertion failed");
 }
 
-/* Equal values of one type have one debug form. */
+/* Values are equal when they look alike in the form that tells all types apart. */
 static int assert_eq(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret,
                      void *data)
 {
     const char *note = argc > 2 ? bvi_value_text(&args[2], NULL) : "";
-    bvi_auto_free char *actual = NULL;
-    bvi_auto_free char *wanted = NULL;
-    int r = bvi_value_to_text(&args[0], true, &actual, NULL);
+    BVI_AUTO(bvi_buf_done) bvi_buf actual = BVI_BUF_INIT(FORM_MAX);
+    BVI_AUTO(bvi_buf_done) bvi_buf wanted = BVI_BUF_INIT(FORM_MAX);
+    int r = bvi_format(&actual, &args[0], BVI_FORM_DUMP);
 
     if (r == 0)
-        r = bvi_value_to_text(&args[1], true, &wanted, NULL);
+        r = bvi_format(&wanted, &args[1], BVI_FORM_DUMP);
+    if (r == BV_E_LIMIT)
+        return bvi_script_throw(call, "a value is too large to be compared");
     if (r < 0)
         return bvi_script_throw_code(call, r);
-    if (strcmp(actual, wanted) == 0)
+    if (strcmp(bvi_buf_str(&actual), bvi_buf_str(&wanted)) == 0)
         return 0;
     return bvi_script_throw(call, "assertion failed: %s%s%s is not %s", note, note[0] ? ": " : "",
-                            actual, wanted);
+                            bvi_buf_str(&actual), bvi_buf_str(&wanted));
 }
 
 /* ---- the node ---- */
