@@ -305,7 +305,7 @@ static int finish(bvi_compiler *c, bvi_script **ret)
 {
     bvi_lex_done(&c->lex);
     bvi_vec_done(&c->steps);
-    bvi_free(c->interned);
+    bvi_script_release(c->engine, c->interned, c->interned_cap * sizeof(*c->interned));
     if (c->failed) {
         bvi_script_free(c->unit);
         return c->no_memory ? BV_E_NOMEM : BV_E_FORMAT;
@@ -358,7 +358,7 @@ int bvi_compile_noting(bvi_script_engine *engine, const char *source, size_t len
         bvi_c_nomem(&c);
     if (name)
         skip_shebang(&source, &len);
-    bvi_lex_init(&c.lex, source, len);
+    bvi_lex_init(&c.lex, engine, source, len);
     compile_top(&c);
     return finish(&c, ret);
 }
@@ -386,7 +386,7 @@ int bvi_compile_eval(bvi_script_engine *engine, const char *source, size_t len,
         r = bvi_unit_new(engine, outer->unit->source_name, &c.unit);
     if (r < 0)
         return r;
-    bvi_lex_init(&c.lex, source, len);
+    bvi_lex_init(&c.lex, engine, source, len);
     compile_top(&c);
     return finish(&c, ret);
 }

@@ -69,7 +69,7 @@ static bool grow_interned(bvi_compiler *c)
     uint32_t *old = c->interned;
     uint32_t old_cap = c->interned_cap;
     uint32_t cap = old_cap ? old_cap * 2 : 64;
-    uint32_t *fresh = bvi_new_array(uint32_t, cap);
+    uint32_t *fresh = bvi_script_zalloc(c->engine, cap * sizeof(*fresh));
 
     if (!fresh) {
         bvi_c_nomem(c);
@@ -84,7 +84,7 @@ static bool grow_interned(bvi_compiler *c)
             *find_interned(c, s->data, s->len) = old[i];
         }
     }
-    bvi_free(old);
+    bvi_script_release(c->engine, old, old_cap * sizeof(*old));
     return true;
 }
 

@@ -32,25 +32,34 @@ static uint64_t collect_again_after(const bvi_script_engine *engine)
     return engine->options.limits.memory_bytes / 16;
 }
 
+int bvi_script_charge(void *owner, size_t old_bytes, size_t new_bytes)
+{
+    bvi_script_engine *engine = owner;
+
+    if (!fits(engine, old_bytes, new_bytes) && engine->since_collect >= collect_again_after(engine))
+        bvi_script_collect(engine); /* cycles may hold what we need */
+    if (new_bytes > old_bytes)
+        engine->over_ceiling = !fits(engine, old_bytes, new_bytes);
+    if (!fits(engine, old_bytes, new_bytes))
+        return BV_E_NOMEM;
+    engine->memory_used += new_bytes;
+    engine->memory_used -= old_bytes;
+    return 0;
+}
+
 void *bvi_script_realloc(bvi_script_engine *engine, void *ptr, size_t old_bytes, size_t new_bytes)
 {
     void *grown;
 
     if (engine->options.debug_flags & BVI_SCRIPT_DEBUG_STRESS)
         bvi_script_collect(engine);
-    if (!fits(engine, old_bytes, new_bytes) && engine->since_collect >= collect_again_after(engine))
-        bvi_script_collect(engine); /* cycles may hold what we need */
-    if (!fits(engine, old_bytes, new_bytes)) {
-        engine->over_ceiling = true;
+    if (bvi_script_charge(engine, old_bytes, new_bytes) < 0)
         return NULL;
-    }
     grown = bvi_realloc(ptr, new_bytes);
     if (!grown) {
-        engine->over_ceiling = false;
+        (void)bvi_script_charge(engine, new_bytes, old_bytes);
         return NULL;
     }
-    engine->memory_used += new_bytes;
-    engine->memory_used -= old_bytes;
     engine->since_collect += new_bytes;
     engine->work += new_bytes;
     return grown;

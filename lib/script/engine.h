@@ -64,6 +64,12 @@ void bvi_script_release(bvi_script_engine *engine, void *ptr, size_t bytes);
 /* Room for need items; BV_E_NOMEM. */
 int bvi_script_grow(bvi_script_engine *engine, void **items, uint32_t *cap, size_t need,
                     size_t item_bytes);
+/* A buffer whose storage counts as the engine's memory. */
+#define BVI_SCRIPT_BUF_INIT(engine, max_bytes)                                                     \
+    {                                                                                              \
+        .max = (max_bytes), .charge = bvi_script_charge, .owner = (engine)                         \
+    }
+int bvi_script_charge(void *engine, size_t old_bytes, size_t new_bytes);
 /* BV_E_LIMIT with the reason noted. */
 int bvi_script_too_large(bvi_script_engine *engine, const char *what);
 

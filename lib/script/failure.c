@@ -7,7 +7,8 @@
 
 #include "script/vm.h"
 
-#define FAILURE_TEXT_MAX (64u * 1024u)
+#define FAILURE_TEXT_MAX   (64u * 1024u)
+#define FAILURE_TEXT_FIRST 500u
 /* Enough to report that the memory ceiling was reached. */
 #define GRACE_BYTES 4096u
 
@@ -51,7 +52,8 @@ static bvi_failure *new_failure(bvi_script_call *call, bvi_failure_kind kind)
         return NULL;
     }
     f->kind = kind;
-    bvi_buf_init(&f->text, FAILURE_TEXT_MAX);
+    f->text = (bvi_buf)BVI_SCRIPT_BUF_INIT(call->engine, FAILURE_TEXT_MAX);
+    (void)bvi_buf_reserve(&f->text, FAILURE_TEXT_FIRST); /* a long one is cut if this is all */
     f->steps.max = BVI_FAILURE_STEPS_MAX;
     call->failure = f;
     return f;
@@ -132,7 +134,7 @@ static const char *parameter_type(const bvi_value *v)
 
 int bvi_vm_not_found(bvi_script_call *call, const char *name, const bvi_value *args, size_t argc)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(FAILURE_TEXT_MAX);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, FAILURE_TEXT_MAX);
     int r = bvi_buf_printf(&text, "%s (", name);
 
     for (size_t i = 0; r == 0 && i < argc; i++)
@@ -377,7 +379,7 @@ static int throw_text(bvi_script_call *call, const char *text, size_t len)
 
 int bvi_script_throw(bvi_script_call *call, const char *fmt, ...)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(FAILURE_TEXT_MAX);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, FAILURE_TEXT_MAX);
     va_list args;
     int r;
 

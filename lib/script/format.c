@@ -341,6 +341,7 @@ static int json_other(bvi_buf *out, const bvi_value *v)
     BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(out->max);
     int r;
 
+    bvi_buf_charge_to(&text, out->charge, out->owner);
     if (v->type == BVI_T_FN)
         return json_string(out, bvi_fnp(v)->name->data, bvi_fnp(v)->name->len);
     r = bvi_format(&text, v, BVI_FORM_TEXT);

@@ -26,11 +26,12 @@ const char *bvi_token_text(bvi_token_type type)
     return token_texts[type];
 }
 
-void bvi_lex_init(bvi_lexer *lex, const char *source, size_t len)
+void bvi_lex_init(bvi_lexer *lex, bvi_script_engine *engine, const char *source, size_t len)
 {
-    *lex = (bvi_lexer){
-        .at = source, .end = source + len, .pos = { 1, 1 }, .text = BVI_BUF_INIT(LITERAL_MAX)
-    };
+    *lex = (bvi_lexer){ .at = source,
+                        .end = source + len,
+                        .pos = { 1, 1 },
+                        .text = BVI_SCRIPT_BUF_INIT(engine, LITERAL_MAX) };
 }
 
 void bvi_lex_done(bvi_lexer *lex)

@@ -61,7 +61,8 @@ typedef struct bvi_lexer {
     bvi_buf text; /* of the last string, or the message of ERROR */
 } bvi_lexer;
 
-void bvi_lex_init(bvi_lexer *lex, const char *source, size_t len);
+/* What it allocates counts as the engine's memory. */
+void bvi_lex_init(bvi_lexer *lex, bvi_script_engine *engine, const char *source, size_t len);
 void bvi_lex_done(bvi_lexer *lex);
 /* BV_E_NOMEM; bad input is an ERROR token with its message in text. */
 int bvi_lex_next(bvi_lexer *lex, bvi_token *ret);

@@ -41,7 +41,7 @@ static int output_text(bvi_script_call *call, const bvi_value *v, bvi_form form,
 
 BVI_LIB(print)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(OUTPUT_MAX);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, OUTPUT_MAX);
     const bvi_script_options *o = &call->engine->options;
     int r = output_text(call, argc > 0 ? &args[0] : NULL, BVI_FORM_TEXT, &text);
 
@@ -52,7 +52,7 @@ BVI_LIB(print)
 
 BVI_LIB(debug)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(OUTPUT_MAX);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, OUTPUT_MAX);
     const bvi_script_options *o = &call->engine->options;
     const bvi_frame *frame = bvi_vm_script_frame(call);
     int r = output_text(call, argc > 0 ? &args[0] : NULL, BVI_FORM_DEBUG, &text);
@@ -65,7 +65,8 @@ BVI_LIB(debug)
 
 static int to_text(bvi_script_call *call, const bvi_value *v, bvi_form form, bvi_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(call->engine->options.limits.string_bytes);
+    BVI_AUTO(bvi_buf_done)
+    bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, call->engine->options.limits.string_bytes);
     int r = bvi_format(&text, v, form);
 
     if (r == BV_E_LIMIT)

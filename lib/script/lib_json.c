@@ -16,7 +16,8 @@
 
 BVI_LIB(to_json)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(call->engine->options.limits.string_bytes);
+    BVI_AUTO(bvi_buf_done)
+    bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, call->engine->options.limits.string_bytes);
     int r = bvi_format_json(&text, &args[0]);
 
     if (r == BV_E_LIMIT)
@@ -247,7 +248,7 @@ int bvi_script_parse_json(bvi_script_call *call, const char *text, size_t len, b
     call->engine->work += len;
     if (!bvi_utf8_valid(text, len))
         return bvi_vm_fail(call, BVI_FAILURE_PARSING, "Syntax error: text is not valid UTF-8");
-    bvi_lex_init(&p.lex, text, len);
+    bvi_lex_init(&p.lex, call->engine, text, len);
     p.lex.json = true;
     r = document(&p, &v);
     bvi_lex_done(&p.lex);

@@ -70,7 +70,7 @@ BVI_LIB(to_float)
 
 static int to_int_overflow(bvi_script_call *call, double f)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(NUMBER_TEXT_MAX);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, NUMBER_TEXT_MAX);
     int r = isinf(f) ? bvi_format_float(&text, f, false) : bvi_format_whole(&text, f);
 
     if (r < 0)

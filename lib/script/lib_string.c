@@ -48,7 +48,8 @@ static int replace_with(bvi_script_call *call, bvi_value *s, const bvi_buf *text
 }
 
 #define TEXT_BUF(name)                                                                             \
-    BVI_AUTO(bvi_buf_done) bvi_buf name = BVI_BUF_INIT(call->engine->options.limits.string_bytes)
+    BVI_AUTO(bvi_buf_done)                                                                         \
+    bvi_buf name = BVI_SCRIPT_BUF_INIT(call->engine, call->engine->options.limits.string_bytes)
 
 /* bvi_buf says LIMIT without saying of what. */
 static int buf_end(bvi_script_call *call, int r)

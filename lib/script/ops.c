@@ -300,7 +300,8 @@ static int append_int(bvi_value *string, int64_t i)
 
 int bvi_op_append_text(bvi_script_call *call, bvi_value *string, const bvi_value *v, bvi_form form)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(call->engine->options.limits.string_bytes);
+    BVI_AUTO(bvi_buf_done)
+    bvi_buf out = BVI_SCRIPT_BUF_INIT(call->engine, call->engine->options.limits.string_bytes);
     int r;
 
     if (v->type == BVI_T_STRING)

@@ -105,10 +105,10 @@ struct bvi_script_call {
     uint32_t frames_len, frames_cap;
     uint32_t depth; /* of script functions */
     uint64_t operations;
-    uint32_t budget; /* of this slice; never 0 inside the machine */
+    uint32_t budget;       /* of this slice; never 0 inside the machine */
     atomic_bool cancelled; /* may be set by another thread, or a signal handler */
     int64_t until_ns;      /* of the monotonic clock; 0: not started, or no limit */
-    bool answered; /* resume came; the value is on the stack */
+    bool answered;         /* resume came; the value is on the stack */
     bvi_failure *failure;
     int code;
     bvi_value result;
