@@ -13,9 +13,11 @@
 #define DEFAULT_SLICE_OPERATIONS 10000u
 #define DEFAULT_CALL_DEPTH       64u
 #define DEFAULT_EXPRESSION_DEPTH 192u
-#define DEFAULT_STRING_BYTES     (16u * 1024u * 1024u)
-#define DEFAULT_ITEMS            1000000u
-#define DEFAULT_MODULES          256u
+/* The compiler recurses: a level takes less than 2 KiB of the C stack. */
+#define EXPRESSION_DEPTH_MAX 1000u
+#define DEFAULT_STRING_BYTES (16u * 1024u * 1024u)
+#define DEFAULT_ITEMS        1000000u
+#define DEFAULT_MODULES      256u
 
 /* ---- memory ---- */
 
@@ -297,6 +299,8 @@ static void fill_limits(bvi_script_limits *l)
     FILL(slice_operations);
     FILL(call_depth);
     FILL(expression_depth);
+    if (l->expression_depth > EXPRESSION_DEPTH_MAX)
+        l->expression_depth = EXPRESSION_DEPTH_MAX;
     FILL(string_bytes);
     FILL(array_items);
     FILL(map_entries);

@@ -334,7 +334,7 @@ static inline int item_of(bvi_script_call *call, const bvi_value *v, size_t len,
 static int string_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index,
                         const bvi_step *step, bvi_value *ret)
 {
-    size_t at;
+    size_t at = 0;
     int r;
 
     if (index->type == BVI_T_RANGE) {
@@ -353,7 +353,7 @@ static int string_index(bvi_script_call *call, const bvi_value *v, const bvi_val
 static int int_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index,
                      const bvi_step *step, bvi_value *ret)
 {
-    size_t at;
+    size_t at = 0;
     int r;
 
     if (index->type == BVI_T_RANGE) {
@@ -373,7 +373,7 @@ static int int_index(bvi_script_call *call, const bvi_value *v, const bvi_value 
 static int computed_index(bvi_script_call *call, const bvi_value *v, const bvi_value *index,
                           const bvi_step *step, bvi_value *ret)
 {
-    size_t at;
+    size_t at = 0;
     int r;
 
     switch (v->type) {
@@ -602,7 +602,7 @@ static int assign_string_index(bvi_script_call *call, bvi_value *s, const bvi_va
 static int assign_bits(bvi_script_call *call, bvi_value *v, const bvi_value *index,
                        const bvi_step *step, const bvi_value *value)
 {
-    size_t at;
+    size_t at = 0;
     int r;
 
     if (index->type == BVI_T_RANGE) {
@@ -622,7 +622,7 @@ static int assign_bits(bvi_script_call *call, bvi_value *v, const bvi_value *ind
 static int assign_byte(bvi_script_call *call, bvi_value *b, const bvi_value *index,
                        const bvi_step *step, const bvi_value *value)
 {
-    size_t at;
+    size_t at = 0;
     int r = item_of(call, b, bvi_blb(b)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step, &at);
 
     if (r < 0)
@@ -639,7 +639,7 @@ static int assign_byte(bvi_script_call *call, bvi_value *b, const bvi_value *ind
 static int assign_item(bvi_script_call *call, bvi_value *a, const bvi_value *index,
                        const bvi_step *step, bvi_value *value)
 {
-    size_t at;
+    size_t at = 0;
     int r = item_of(call, a, bvi_arr(a)->len, BVI_FAILURE_ARRAY_BOUNDS, index, step, &at);
 
     if (r == 0)

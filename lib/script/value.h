@@ -342,6 +342,6 @@ const char *bvi_type_name(const bvi_value *v);
 const char *bvi_type_of_name(const char *name);
 
 /* Nesting of values beyond this cannot be printed or compared. */
-#define BVI_VALUE_DEPTH_MAX 200u
+#define BVI_VALUE_DEPTH_MAX 1000u
 
 #endif

@@ -119,7 +119,7 @@ static const struct {
     { "[0.0 / 0.0, 1.0 / 0.0, 1e300]", "[null,null,1e300]" },
     { "#{a: [|x| x]}", "a value of type 'Fn' has no JSON form" },
     { "[0..3]", "a value of type 'range' has no JSON form" },
-    { "let a = []; for i in 0..300 { a = [a]; } a", "nested deeper than 200 levels" },
+    { "let a = []; for i in 0..1100 { a = [a]; } a", "nested deeper than 1000 levels" },
 };
 
 START_TEST(value_to_json)
