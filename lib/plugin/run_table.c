@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,25 +63,34 @@ static int convert_bool(bvi_run *run, const bvi_value *result, bv_error **err)
     return keep_text(run, result->as.b ? "true" : "false", err);
 }
 
-/* "0.05" as text: how plugins report it. */
+/* "0.05" as text is how plugins report it; a number is as good. */
 static int convert_real_text(bvi_run *run, const bvi_value *result, bv_error **err)
 {
+    bvi_auto_free char *made = NULL;
     const char *text = bvi_value_text(result, NULL);
     char *end = NULL;
 
+    if (result->type == BVI_T_FLOAT || result->type == BVI_T_INT) {
+        if (bvi_value_to_text(result, false, &made, NULL) < 0)
+            return bvi_fail_nomem(err);
+        text = made;
+    }
     if (!text)
         return wrong_type(result, "string", err);
     errno = 0;
     run->value.real = strtod(text, &end);
-    if (end == text || *end || errno)
+    if (end == text || *end || errno || !isfinite(run->value.real))
         return bvi_fail(err, BV_E_FORMAT, "'%s' is not a number", text);
     return keep_text(run, text, err);
 }
 
+/* "true" as text is how plugins report it. */
 static int convert_bool_text(bvi_run *run, const bvi_value *result, bv_error **err)
 {
     const char *text = bvi_value_text(result, NULL);
 
+    if (result->type == BVI_T_BOOL)
+        return convert_bool(run, result, err);
     if (!text)
         return wrong_type(result, "string", err);
     if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)

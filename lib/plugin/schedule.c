@@ -39,7 +39,7 @@ typedef struct field {
     unsigned min;
     unsigned max;
     const word *words; /* NULL: numbers only */
-    const char *what;  /* "month", for unknown words */
+    const char *what;  /* "month name", for unknown words */
     bool question;     /* "?" is "*" */
 } field;
 
@@ -50,7 +50,7 @@ static const field fields[FIELDS] = {
     [MINUTES] = { "Minutes", 0, 59, NULL, NULL, false },
     [HOURS] = { "Hours", 0, 23, NULL, NULL, false },
     [DAYS] = { "Days of Month", 1, 31, NULL, NULL, true },
-    [MONTHS] = { "Months", 1, 12, month_words, "month", false },
+    [MONTHS] = { "Months", 1, 12, month_words, "month name", false },
     [WEEKDAYS] = { "Days of Week", 1, 7, day_words, "day of the week", true },
     [YEARS] = { "Years", BVI_SCHEDULE_YEAR_MIN, BVI_SCHEDULE_YEAR_MAX, NULL, NULL, false },
 };
@@ -73,11 +73,12 @@ typedef struct set {
 static int check_range(const field *f, unsigned value, bv_error **err)
 {
     if (value < f->min)
-        return bvi_fail(err, BV_E_INVALID, "%s must be at least %u ('%u' specified)", f->name,
+        return bvi_fail(err, BV_E_INVALID,
+                        "%s must be greater than or equal to %u. ('%u' specified.)", f->name,
                         f->min, value);
     if (value > f->max)
-        return bvi_fail(err, BV_E_INVALID, "%s must be at most %u ('%u' specified)", f->name,
-                        f->max, value);
+        return bvi_fail(err, BV_E_INVALID, "%s must be less than %u. ('%u' specified.)", f->name,
+                        f->max, value); /* the largest is allowed: so say plugins' users know it */
     return 0;
 }
 
@@ -112,7 +113,7 @@ static int parse_word(const field *f, const char **at, unsigned *ret_value, bv_e
         }
     }
     if (f->words)
-        return bvi_fail(err, BV_E_INVALID, "'%s' is not a valid %s", text, f->what);
+        return bvi_fail(err, BV_E_INVALID, "'%s' is not a valid %s.", text, f->what);
     return bvi_fail(err, BV_E_INVALID, "%s: '%s' is not a number", f->name, text);
 }
 

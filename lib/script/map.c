@@ -13,6 +13,9 @@
 #define SMALL 12u
 /* So many keys out of order are put where they belong one by one. */
 #define FEW 8u
+/* A map without memory for an index does not grow beyond this: looking things up would take ever
+ * longer. */
+#define UNINDEXED_MAX 1024u
 
 int bvi_value_map(bvi_script_engine *engine, bvi_value *ret_value)
 {
@@ -198,10 +201,12 @@ static bool find_indexed(const bvi_map *m, const char *text, size_t len, uint32_
     return false;
 }
 
+/* Without memory for an index; long work, so it counts. */
 static bool find_slowly(const bvi_map *m, const char *text, size_t len, size_t *ret_at)
 {
     if (search(m, m->ordered, text, len, ret_at))
         return true;
+    m->head.obj.engine->work += (m->len - m->ordered) * sizeof(bvi_map_entry);
     for (size_t i = m->ordered; i < m->len; i++) {
         if (is_key(m->entries[i].key, text, len)) {
             *ret_at = i;
@@ -292,6 +297,8 @@ static int make_room(bvi_map *m)
 
     if (m->len >= engine->options.limits.map_entries)
         return bvi_script_too_large(engine, "Size of object map");
+    if (m->len > UNINDEXED_MAX && !m->index)
+        return BV_E_NOMEM;
     return grow_entries(m, (size_t)m->len + 1);
 }
 
