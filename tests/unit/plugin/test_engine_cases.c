@@ -10,7 +10,7 @@
 #endif
 
 static const char *const files[] = {
-    "jobs", "files", "node", "util", "tasks", "calls", "shell", "http",
+    "jobs", "files", "node", "util", "tasks", "calls", "init", "upload", "shell", "http",
 };
 
 START_TEST(gives_what_is_expected)
