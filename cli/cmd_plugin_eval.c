@@ -25,6 +25,23 @@ static void print_output(const bv_script_output *output, void *data)
     (void)fputc('\n', out);
 }
 
+/* With --verbose: what it asks of its node, and what it logs. */
+static void print_request(const bv_doc *request, void *data)
+{
+    const char *call = bv_doc_string(bv_doc_get(request, "call"), "");
+    char *text = NULL;
+
+    (void)data;
+    if (strcmp(call, "log") == 0) {
+        (void)fprintf(stderr, "%s: ", bv_doc_string(bv_doc_get(request, "level"), ""));
+        cli_put(stderr, bv_doc_string(bv_doc_get(request, "text"), ""));
+        (void)fputc('\n', stderr);
+    } else if (bv_doc_print(request, 0, &text, NULL) == 0) {
+        (void)fprintf(stderr, "request: %s\n", text);
+    }
+    bv_free(text);
+}
+
 static int print_outcome(const bv_doc *outcome, bool json, bool typed)
 {
     const bv_doc *error = bv_doc_get(outcome, "error");
@@ -75,11 +92,20 @@ static bool is_main_file(const char *file)
     return strcmp(slash ? slash + 1 : file, "main.rhai") == 0;
 }
 
+/* Sources with a name may begin with one; standard input has none. The line itself stays. */
+static void skip_shebang(script *s)
+{
+    if (s->len >= 2 && memcmp(s->text, "#!", 2) == 0)
+        memset(s->text, ' ', strcspn(s->text, "\n"));
+}
+
 static int open_file(const char *file, script *s)
 {
     int code = EXIT_OK;
 
     s->text = plugin_read_file(file, &s->len, &code);
+    if (code == EXIT_OK && strcmp(file, "-") == 0)
+        skip_shebang(s);
     if (code != EXIT_OK || strcmp(file, "-") == 0)
         return code;
     s->path = strdup(file);
@@ -173,6 +199,7 @@ static int evaluate(cli *c, const cli_args *args, const script *s, const plugin_
         .secrets = node->secrets,
         .limits = &limits,
         .output = print_output,
+        .request = c->verbose ? print_request : NULL,
         .data = json ? stderr : stdout,
     };
     bv_doc *outcome = NULL;

@@ -13,6 +13,12 @@
 
 BV_BEGIN_DECLS
 
+/**
+ * Told of what a script asks of its node: `{call, ...}` with the request's name, such as "run_sh",
+ * and its arguments; a line for the log is `{call: "log", level, text}`. Borrowed for the call.
+ */
+typedef void (*bv_eval_request_fn)(const bv_doc *request, void *data);
+
 typedef struct bv_eval_opts {
     size_t size;           /**< sizeof(bv_eval_opts); lets the struct grow. */
     const char *source;    /**< The script, UTF-8. */
@@ -33,7 +39,8 @@ typedef struct bv_eval_opts {
     const bv_script_limits *limits; /**< NULL, or zero operations or memory_bytes: no limit on
                                        operations, 1 GiB. */
     bv_script_output_fn output;     /**< Receives what is printed, while it runs; NULL: dropped. */
-    void *data;                     /**< Last argument of @p output. */
+    bv_eval_request_fn request;     /**< Told of what it asks of the node; NULL: nobody is. */
+    void *data;                     /**< Last argument of @p output and @p request. */
 } bv_eval_opts;
 
 #define BV_EVAL_OPTS_INIT                                                                          \

@@ -62,7 +62,10 @@ static int phase_eval(bvi_run *run, bv_error **err)
 
     if (r >= 0)
         return r;
-    if (!run->script || bvi_script_failure_json(run->script, &json, NULL) < 0)
+    r = run->script ? bvi_script_failure_json(run->script, &json, NULL) : BV_E_STATE;
+    if (r == BV_E_NOMEM)
+        return bvi_fail_nomem(err);
+    if (r < 0) /* it is not the script that failed */
         return bvi_error_move(err, bvi_take(failure));
     e->outcome = bvi_eval_failure(json);
     return e->outcome ? BVI_PHASE_NEXT : bvi_fail_nomem(err);

@@ -104,6 +104,15 @@ static void on_debug(const char *text, size_t len, const char *source, unsigned 
 
 /* ---- the node that is not there ---- */
 
+/* Only looks: the node answers as it would without. */
+static bool on_request(void *data, const bvi_json *request, bvi_plugin_reply *reply)
+{
+    const bv_eval_opts *opts = ((const session *)data)->opts;
+
+    opts->request((const bv_doc *)request, opts->data);
+    return false;
+}
+
 static int check_texts(const bv_doc *doc, const char *what, bv_error **err)
 {
     if (doc && bv_doc_type_of(doc) != BV_DOC_OBJECT)
@@ -169,6 +178,8 @@ static int make_node(session *s, bv_error **err)
         r = set_documents(s, workspace ? workspace : &none, err);
     if (r < 0)
         return r;
+    if (s->opts->request)
+        bvi_fake_env_set_handler(s->fake, on_request, s);
     bvi_fake_env_set_lenient(s->fake);
     bvi_fake_env_set_data(s->fake, false, true);
     if (!s->opts->secrets)

@@ -69,6 +69,13 @@ def test_module_cases():
     assert not wrong, '%d wrong\n%s' % (len(wrong), '\n'.join(wrong[:20]))
 
 
+def test_further_cases():
+    files = glob.glob(os.path.join(CASES, 'cases', '*.txt'))
+    assert files
+    wrong = [w for path in sorted(files) for w in failing(path)]
+    assert not wrong, '%d wrong\n%s' % (len(wrong), '\n'.join(wrong[:20]))
+
+
 # ---- the command ----
 
 def eval_(*args, **more):
@@ -116,6 +123,7 @@ def test_files():
         os.symlink('/etc', os.path.join(where, 'out'))
         expect(eval_('-e', 'import "out/passwd" as s; 1', '-d', where), 1, err='out/passwd')
         assert expect(eval_('-', stdin=b'40 + 2'), out='').out == '42\n'
+        assert expect(eval_('-', stdin=b'#!/usr/bin/rhai\ndebug(1)'), out='').out == 'debug: 1 @2:1 None\n()\n'
         assert expect(eval_('-', '-c', 'f', 'x', stdin=b'fn f(a) { a + a }'), out='').out == '"xx"\n'
         expect(eval_(os.path.join(where, 'none')), 3, err="none': No such file")
         expect(eval_('-e', '1', '-d', os.path.join(where, 'none')), 3, err='cannot open directory')
@@ -139,6 +147,8 @@ def test_node():
         assert expect(eval_('-e', 'node_params()', '-p', 'a=1', '--param', 'b=x=y', '-p', 'a=2'), out='').out == \
             '#{"a": "2", "b": "x=y"}\n'
         assert expect(eval_('-e', 'save_data("d"); load_data() + file_read("/x").len'), out='').out == '"d0"\n'
+        said = expect(eval_('-v', '-e', 'info("now"); run_sh("ls").exit_code'), out='0\n', err='info: now\n').err
+        assert said == 'info: now\nrequest: {"call":"run_sh","body":"ls"}\n', said
         expect(eval_('-e', '1', '-p', 'a'), 2, err="'a' is not KEY=VALUE")
         expect(eval_('-e', '1', '--env', put('list.json', '[]')), 8, err='holds no JSON object')
         expect(eval_('-e', '1', '--env', put('bad.json', '{')), 8, err='is not JSON')
