@@ -258,6 +258,9 @@ BV_API int bv_script_engine_new(const bv_script_opts *opts, bv_script_engine **r
 BV_API void bv_script_engine_free(bv_script_engine *engine);
 /** Forgets loaded modules, so that changed sources are read again. @since 0.1 */
 BV_API void bv_script_engine_forget_modules(bv_script_engine *engine);
+/** Functions flagged #BV_SCRIPT_STABLE may answer differently from now on: the next call of each
+ * script runs its top level again. @since 0.1 */
+BV_API void bv_script_engine_forget_top_level(bv_script_engine *engine);
 /** @return what counts against the limit memory_bytes, in bytes. @since 0.1 */
 BV_API uint64_t bv_script_engine_memory_used(const bv_script_engine *engine);
 
@@ -285,6 +288,10 @@ enum {
     BV_SCRIPT_MUTATES = 1u << 0,       /**< Changes args[0] in place; refused on constants. */
     BV_SCRIPT_PROPERTY = 1u << 1,      /**< Also readable as a property, without parentheses. */
     BV_SCRIPT_PROPERTY_ONLY = 1u << 2, /**< Only readable as a property. */
+    /** Does nothing but answer, and the same for the same arguments until
+     * bv_script_engine_forget_top_level(), whatever the call's data. A top level that calls no
+     * others runs once and then serves many calls; their operations are counted all the same. */
+    BV_SCRIPT_STABLE = 1u << 3
 };
 
 /** Most parameters of a host function. */

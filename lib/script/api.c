@@ -169,6 +169,11 @@ void bv_script_engine_forget_modules(bv_script_engine *engine)
     bvi_script_forget_modules(bvi_engine_in(engine));
 }
 
+void bv_script_engine_forget_top_level(bv_script_engine *engine)
+{
+    bvi_script_forget_top_level(bvi_engine_in(engine));
+}
+
 uint64_t bv_script_engine_memory_used(const bv_script_engine *engine)
 {
     return bvi_script_memory_used((const bvi_script_engine *)engine);

@@ -106,7 +106,14 @@ static int call_by_name(bvi_script_call *call, bvi_module *home, const bvi_strin
     native = bvi_native_match(bvi_native_find(call->engine, name->data, name->len),
                               call->stack + base, argc);
     if (native) {
-        bvi_native_call n = { native->def, native->data, base, argc, ret, pos, { BVI_NO_PATH, 0 } };
+        bvi_native_call n = { .def = native->def,
+                              .data = native->data,
+                              .base = base,
+                              .argc = argc,
+                              .ret = ret,
+                              .pos = pos,
+                              .origin = { BVI_NO_PATH, 0 },
+                              .varies = native->varies };
 
         return bvi_call_native(call, &n);
     }
@@ -207,11 +214,16 @@ int bvi_vm_call(bvi_script_call *call, bvi_site *site)
     if (!native)
         return bvi_vm_not_found(call, bvi_unit_str(frame->proto->unit, site->name)->data,
                                 call->stack + base, site->argc);
-    return bvi_call_native_on_path(
-        call, frame,
-        &(bvi_native_call){
-            native->def, native->data, base, site->argc, base, site->pos, { BVI_NO_PATH, 0 } },
-        site->path, base);
+    return bvi_call_native_on_path(call, frame,
+                                   &(bvi_native_call){ .def = native->def,
+                                                       .data = native->data,
+                                                       .base = base,
+                                                       .argc = site->argc,
+                                                       .ret = base,
+                                                       .pos = site->pos,
+                                                       .origin = { BVI_NO_PATH, 0 },
+                                                       .varies = native->varies },
+                                   site->path, base);
 }
 
 /* ---- alias::f(args) ---- */

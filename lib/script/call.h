@@ -15,6 +15,7 @@ typedef struct bvi_native_call {
     uint32_t ret;
     bvi_pos pos;
     bvi_origin origin;
+    bool varies;
 } bvi_native_call;
 
 typedef struct bvi_script_target {

@@ -78,6 +78,7 @@ void bvi_script_collect(bvi_script_engine *engine)
         return;
     engine->collecting = true;
     engine->since_collect = 0;
+    engine->may_have_cycles = false;
     for (bvi_traced *o = engine->objects; o; o = o->next) {
         o->marked = false;
         o->outside = o->obj.refs;

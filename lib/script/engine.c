@@ -224,8 +224,8 @@ static void add_native(bvi_script_engine *engine, bvi_native *n, const bvi_scrip
     *bucket = n;
 }
 
-int bvi_script_register(bvi_script_engine *engine, const bvi_script_function *table, void *data,
-                        bv_error **err)
+static int register_table(bvi_script_engine *engine, const bvi_script_function *table, void *data,
+                          bool library, bv_error **err)
 {
     bvi_native_table *t;
     size_t count = 0;
@@ -238,9 +238,19 @@ int bvi_script_register(bvi_script_engine *engine, const bvi_script_function *ta
     t->bytes = sizeof(*t) + count * sizeof(t->natives[0]);
     t->next = engine->tables;
     engine->tables = t;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        t->natives[i].varies = library ? (table[i].flags & BVI_SCRIPT_VARIES) != 0
+                                       : (table[i].flags & BVI_SCRIPT_STABLE) == 0;
         add_native(engine, &t->natives[i], &table[i], data);
+    }
     return 0;
+}
+
+int bvi_script_register(bvi_script_engine *engine, const bvi_script_function *table, void *data,
+                        bv_error **err)
+{
+    bvi_script_forget_top_level(engine); /* its names may mean something else now */
+    return register_table(engine, table, data, false, err);
 }
 
 static int register_library(bvi_script_engine *engine, bv_error **err)
@@ -251,7 +261,7 @@ static int register_library(bvi_script_engine *engine, bv_error **err)
     };
 
     for (size_t i = 0; i < BVI_COUNT(tables); i++) {
-        int r = bvi_script_register(engine, tables[i], NULL, err);
+        int r = register_table(engine, tables[i], NULL, true, err);
 
         if (r < 0)
             return r;
@@ -334,6 +344,7 @@ void bvi_script_forget_modules(bvi_script_engine *engine)
 {
     bvi_value empty = BVI_VALUE_UNIT;
 
+    bvi_script_forget_top_level(engine);
     /* Without memory for a new map the old one stays; modules are then merely not refreshed. */
     if (bvi_value_map(engine, &empty) == 0)
         bvi_replace(&engine->modules, empty);

@@ -15,6 +15,7 @@ typedef struct bvi_native {
     uint32_t hash;
     uint32_t name_len;
     uint32_t argc;
+    bool varies;             /* does something, or may answer differently the next time */
     struct bvi_native *next; /* same bucket */
 } bvi_native;
 
@@ -30,6 +31,7 @@ enum {
     BVI_SCRIPT_BY_REF = 1u << 8, /* wants args[0] in place, also from constants (x.tag()) */
     BVI_SCRIPT_CALLBACK =
         1u << 9, /* changes args[0] with script callbacks in between: a copy that is put back */
+    BVI_SCRIPT_VARIES = 1u << 10, /* of the library: the opposite of BVI_SCRIPT_STABLE */
 };
 
 /* Buckets of the function table; a power of two. */
@@ -47,7 +49,9 @@ struct bvi_script_engine {
     bvi_traced *objects;   /* every traced object */
     bvi_traced *dying;     /* released, contents not dropped yet */
     bool draining;
-    size_t cells; /* live shared variables; without one there are no cycles */
+    bool may_have_cycles;    /* something was made that cycles go through */
+    uint64_t top_generation; /* top levels that ran in an earlier one are forgotten */
+    size_t cells;            /* live shared variables; without one there are no cycles */
     bvi_native *natives[BVI_NATIVE_BUCKETS];
     bvi_native_table *tables;
     void *method_data;

@@ -361,11 +361,13 @@ UNARY(op_not, BVI_OP_NOT)
 #define PROPERTY BVI_SCRIPT_PROPERTY
 #define MUTATES  BVI_SCRIPT_MUTATES
 
+#define VARIES BVI_SCRIPT_VARIES
+
 const bvi_script_function bvi_lib_core[] = {
-    { "print", "", print, 0 },
-    { "print", "v", print, 0 },
-    { "debug", "", debug, 0 },
-    { "debug", "v", debug, 0 },
+    { "print", "", print, VARIES },
+    { "print", "v", print, VARIES },
+    { "debug", "", debug, VARIES },
+    { "debug", "v", debug, VARIES },
     { "to_string", "v", to_string, 0 },
     { "to_debug", "v", to_debug, 0 },
     { "type_of", "v", type_of, 0 },
@@ -382,9 +384,9 @@ const bvi_script_function bvi_lib_core[] = {
     { "take", "v", take, MUTATES },
     { "tag", "v", get_tag, BVI_SCRIPT_BY_REF },
     { "set_tag", "vi", set_tag, MUTATES },
-    { "timestamp", "", timestamp, 0 },
-    { "elapsed", "e", elapsed, PROPERTY },
-    { "sleep", "n", sleep_for, 0 },
+    { "timestamp", "", timestamp, VARIES },
+    { "elapsed", "e", elapsed, PROPERTY | VARIES },
+    { "sleep", "n", sleep_for, VARIES },
     { "max", "nn", max, 0 },
     { "max", "ss", max, 0 },
     { "max", "cc", max, 0 },

@@ -110,6 +110,7 @@ static int native_method(bvi_script_call *call, const method_call *m)
     if (call->stack[m->self].type == BVI_T_HOST) {
         n.def = host_method(call, m);
         n.data = n.def && n.def->data ? n.def->data : call->engine->method_data;
+        n.varies = n.def && !(n.def->flags & BVI_SCRIPT_STABLE);
         if (n.def)
             return bvi_call_native_on_path(call, m->frame, &n, m->site->path, m->indices);
     }
@@ -118,6 +119,7 @@ static int native_method(bvi_script_call *call, const method_call *m)
         return bvi_vm_not_found(call, m->name->data, call->stack + m->self, n.argc);
     n.def = native->def;
     n.data = native->data;
+    n.varies = native->varies;
     return bvi_call_native_on_path(call, m->frame, &n, m->site->path, m->indices);
 }
 

@@ -53,6 +53,7 @@ static int compile_module(bvi_script_call *call, bvi_pos pos, const bvi_string *
 
     if (!engine->options.resolve)
         return not_found(call, pos, name->data);
+    call->top_varies = true; /* the next time it is there already */
     r = engine->options.resolve(name->data, &source, &len, &error, engine->options.data);
     if (r == BV_E_NOT_FOUND)
         return not_found(call, pos, name->data);

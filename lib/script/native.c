@@ -111,6 +111,7 @@ int bvi_call_native(bvi_script_call *call, const bvi_native_call *n)
     int r;
 
     call->pos = n->pos;
+    call->top_varies |= n->varies;
     r = n->def->fn(call, call->stack + n->base, n->argc, &ret, n->data);
     if (r > 0)
         return leave_frame(call, n, r);
@@ -147,6 +148,7 @@ static int run_in_place(bvi_script_call *call, bvi_frame *frame, const bvi_nativ
     *self = *place;
     *place = BVI_VALUE_UNIT;
     call->pos = n->pos;
+    call->top_varies |= n->varies;
     r = n->def->fn(call, self, n->argc, &ret, n->data);
     *place = *self;
     *self = BVI_VALUE_UNIT;

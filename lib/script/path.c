@@ -206,23 +206,28 @@ static const bvi_script_function *host_getter(const bvi_value *v, const bvi_stri
     return NULL;
 }
 
-static const bvi_script_function *find_getter(bvi_script_call *call, const bvi_value *v,
-                                              const bvi_string *name, void **ret_data)
+static bool find_getter(bvi_script_call *call, const bvi_value *v, const bvi_string *name,
+                        bvi_step *step)
 {
     const bvi_script_function *own = v->type == BVI_T_HOST ? host_getter(v, name) : NULL;
 
-    *ret_data = own && own->data ? own->data : call->engine->method_data;
-    if (own)
-        return own;
+    if (own) {
+        step->getter = own;
+        step->getter_data = own->data ? own->data : call->engine->method_data;
+        step->getter_varies = !(own->flags & BVI_SCRIPT_STABLE);
+        return true;
+    }
     for (const bvi_native *n = bvi_native_find(call->engine, name->data, name->len); n;
          n = bvi_native_next(n)) {
         if (n->argc == 1 && (n->def->flags & (BVI_SCRIPT_PROPERTY | BVI_SCRIPT_PROPERTY_ONLY)) &&
             bvi_params_match(n->def->params, v, 1)) {
-            *ret_data = n->data;
-            return n->def;
+            step->getter = n->def;
+            step->getter_data = n->data;
+            step->getter_varies = n->varies;
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 static int property_error(bvi_script_call *call, bvi_pos pos, const char *name, const bvi_value *v,
@@ -265,13 +270,13 @@ static int computed_property(bvi_script_call *call, const bvi_value *v, bvi_step
             return 0;
         }
         step->getter_of = NULL;
-        step->getter = find_getter(call, v, name, &step->getter_data);
-        if (!step->getter)
+        if (!find_getter(call, v, name, step))
             return property_error(call, step->item, name->data, v, NULL);
         step->getter_of = kind_of(v);
     }
     self = bvi_dup(v);
     call->pos = step->item;
+    call->top_varies |= step->getter_varies;
     r = step->getter->fn(call, &self, 1, ret, step->getter_data);
     bvi_drop(&self);
     if (r > 0) /* a getter has nowhere to wait */

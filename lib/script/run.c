@@ -8,8 +8,6 @@
 #include "script/vm.h"
 
 #define FAILURE_TEXT_MAX (128u * 1024u)
-/* The machine stops before the budget is used up entirely. */
-#define SLICE_MIN 2u
 
 /* ---- unwinding ---- */
 
@@ -171,6 +169,10 @@ static int start_function(bvi_script_call *call)
 
     call->function_called = true;
     bvi_vm_cut(call, 0);
+    if (call->engine->work > BVI_WORK_PER_OPERATION)
+        bvi_vm_charge(call);
+    call->engine->work = 0; /* what the function does counts the same whether the top level ran */
+    bvi_top_keep(call);
     if (!proto) {
         (void)bvi_vm_fail(call, BVI_FAILURE_FUNCTION_NOT_FOUND, "Function not found: %s",
                           name->data);
@@ -265,7 +267,7 @@ static uint32_t slice(const bvi_script_call *call)
     uint64_t left = l->operations - call->operations;
     uint64_t n = l->slice_operations < left ? l->slice_operations : left;
 
-    return n < SLICE_MIN ? SLICE_MIN : (uint32_t)n;
+    return n < BVI_SLICE_MIN ? BVI_SLICE_MIN : (uint32_t)n;
 }
 
 static int drive(bvi_script_call *call)
@@ -302,7 +304,6 @@ static bool must_end(bvi_script_call *call)
 
 int bvi_script_run(bvi_script_call *call)
 {
-    uint32_t budget;
     int r;
 
     if (call->state == BVI_CALL_DONE)
@@ -324,9 +325,9 @@ int bvi_script_run(bvi_script_call *call)
         if (r < 0 || call->state == BVI_CALL_DONE)
             return r;
     }
-    budget = call->budget = slice(call);
+    call->slice = call->budget = slice(call);
     r = drive(call);
-    call->operations += budget - call->budget;
+    call->operations += call->slice - call->budget;
     return r;
 }
 
@@ -387,18 +388,52 @@ int bvi_script_failure(const bvi_script_call *call, bv_error **err)
 
 /* ---- life ---- */
 
-static int prepare(bvi_script_call *call, const char *fn, const bvi_value *args, size_t argc)
+static int begin_top_level(bvi_script_call *call)
 {
     int r = bvi_module_new(call->unit, NULL, &call->home);
 
+    if (r == 0)
+        r = bvi_vm_push_script(call, call->unit->protos[0], call->home, 0, 0, (bvi_pos){ 0, 0 });
+    return r;
+}
+
+/* What the host gives by name is for this call alone: its top level runs. */
+static int take_names(bvi_script_call *call)
+{
+    int r;
+
+    call->top_varies = true;
+    if (call->home != call->unit->top)
+        return 0;
+    bvi_obj_unref(call->home);
+    call->home = NULL;
+    call->operations = 0;
+    r = begin_top_level(call);
+    if (r < 0) { /* such a call cannot run */
+        call->state = BVI_CALL_FAILED;
+        call->code = r;
+    }
+    return r;
+}
+
+static int prepare(bvi_script_call *call, const char *fn, const bvi_value *args, size_t argc)
+{
+    bvi_module *kept = fn ? bvi_top_kept(call->unit) : NULL;
+    int r = 0;
+
+    if (kept) {
+        bvi_obj_ref(kept);
+        call->home = kept;
+        call->operations = call->unit->top_operations;
+    } else {
+        r = begin_top_level(call);
+    }
     if (r == 0 && fn)
         r = bvi_value_cstring(call->engine, fn, &call->fn_name);
     if (r == 0)
         r = bvi_value_array(call->engine, &call->args);
     for (size_t i = 0; r == 0 && i < argc; i++)
         r = bvi_array_push(&call->args, bvi_dup(&args[i]));
-    if (r == 0)
-        r = bvi_vm_push_script(call, call->unit->protos[0], call->home, 0, 0, (bvi_pos){ 0, 0 });
     return r;
 }
 
@@ -414,6 +449,8 @@ int bvi_script_call_new(bvi_script_engine *engine, bvi_script *script, const cha
         return bvi_fail_nomem(err);
     call->engine = engine;
     call->unit = bvi_unit_ref(script);
+    call->top_generation = engine->top_generation;
+    engine->work = 0; /* compiling and the like is no operation of this call */
     bvi_buf_init(&call->failure_text, FAILURE_TEXT_MAX);
     r = prepare(call, fn, args, argc);
     if (r < 0)
@@ -424,13 +461,21 @@ int bvi_script_call_new(bvi_script_engine *engine, bvi_script *script, const cha
 
 int bvi_script_call_set_constant(bvi_script_call *call, const char *name, bvi_value value)
 {
+    int r = take_names(call);
+
+    if (r < 0) {
+        bvi_drop(&value);
+        return r;
+    }
     return bvi_map_set_text(&call->home->consts, name, value);
 }
 
 int bvi_script_call_set_variable(bvi_script_call *call, const char *name, bvi_value value)
 {
-    int r = call->given.type == BVI_T_MAP ? 0 : bvi_value_map(call->engine, &call->given);
+    int r = take_names(call);
 
+    if (r == 0 && call->given.type != BVI_T_MAP)
+        r = bvi_value_map(call->engine, &call->given);
     if (r < 0) {
         bvi_drop(&value);
         return r;
@@ -473,7 +518,8 @@ void bvi_script_call_free(bvi_script_call *call)
         bvi_obj_unref(call->home);
     bvi_script_free(call->unit);
     bvi_script_release(engine, call, sizeof(*call));
-    bvi_script_collect(engine); /* closures may have tied themselves to their variables */
+    if (engine->may_have_cycles)
+        bvi_script_collect(engine); /* closures may have tied themselves to their variables */
 }
 
 bvi_script_engine *bvi_script_engine_of(const bvi_script_call *call)

@@ -154,6 +154,10 @@ enum {
     BVI_SCRIPT_MUTATES = 1u << 0,  /* changes args[0] in place; refused on constants */
     BVI_SCRIPT_PROPERTY = 1u << 1, /* also readable as a property, without parentheses */
     BVI_SCRIPT_PROPERTY_ONLY = 1u << 2,
+    /* Does nothing but answer, and the same for the same arguments until
+     * bvi_script_forget_top_level(); a top level that calls no others need not run for each call.
+     * It may not look at the call's data. */
+    BVI_SCRIPT_STABLE = 1u << 3,
 };
 
 /*
@@ -280,6 +284,8 @@ int bvi_script_register(bvi_script_engine *engine, const bvi_script_function *ta
 void bvi_script_set_method_data(bvi_script_engine *engine, void *data);
 /* Forgets cached modules, so that changed sources are read again. */
 void bvi_script_forget_modules(bvi_script_engine *engine);
+/* Functions flagged BVI_SCRIPT_STABLE may answer differently from now on. */
+void bvi_script_forget_top_level(bvi_script_engine *engine);
 uint64_t bvi_script_memory_used(const bvi_script_engine *engine);
 
 /* ---- scripts ---- */

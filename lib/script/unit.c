@@ -75,8 +75,11 @@ void bvi_script_free(bvi_script *unit)
 {
     bvi_script_engine *engine;
 
-    if (!unit || --unit->refs > 0)
+    if (!unit || --unit->refs > 0) {
+        if (unit && unit->refs == 1)
+            bvi_top_forget(unit); /* only what it keeps refers to it */
         return;
+    }
     engine = unit->engine;
     for (uint32_t i = 0; i < unit->protos_len; i++)
         free_proto(engine, unit->protos[i]);

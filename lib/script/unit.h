@@ -102,6 +102,7 @@ typedef struct bvi_step {
     /* the getter that was found the last time, and for values of which type */
     const struct bvi_script_function *getter;
     void *getter_data;
+    bool getter_varies;
     const void *getter_of;
     bvi_pos pos;  /* of the [ */
     bvi_pos item; /* of the index or the name */
@@ -244,6 +245,9 @@ struct bvi_script {
     bvi_script_engine *engine;
     char *source_name; /* NULL: none */
     uint32_t source_name_size;
+    struct bvi_module *top;  /* counted: what the top level left, for further calls; or NULL */
+    uint64_t top_operations; /* that it took */
+    uint64_t top_generation; /* of the engine, when it ran */
     struct bvi_coverage *coverage; /* the engine's; NULL: nobody wants to know */
     bvi_value *consts;
     uint32_t consts_len, consts_cap;
@@ -270,6 +274,8 @@ struct bvi_script {
 
 int bvi_unit_new(bvi_script_engine *engine, const char *name, bvi_script **ret);
 bvi_script *bvi_unit_ref(bvi_script *unit);
+/* Lets go of what its top level left (top.c). */
+void bvi_top_forget(bvi_script *unit);
 int bvi_proto_new(bvi_script *unit, bvi_proto **ret); /* belongs to the unit */
 /* The function of that name and arity, or NULL; arity < 0: any. Closures and the top level do not
  * count. */

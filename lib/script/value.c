@@ -341,6 +341,7 @@ int bvi_cell_new(bvi_script_engine *engine, bvi_value *slot)
 
     if (!cell)
         return BV_E_NOMEM;
+    engine->may_have_cycles = true;
     cell->value = bvi_move(slot);
     *slot = bvi_of_obj(cell);
     return 0;
@@ -402,6 +403,7 @@ int bvi_module_new(bvi_script *unit, bvi_module *outer, bvi_module **ret)
 
     if (!m)
         return BV_E_NOMEM;
+    unit->engine->may_have_cycles = true; /* through functions among its constants */
     m->unit = bvi_unit_ref(unit);
     if (outer) {
         bvi_obj_ref(outer);

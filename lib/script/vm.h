@@ -98,6 +98,9 @@ struct bvi_script_call {
     bvi_module *home;
     bvi_call_state state;
     bool function_called; /* the top level is over */
+    bool top_varies;      /* it may give something else the next time, or did something */
+    uint64_t top_generation;
+    uint32_t slice; /* the budget this slice began with */
     bvi_value *stack;
     bvi_value *sp;
     uint32_t stack_cap;
@@ -130,6 +133,8 @@ struct bvi_script_call {
  */
 #define BVI_FRAMES_MAX 4096u
 #define BVI_STACK_MAX  (1u << 20)
+/* The machine stops before the budget of a slice is used up entirely. */
+#define BVI_SLICE_MIN 2u
 /* Slots a function gets beyond what its code needs. */
 #define BVI_STACK_SPARE 2u
 
@@ -269,6 +274,10 @@ uint32_t bvi_vm_switch_target(bvi_script_call *call, const bvi_switch *s, uint32
 int bvi_vm_make_iterator(bvi_script_call *call, bvi_value *v, bool empty_body);
 int bvi_vm_own_iterator(bvi_script_call *call, bvi_value *v);
 bool bvi_vm_advance(bvi_value *slot, bool counts);
+
+/* ---- what a top level left (top.c) ---- */
+bvi_module *bvi_top_kept(bvi_script *unit); /* borrowed; NULL: it must run */
+void bvi_top_keep(bvi_script_call *call);   /* when the top level has ended well */
 
 /* ---- the machine (vm.c) ---- */
 /* Runs the top frame, a script one, and those it calls, until a built-in's step or nothing is on
