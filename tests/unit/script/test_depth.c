@@ -52,8 +52,11 @@ static const struct {
 
 static void repeat(bvi_buf *out, const char *text, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
-        ck_assert_int_eq(bvi_buf_append_str(out, text), 0);
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < count; i++)
+        r = bvi_buf_append_str(out, text);
+    ck_assert_int_eq(r, 0);
 }
 
 static const char *outcome_of_shape(int shape, unsigned count, uint32_t depth)

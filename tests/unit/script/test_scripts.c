@@ -172,8 +172,8 @@ static unsigned check_directory(const char *dir, unsigned *count)
     return wrong;
 }
 
-static const char *const subjects[] = { "closures", "chains",  "control", "failures",
-                                        "plugin",   "strings", "values" };
+static const char *const subjects[] = { "closures", "chains",   "control", "failures",
+                                        "plugin",   "programs", "strings", "values" };
 
 START_TEST(scripts_do_what_they_say)
 {
