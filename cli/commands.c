@@ -101,10 +101,10 @@ static const cli_option eval_options[] = {
     { "max-memory-mb", 0, CLI_NUMBER, "N", "memory in 10^6 bytes (default: 1073)" },
     { "max-call-depth", 0, CLI_NUMBER, "N", "nested functions (default: 64)" },
     { "max-expression-depth", 0, CLI_NUMBER, "N", "nesting in the source (default: 192)" },
-    { "max-string-bytes", 0, CLI_NUMBER, "N", "one string (default: 16777216)" },
-    { "max-array-items", 0, CLI_NUMBER, "N", "one array (default: 1000000)" },
-    { "max-map-entries", 0, CLI_NUMBER, "N", "one map (default: 1000000)" },
-    { "max-modules", 0, CLI_NUMBER, "N", "modules loaded (default: 256)" },
+    { "max-string-bytes", 0, CLI_NUMBER, "N", "one string (default: 536870912)" },
+    { "max-array-items", 0, CLI_NUMBER, "N", "one array (default: 67108864)" },
+    { "max-map-entries", 0, CLI_NUMBER, "N", "one map (default: 67108864)" },
+    { "max-modules", 0, CLI_NUMBER, "N", "modules loaded (default: 4096)" },
     END,
 };
 

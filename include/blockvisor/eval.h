@@ -36,8 +36,8 @@ typedef struct bv_eval_opts {
     const bv_doc *params;  /**< Object of strings laid over node_params(); NULL: nothing. */
     const bv_doc *secrets; /**< Object of strings for get_secret(). "*" answers for all others,
                               which otherwise do not exist. NULL: every secret is "secret value". */
-    const bv_script_limits *limits; /**< NULL, or zero operations or memory_bytes: no limit on
-                                       operations, 1 GiB. */
+    const bv_script_limits *limits; /**< NULL, or zero fields: 1 GiB of memory, and of the rest
+                                       more than that has room for; no limit on operations. */
     bv_script_output_fn output;     /**< Receives what is printed, while it runs; NULL: dropped. */
     bv_eval_request_fn request;     /**< Told of what it asks of the node; NULL: nobody is. */
     void *data;                     /**< Last argument of @p output and @p request. */

@@ -19,9 +19,13 @@
 #include "sys/fs.h"
 
 #define SUFFIX ".rhai"
-/* Scripts come by hand: Ctrl-C ends them, not a count. */
+/* Scripts come by hand, so Ctrl-C ends them, not a count; and memory is the one bound on sizes. */
 #define EVAL_OPERATIONS   UINT64_MAX
 #define EVAL_MEMORY_BYTES (1024u * 1024u * 1024u)
+#define EVAL_STRING_BYTES (512u * 1024u * 1024u)
+#define EVAL_ITEMS        (64u * 1024u * 1024u)
+#define EVAL_SOURCE_BYTES (16u * 1024u * 1024u)
+#define EVAL_MODULES      4096u
 /* The loop has nothing else to do. */
 #define EVAL_SLICE_OPERATIONS 1000000u
 /* The engine ends a script in time; what waits for the node beyond that is ended by the run. */
@@ -195,15 +199,17 @@ static int make_node(session *s, bv_error **err)
 
 static void set_limits(session *s)
 {
-    s->limits = bvi_script_limits_of(s->opts->limits);
-    if (!s->limits.operations)
-        s->limits.operations = EVAL_OPERATIONS;
-    if (!s->limits.memory_bytes)
-        s->limits.memory_bytes = EVAL_MEMORY_BYTES;
-    if (!s->limits.slice_operations)
-        s->limits.slice_operations = EVAL_SLICE_OPERATIONS;
-    if (!s->limits.source_bytes)
-        s->limits.source_bytes = BVI_SCRIPT_SOURCE_BYTES_DEFAULT;
+    bvi_script_limits *l = &s->limits;
+
+    *l = bvi_script_limits_of(s->opts->limits);
+    l->operations = l->operations ? l->operations : EVAL_OPERATIONS;
+    l->memory_bytes = l->memory_bytes ? l->memory_bytes : EVAL_MEMORY_BYTES;
+    l->string_bytes = l->string_bytes ? l->string_bytes : EVAL_STRING_BYTES;
+    l->array_items = l->array_items ? l->array_items : EVAL_ITEMS;
+    l->map_entries = l->map_entries ? l->map_entries : EVAL_ITEMS;
+    l->source_bytes = l->source_bytes ? l->source_bytes : EVAL_SOURCE_BYTES;
+    l->modules = l->modules ? l->modules : EVAL_MODULES;
+    l->slice_operations = l->slice_operations ? l->slice_operations : EVAL_SLICE_OPERATIONS;
 }
 
 static int open_dir(session *s, bv_error **err)

@@ -106,6 +106,22 @@ def test_functions():
     assert expect(eval_('-e', script, '-c', 'nothing', 'x'), 1, err='').err == 'Function not found: nothing\n'
 
 
+def test_host_calls():
+    """The host calls of the language's reference: the top level runs first, then the function."""
+    script = ('import "m" as m;\nconst A = m::get();\nfn f() { global::A }\nfn g() { 1/0 }\nfn h(x) { x }\n'
+              'private fn p() { 9 }\nfn e() { exit(3); 4 }\nlet v = 5;\nfn s() { v }\nprint("top");')
+    def call(name, code=0, err=None):
+        return expect(eval_('-e', script, '--typed', '-d', os.path.join(CASES, 'modules'), '--call', name), code,
+                      out='print: top\n', err=err)
+    assert call('f').out == 'print: top\ni64: 6\n'
+    assert call('p').out == 'print: top\ni64: 9\n'
+    assert call('e').out == 'print: top\ni64: 3\n'
+    assert call('g', 1, '').err == 'Division by zero: 1 / 0\n'
+    assert call('h', 1, '').err == 'Function not found: h\n'
+    assert call('s', 1, '').err == 'Variable not found: v (line 9, position 10)\n'
+    assert call('nope', 1, '').err == 'Function not found: nope\n'
+
+
 def test_files():
     with tempfile.TemporaryDirectory() as where:
         main = os.path.join(where, 'script.rhai')
