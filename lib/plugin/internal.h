@@ -83,6 +83,8 @@ typedef struct bvi_lane {
     bvi_plugin *plugin;
     bvi_script_engine *engine; /* NULL: nothing has run here yet, see bvi_lane_open() */
     bvi_script *script;
+    bvi_json *seen_env; /* what node_env() and node_params() answered when the top level ran */
+    bvi_json *seen_params;
     bvi_run *running;
     bvi_run *first; /* waiting */
     bvi_run *last;

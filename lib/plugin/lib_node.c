@@ -188,9 +188,14 @@ static int log_error(bvi_script_call *call, bvi_value *args, size_t argc, bvi_va
 }
 
 const bvi_script_function bvi_hostlib_node[] = {
-    { "node_env", "", node_env },      { "node_params", "", node_params },
-    { "get_secret", "s", get_secret }, { "put_secret", "sb", put_secret },
-    { "load_data", "", load_data },    { "save_data", "s", save_data },
-    { "info", "s", log_info },         { "warn", "s", log_warn },
-    { "error", "s", log_error },       { NULL },
+    { "node_env", "", node_env, BVI_SCRIPT_STABLE },
+    { "node_params", "", node_params, BVI_SCRIPT_STABLE },
+    { "get_secret", "s", get_secret },
+    { "put_secret", "sb", put_secret },
+    { "load_data", "", load_data },
+    { "save_data", "s", save_data },
+    { "info", "s", log_info },
+    { "warn", "s", log_warn },
+    { "error", "s", log_error },
+    { NULL },
 };

@@ -135,6 +135,6 @@ static int sanitize_sh_param(bvi_script_call *call, bvi_value *args, size_t argc
 const bvi_script_function bvi_hostlib_sh[] = {
     { "run_sh", "s", run_sh },
     { "run_sh", "si", run_sh },
-    { "sanitize_sh_param", "s", sanitize_sh_param },
+    { "sanitize_sh_param", "s", sanitize_sh_param, BVI_SCRIPT_STABLE },
     { NULL },
 };

@@ -77,7 +77,10 @@ static int parse_time(bvi_script_call *call, bvi_value *args, size_t argc, bvi_v
 }
 
 const bvi_script_function bvi_hostlib_util[] = {
-    { "parse_hex", "s", parse_hex },         { "system_time", "", system_time },
-    { "parse_rfc3339", "s", parse_rfc3339 }, { "parse_rfc2822", "s", parse_rfc2822 },
-    { "parse_time", "ss", parse_time },      { NULL },
+    { "parse_hex", "s", parse_hex, BVI_SCRIPT_STABLE },
+    { "system_time", "", system_time },
+    { "parse_rfc3339", "s", parse_rfc3339, BVI_SCRIPT_STABLE },
+    { "parse_rfc2822", "s", parse_rfc2822, BVI_SCRIPT_STABLE },
+    { "parse_time", "ss", parse_time, BVI_SCRIPT_STABLE },
+    { NULL },
 };

@@ -227,6 +227,8 @@ static void destroy(bvi_plugin *plugin)
     for (size_t i = 0; i < BVI_LANES; i++) {
         bvi_script_free(plugin->lanes[i].script);
         bvi_script_engine_free(plugin->lanes[i].engine);
+        bvi_json_free(plugin->lanes[i].seen_env);
+        bvi_json_free(plugin->lanes[i].seen_params);
     }
     bvi_sources_done(&plugin->sources);
     bvi_free(plugin->tested.text);

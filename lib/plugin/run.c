@@ -186,6 +186,27 @@ static void on_timer(bvi_timer *timer, void *data)
 
 /* ---- the script's part ---- */
 
+/* True when a document is not the one that was seen, which it replaces. */
+static bool differs(bvi_json **seen, const bvi_json *document)
+{
+    if (*seen && document && bvi_json_equal(*seen, document))
+        return false;
+    bvi_json_free(*seen);
+    *seen = document ? bvi_json_copy(document) : NULL; /* without memory it differs again */
+    return true;
+}
+
+/* node_env() and node_params() are stable for the engine; this is where they may change. */
+static void look_at_node(bvi_lane *lane)
+{
+    const bvi_plugin_env *env = &lane->plugin->env;
+    bool changed = differs(&lane->seen_env, env->node_env(env->data));
+
+    changed |= differs(&lane->seen_params, env->node_params(env->data));
+    if (changed)
+        bvi_script_forget_top_level(lane->engine);
+}
+
 /* What scripts of before node_env() find under two names (spec plugin.md 14.2). */
 static int give_old_paths(bvi_run *run)
 {
@@ -212,6 +233,7 @@ static int prepare(bvi_run *run, const char *fn, int made, bvi_value arg, size_t
 
     if (r < 0)
         return bvi_fail(err, r, "the parameter is too large");
+    look_at_node(run->lane);
     r = bvi_script_call_new(run->lane->engine, run->lane->script, fn, argc ? &arg : NULL, argc,
                             &run->script, err);
     bvi_value_drop(&arg);

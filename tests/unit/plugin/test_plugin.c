@@ -607,6 +607,24 @@ START_TEST(reload_evaluates_again)
 }
 END_TEST
 
+/* Constants made of node_params() serve many calls, but no longer than the parameters are so. */
+START_TEST(constants_follow_the_node)
+{
+    fixture f;
+
+    start_with(&f, "const N = node_params().n + node_env().node_name; fn f() { global::N }");
+    for (int i = 0; i < 3; i++) {
+        bvi_json *params = bvi_json_new_object();
+
+        ck_assert_int_eq(bvi_json_put_string(params, "n", i == 1 ? "two" : "one"), 0);
+        bvi_fake_env_set_params(f.fake, params);
+        ck_assert_str_eq(call(&f, "f", NULL), i == 1 ? "twonode_name" : "onenode_name");
+        ck_assert_str_eq(call(&f, "f", NULL), i == 1 ? "twonode_name" : "onenode_name");
+    }
+    stop(&f);
+}
+END_TEST
+
 /* ---- limits: a plugin can only harm itself ---- */
 
 static const struct {
@@ -992,8 +1010,9 @@ BVT_MAIN("plugin/plugin", bvt_test(runs_the_skeleton), bvt_test(reads_its_config
          bvt_test(a_custom_init_can_use_the_built_in_one), bvt_test(a_failing_init_says_which_step),
          bvt_test(a_failing_upload_starts_services_again),
          bvt_test(bad_configurations_are_explained), bvt_test(queries_share_secrets_for_a_while),
-         bvt_test(reload_evaluates_again), bvt_loop(ends_hostile_plugins, hostile),
-         bvt_test(a_loop_does_not_hold_the_loop_up), bvt_test(the_deadline_covers_waiting),
+         bvt_test(reload_evaluates_again), bvt_test(constants_follow_the_node),
+         bvt_loop(ends_hostile_plugins, hostile), bvt_test(a_loop_does_not_hold_the_loop_up),
+         bvt_test(the_deadline_covers_waiting),
          bvt_test(a_silent_node_is_an_error_scripts_can_catch),
          bvt_test(sleeping_does_not_hold_the_loop_up), bvt_test(a_sleeper_can_be_ended),
          bvt_test(answers_may_come_later), bvt_test(calls_wait_for_each_other_and_can_be_cancelled),
