@@ -285,9 +285,10 @@ typedef int (*bv_script_fn)(bv_script_call *call, bv_value *args, size_t argc, b
                             void *data);
 
 enum {
-    BV_SCRIPT_MUTATES = 1u << 0,       /**< Changes args[0] in place; refused on constants. */
-    BV_SCRIPT_PROPERTY = 1u << 1,      /**< Also readable as a property, without parentheses. */
-    BV_SCRIPT_PROPERTY_ONLY = 1u << 2, /**< Only readable as a property. */
+    BV_SCRIPT_MUTATES = 1u << 0,  /**< Changes args[0] in place; refused on constants. */
+    BV_SCRIPT_PROPERTY = 1u << 1, /**< Also readable as a property, without parentheses. */
+    /** Only readable as a property. Of a host type, with one parameter: sets the property. */
+    BV_SCRIPT_PROPERTY_ONLY = 1u << 2,
     /** Does nothing but answer, and the same for the same arguments until
      * bv_script_engine_forget_top_level(), whatever the call's data. A top level that calls no
      * others runs once and then serves many calls; their operations are counted all the same. */

@@ -258,6 +258,17 @@ static const void *kind_of(const bvi_value *v)
                                  : &kinds[v->type];
 }
 
+/* What a getter or a setter answered. It has nowhere to wait. */
+static int end_property(bvi_script_call *call, const bvi_step *step, const char *name, int r)
+{
+    if (r > 0)
+        return bvi_vm_fail_at(call, step->item, BVI_FAILURE_DOT, "Property '%s' cannot suspend",
+                              name);
+    if (r < 0 && call->failure && call->failure->pos.line == 0 && !call->failure->no_pos)
+        call->failure->pos = step->item;
+    return r;
+}
+
 static int computed_property(bvi_script_call *call, const bvi_value *v, bvi_step *step,
                              const bvi_string *name, bvi_value *ret)
 {
@@ -279,10 +290,7 @@ static int computed_property(bvi_script_call *call, const bvi_value *v, bvi_step
     call->top_varies |= step->getter_varies;
     r = step->getter->fn(call, &self, 1, ret, step->getter_data);
     bvi_drop(&self);
-    if (r > 0) /* a getter has nowhere to wait */
-        return bvi_vm_fail_at(call, step->item, BVI_FAILURE_DOT, "Property '%s' cannot suspend",
-                              name->data);
-    return r;
+    return end_property(call, step, name->data, r);
 }
 
 /* ---- indices ---- */
@@ -684,9 +692,44 @@ static int assign_index(bvi_script_call *call, bvi_value *at, const bvi_value *i
     }
 }
 
+static const bvi_script_function *host_setter(const bvi_value *v, const bvi_string *name,
+                                              const bvi_value *value)
+{
+    const bvi_script_function *f = ((const bvi_hostobj *)v->as.obj)->type->methods;
+
+    for (; f && f->name; f++) {
+        if ((f->flags & BVI_SCRIPT_PROPERTY_ONLY) && strcmp(f->name, name->data) == 0 &&
+            bvi_params_match(f->params, value, 1))
+            return f;
+    }
+    return NULL;
+}
+
+static int call_setter(bvi_script_call *call, const bvi_script_function *setter,
+                       const bvi_value *self, const bvi_step *step, const bvi_value *value)
+{
+    bvi_value args[2] = { bvi_dup(self), bvi_dup(value) };
+    bvi_value ignored = BVI_VALUE_UNIT;
+    int r;
+
+    call->pos = step->item;
+    call->top_varies |= !(setter->flags & BVI_SCRIPT_STABLE);
+    r = setter->fn(call, args, 2, &ignored,
+                   setter->data ? setter->data : call->engine->method_data);
+    bvi_drop(&args[0]);
+    bvi_drop(&args[1]);
+    bvi_drop(&ignored);
+    return end_property(call, step, setter->name, r);
+}
+
 static int assign_property(bvi_script_call *call, bvi_value *at, bvi_step *step, bvi_string *name,
                            bvi_value *value)
 {
+    const bvi_script_function *setter =
+        at->type == BVI_T_HOST ? host_setter(at, name, value) : NULL;
+
+    if (setter)
+        return call_setter(call, setter, at, step, value);
     if (at->type == BVI_T_MAP) {
         bvi_value *v = at->as.obj->refs == 1 ? find_property(at, step, name) : NULL;
 

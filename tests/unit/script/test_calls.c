@@ -528,7 +528,23 @@ static int reply_expect_code(bvi_script_call *call, bvi_value *args, size_t argc
     return bvi_script_parse_json(call, "{\"ok\": true}", 12, ret);
 }
 
+static int get_note(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+{
+    *ret = bvi_value_int(*(int *)bvi_value_object(&args[0], &reply_type));
+    return 0;
+}
+
+static int set_note(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value *ret, void *data)
+{
+    if (args[1].as.i < 0)
+        return bvi_script_throw(call, "notes are not negative");
+    *(int *)bvi_value_object(&args[0], &reply_type) = (int)args[1].as.i;
+    return 0;
+}
+
 static const bvi_script_function reply_methods[] = {
+    { "note", "", get_note, BVI_SCRIPT_PROPERTY_ONLY },
+    { "note", "i", set_note, BVI_SCRIPT_PROPERTY_ONLY },
     { "status_code", "", reply_code, BVI_SCRIPT_PROPERTY_ONLY },
     { "expect", "i", reply_expect_code, 0 },
     { "expect", "p", reply_expect, 0 },
@@ -572,6 +588,18 @@ static const struct {
     { "let r = fetch(); r.status_code = 5",
       "ERROR: No writable property 'status_code' - a setter is not registered "
       "for type 'DressedHttpResponse' to handle 'i64' (line 1, position 20)" },
+    { "let r = fetch(); r.note = 7; r.note += 3; r.note", "i64: 10" },
+    { "let r = fetch(); let q = r; q.note = 9; r.note", "i64: 9" },
+    { "let m = #{a: [fetch()]}; m.a[0].note = 4; m.a[0].note", "i64: 4" },
+    { "fn f(r) { r.note = 6; } let r = fetch(); f(r); r.note", "i64: 6" },
+    { "let r = fetch(); r.note = -1",
+      "ERROR: Runtime error: notes are not negative (line 1, position 20)" },
+    { "let r = fetch(); r.note = \"x\"",
+      "ERROR: No writable property 'note' - a setter is not registered for type "
+      "'DressedHttpResponse' to handle 'string' (line 1, position 20)" },
+    { "const R = fetch(); R.note = 1", "ERROR: Cannot modify constant R (line 1, position 20)" },
+    { "let r = fetch(); r.note(1)",
+      "ERROR: Function not found: note (DressedHttpResponse, i64) (line 1, position 20)" },
     { "fetch().nope",
       "ERROR: Unknown property 'nope' - a getter is not registered for type 'DressedHttpResponse'"
       " (line 1, position 9)" },
