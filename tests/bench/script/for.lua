@@ -1,3 +1,3 @@
 local x = 0
-for i=0,999999 do x = x + i * 2 end
+for i = 0, 999999 do x = x + i * 2 end
 print(x)
