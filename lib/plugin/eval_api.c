@@ -29,7 +29,7 @@
 /* The loop has nothing else to do. */
 #define EVAL_SLICE_OPERATIONS 1000000u
 /* The engine ends a script in time; what waits for the node beyond that is ended by the run. */
-#define EVAL_GRACE_MS 1000
+#define EVAL_GRACE_MS 100
 /* No limit. */
 #define EVAL_TIMEOUT_MS (10LL * 365 * 24 * 3600 * 1000)
 

@@ -13,8 +13,7 @@
 #define FUNCTIONS_MAX 4096u
 /* All letters that params may have. */
 #define LETTERS "vifntscabmpkrheu"
-#define FLAGS                                                                                      \
-    (BV_SCRIPT_MUTATES | BV_SCRIPT_PROPERTY | BV_SCRIPT_PROPERTY_ONLY | BV_SCRIPT_STABLE)
+#define FLAGS   (BV_SCRIPT_MUTATES | BV_SCRIPT_PROPERTY | BV_SCRIPT_PROPERTY_ONLY | BV_SCRIPT_STABLE)
 
 _Static_assert((int)BV_SCRIPT_MUTATES == (int)BVI_SCRIPT_MUTATES &&
                    (int)BV_SCRIPT_PROPERTY == (int)BVI_SCRIPT_PROPERTY &&

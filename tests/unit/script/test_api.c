@@ -641,6 +641,44 @@ START_TEST(waiting)
 }
 END_TEST
 
+static int count_calls(bv_script_call *call, bv_value *args, size_t argc, bv_value *ret, void *data)
+{
+    *ret = bv_value_int(++*(int *)data);
+    return 0;
+}
+
+/* How often a function is asked by the top level in three calls of the script. */
+static int times_asked(uint32_t flags, bool forget)
+{
+    const bv_script_function functions[] = { { "count", "", count_calls, NULL, flags }, { NULL } };
+    session s;
+    int count = 0;
+
+    open_session(&s);
+    make_engine(&s);
+    ck_assert_int_eq(bv_script_engine_register(s.engine, functions, &count, NULL), 0);
+    begin(&s, "const N = count(); fn f() { global::N }", "f", NULL, 0);
+    for (int i = 0; i < 3; i++) {
+        bv_script_call_free(s.call);
+        s.call = NULL;
+        ck_assert_int_eq(bv_script_call_new(s.engine, s.script, "f", NULL, 0, &s.call, NULL), 0);
+        ck_assert_int_eq(bv_script_call_finish(s.call), 0);
+        ck_assert_str_eq(result_of(&s), bvt_format("%d", count));
+        if (forget)
+            bv_script_engine_forget_top_level(s.engine);
+    }
+    close_session(&s);
+    return count;
+}
+
+START_TEST(stable_answers_are_kept)
+{
+    ck_assert_int_eq(times_asked(0, false), 3);
+    ck_assert_int_eq(times_asked(BV_SCRIPT_STABLE, false), 1);
+    ck_assert_int_eq(times_asked(BV_SCRIPT_STABLE, true), 3);
+}
+END_TEST
+
 static const struct {
     bv_script_function function;
     const char *says;
@@ -897,7 +935,7 @@ BVT_MAIN("script/api", bvt_test(calls_a_function), bvt_test(runs_in_slices),
          bvt_test(interrupted_by_a_signal_handler),
          bvt_test(interrupted_before_it_runs_and_while_it_waits), bvt_test(values_of_every_kind),
          bvt_test(a_copy_is_no_alias), bvt_loop(values_pass_through, echoed), bvt_test(documents),
-         bvt_loop(answers, function_cases), bvt_test(waiting),
+         bvt_loop(answers, function_cases), bvt_test(waiting), bvt_test(stable_answers_are_kept),
          bvt_loop(refuses_wrong_functions, wrong_functions), bvt_test(host_types),
          bvt_test(modules), bvt_test(failures_as_documents), bvt_test(syntax_errors),
          bvt_test(survives_every_failed_allocation))
