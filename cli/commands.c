@@ -128,6 +128,14 @@ static const cli_option test_options[] = {
     END,
 };
 
+static const cli_option render_options[] = {
+    { "params", 0, CLI_TEXT, "FILE", "JSON object with the parameters" },
+    { "param", 'p', CLI_LIST, "KEY=VALUE", "a parameter that is text; may be repeated" },
+    { "name", 'n', CLI_TEXT, "NAME", "file it is for (default: TEMPLATE less \".template\")" },
+    { "include-dir", 'I', CLI_TEXT, "DIR", "where includes are (default: the template's)" },
+    END,
+};
+
 const cli_command cli_commands[] = {
     { "node", "ls", "list", "", 0, 0, ls_options, cmd_node_ls, "list nodes", false },
     { "node", "create", "c", "IMAGE", 1, 1, create_options, cmd_node_create,
@@ -178,6 +186,8 @@ const cli_command cli_commands[] = {
       "call a function of a plugin without a node", true },
     { "plugin", "eval", NULL, "[FILE] [ARG]", 0, 2, eval_options, cmd_plugin_eval,
       "run a script without a node", true },
+    { "plugin", "render", NULL, "TEMPLATE", 1, 1, render_options, cmd_plugin_render,
+      "print what a template gives", true },
     { "plugin", "test", NULL, "DIR", 1, 1, test_options, cmd_plugin_test,
       "run the tests of a plugin without a node", true },
 

@@ -67,7 +67,7 @@ char *plugin_read_file(const char *path, size_t *ret_len, int *ret_code)
 
 /* ---- documents ---- */
 
-static int read_document(const cli_args *args, const char *option, bv_doc **ret_doc)
+int plugin_read_document(const cli_args *args, const char *option, bv_doc **ret_doc)
 {
     const char *path = cli_text(args, option);
     bv_error *err = NULL;
@@ -88,8 +88,7 @@ static int read_document(const cli_args *args, const char *option, bv_doc **ret_
     return code;
 }
 
-/* KEY=VALUE..., where the last one of a key wins. */
-static int read_params(const cli_args *args, bv_doc **ret_doc)
+int plugin_read_params(const cli_args *args, bv_doc **ret_doc)
 {
     cli_json json = { 0 };
     int count = 0;
@@ -129,11 +128,11 @@ int plugin_options_read(const cli_args *args, plugin_options *ret_options)
     int code;
 
     *ret_options = (plugin_options){ .variant = cli_text(args, "variant") };
-    code = read_params(args, &ret_options->params);
+    code = plugin_read_params(args, &ret_options->params);
     if (code == EXIT_OK)
-        code = read_document(args, "env", &ret_options->env);
+        code = plugin_read_document(args, "env", &ret_options->env);
     if (code == EXIT_OK)
-        code = read_document(args, "secrets", &ret_options->secrets);
+        code = plugin_read_document(args, "secrets", &ret_options->secrets);
     return code;
 }
 

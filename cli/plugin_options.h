@@ -29,6 +29,11 @@ typedef struct plugin_options {
 int plugin_options_read(const cli_args *args, plugin_options *ret_options);
 void plugin_options_done(plugin_options *options);
 
+/* The JSON object in the file an option names; NULL when it was not given. */
+int plugin_read_document(const cli_args *args, const char *option, bv_doc **ret_doc);
+/* --param KEY=VALUE..., where the last one of a key wins, as an object; NULL when there is none. */
+int plugin_read_params(const cli_args *args, bv_doc **ret_doc);
+
 /* A whole file, "-" is standard input; freed with free(). NULL with an exit code other than
  * EXIT_OK: told already. */
 char *plugin_read_file(const char *path, size_t *ret_len, int *ret_code);

@@ -276,23 +276,35 @@ static int parse_raw(bvi_tpl_parser *p, node_list *list)
 
 /* ---- tags ---- */
 
+static const struct {
+    const char *word;
+    unsigned end;
+} ends[] = {
+    { "elif", BVI_TPL_END_ELIF },        { "else", BVI_TPL_END_ELSE },
+    { "endif", BVI_TPL_END_IF },         { "endfor", BVI_TPL_END_FOR },
+    { "endfilter", BVI_TPL_END_FILTER }, { "endmacro", BVI_TPL_END_MACRO },
+    { "endblock", BVI_TPL_END_BLOCK },
+};
+
 static unsigned end_of_word(bvi_span word)
 {
-    static const struct {
-        const char *word;
-        unsigned end;
-    } ends[] = {
-        { "elif", BVI_TPL_END_ELIF },        { "else", BVI_TPL_END_ELSE },
-        { "endif", BVI_TPL_END_IF },         { "endfor", BVI_TPL_END_FOR },
-        { "endfilter", BVI_TPL_END_FILTER }, { "endmacro", BVI_TPL_END_MACRO },
-        { "endblock", BVI_TPL_END_BLOCK },
-    };
-
     for (size_t i = 0; i < BVI_COUNT(ends); i++) {
         if (bvi_span_is(word, ends[i].word, strlen(ends[i].word)))
             return ends[i].end;
     }
     return 0;
+}
+
+static int fail_open(bvi_tpl_parser *p, unsigned wanted)
+{
+    unsigned line = 1;
+    const char *word = "";
+
+    for (size_t i = 0; i < BVI_COUNT(ends); i++)
+        word = ends[i].end & wanted ? ends[i].word : word; /* the last one always will do */
+    for (const char *at = p->start; at < p->opened; at++)
+        line += *at == '\n';
+    return bvi_tpl_syntax(p, p->end, "`{%% %s %%}` for the tag in line %u", word, line);
 }
 
 static int parse_tag(bvi_tpl_parser *p, bvi_span word, node_list *list)
@@ -315,7 +327,7 @@ static int parse_tag(bvi_tpl_parser *p, bvi_span word, node_list *list)
 }
 
 /* One opening and what belongs to it. *ret_end: it was one of the ends. */
-static int parse_opened(bvi_tpl_parser *p, unsigned ends, node_list *list, unsigned *ret_end)
+static int parse_opened(bvi_tpl_parser *p, unsigned wanted, node_list *list, unsigned *ret_end)
 {
     bvi_span word;
 
@@ -326,13 +338,13 @@ static int parse_opened(bvi_tpl_parser *p, unsigned ends, node_list *list, unsig
     bvi_tpl_skip_space(p);
     word = bvi_tpl_peek_word(p);
     p->at += word.len;
-    *ret_end = end_of_word(word) & ends;
+    *ret_end = end_of_word(word) & wanted;
     if (*ret_end)
         return 0;
     return bvi_span_is(word, "raw", 3) ? parse_raw(p, list) : parse_tag(p, word, list);
 }
 
-int bvi_tpl_parse_body(bvi_tpl_parser *p, unsigned ends, bvi_tpl_node **ret_first,
+int bvi_tpl_parse_body(bvi_tpl_parser *p, unsigned wanted, bvi_tpl_node **ret_first,
                        unsigned *ret_end)
 {
     node_list list = { .slot = &list.first };
@@ -342,12 +354,12 @@ int bvi_tpl_parse_body(bvi_tpl_parser *p, unsigned ends, bvi_tpl_node **ret_firs
     while (r >= 0 && !end) {
         r = parse_text(p, &list);
         if (r >= 0 && p->tag_at == p->end) {
-            if (ends)
-                r = bvi_tpl_syntax(p, p->end, "the end of a tag");
+            if (wanted)
+                r = fail_open(p, wanted);
             break;
         }
         if (r >= 0)
-            r = parse_opened(p, ends, &list, &end);
+            r = parse_opened(p, wanted, &list, &end);
     }
     *ret_first = list.first;
     *ret_end = end;

@@ -30,6 +30,7 @@ typedef struct bvi_tpl_parser {
     unsigned loops;     /* of them, loops that `break` can leave */
     unsigned depth;     /* of parentheses and brackets */
     const char *tag_at; /* where the tag being parsed begins */
+    const char *opened; /* the innermost open tag */
     /* The first mistake; code 0: none. */
     int code;
     const char *mistake_at;

@@ -23,6 +23,8 @@ static int need_spaced_name(bvi_tpl_parser *p, bvi_span *ret)
 /* The end of the opening tag, the body, and the word that ends it. */
 static int parse_block(bvi_tpl_parser *p, unsigned ends, bvi_tpl_node **ret_body, unsigned *ret_end)
 {
+    const char *opened = p->opened;
+    const char *here = p->tag_at;
     int r = bvi_tpl_need_end(p, "%}");
 
     if (r < 0)
@@ -31,7 +33,9 @@ static int parse_block(bvi_tpl_parser *p, unsigned ends, bvi_tpl_node **ret_body
         return bvi_tpl_too_much(p, p->at, "at most %u tags within each other",
                                 BVI_TPL_BLOCK_DEPTH_MAX);
     p->blocks++;
+    p->opened = here;
     r = bvi_tpl_parse_body(p, ends, ret_body, ret_end);
+    p->opened = opened;
     p->blocks--;
     return r;
 }

@@ -353,8 +353,12 @@ int bvi_tpl_call_macro(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value *r
     if (r < 0)
         return r;
     run->file = home;
+    run->macro_depth++;
     r = run_macro(run, macro, values, &text);
+    run->macro_depth--;
     run->file = file;
+    if (r < 0 && run->macro_depth >= BVI_TPL_STORY_CALLS_MAX)
+        return r;
     if (r < 0)
         return bvi_tpl_wrap(run, r, "error while rendering macro `%.*s::%.*s`",
                             (int)e->as.call.space.len, e->as.call.space.at,

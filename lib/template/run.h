@@ -13,6 +13,8 @@
 /* Levels of tags, expressions, macros and includes together: the renderer recurses once or twice
  * for each. */
 #define BVI_TPL_DEPTH_MAX 200u
+/* Calls within calls that the story of a failure names. */
+#define BVI_TPL_STORY_CALLS_MAX 8u
 /* Variables in all scopes. */
 #define BVI_TPL_BINDINGS_MAX 4096u
 /* Bytes for which moving them costs an operation. */
@@ -50,6 +52,7 @@ typedef struct bvi_tpl_run {
     bvi_template *loaded;
     unsigned loaded_count;
     unsigned include_depth;
+    unsigned macro_depth;
     bvi_arena arena;
     bvi_tpl_value params;
     BVI_VEC(bvi_tpl_binding) bindings;

@@ -19,7 +19,9 @@
 #define STORY_MAX   8192u
 
 static const char *const files[] = {
-    "reference.txt",
+    "reference.txt", "expressions.txt", "variables.txt", "context.txt",
+    "tags.txt",      "macros.txt",      "filters.txt",   "tests.txt",
+    "space.txt",     "escape.txt",      "includes.txt",
 };
 
 typedef struct suite {
@@ -185,7 +187,7 @@ START_TEST(conforms)
     bvi_json_free(s.params);
     (void)close(s.dir_fd);
     ck_assert_msg(s.wrong == 0, "%u of %u cases in %s are wrong", s.wrong, s.count, files[_i]);
-    ck_assert_uint_gt(s.count, 10);
+    ck_assert_uint_gt(s.count, 2);
 }
 END_TEST
 
