@@ -39,8 +39,9 @@ static int function_range(bvi_tpl_using *use, bvi_tpl_value *ret)
         return r;
     count = (uint64_t)(end - start) / (uint64_t)step + ((end - start) % step != 0);
     if (count > use->run->arena.max / sizeof(*items))
-        return bvi_tpl_use_fail(use, "Function `range` would give %llu numbers",
-                                (unsigned long long)count);
+        return bvi_tpl_fail_code(use->run, use->pos, BV_E_LIMIT,
+                                 "Function `range` would give %llu numbers",
+                                 (unsigned long long)count);
     items = bvi_tpl_use_alloc(use, count * sizeof(*items), &r);
     if (!items)
         return r;

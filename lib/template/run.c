@@ -12,6 +12,13 @@
 
 /* ---- failing ---- */
 
+static int fail_nomem(bvi_tpl_run *run)
+{
+    bv_error_free(run->err); /* that there is no memory says more */
+    run->err = NULL;
+    return bvi_fail_nomem(&run->err);
+}
+
 /* The place becomes the innermost cause. */
 static int fail_at(bvi_tpl_run *run, size_t pos, int code, const char *text)
 {
@@ -34,7 +41,7 @@ int bvi_tpl_fail_code(bvi_tpl_run *run, size_t pos, int code, const char *fmt, .
     va_start(args, fmt);
     text = bvi_vasprintf(fmt, args);
     va_end(args);
-    return text ? fail_at(run, pos, code, text) : bvi_fail_nomem(&run->err);
+    return text ? fail_at(run, pos, code, text) : fail_nomem(run);
 }
 
 int bvi_tpl_fail(bvi_tpl_run *run, size_t pos, const char *fmt, ...)
@@ -45,13 +52,13 @@ int bvi_tpl_fail(bvi_tpl_run *run, size_t pos, const char *fmt, ...)
     va_start(args, fmt);
     text = bvi_vasprintf(fmt, args);
     va_end(args);
-    return text ? fail_at(run, pos, BV_E_INVALID, text) : bvi_fail_nomem(&run->err);
+    return text ? fail_at(run, pos, BV_E_INVALID, text) : fail_nomem(run);
 }
 
 int bvi_tpl_fail_room(bvi_tpl_run *run, size_t pos, int code)
 {
     if (code == BV_E_NOMEM)
-        return bvi_fail_nomem(&run->err);
+        return fail_nomem(run);
     return bvi_tpl_fail_code(run, pos, BV_E_LIMIT,
                              "more than %zu bytes of values or %zu bytes of output", run->arena.max,
                              run->output_max);
@@ -65,7 +72,7 @@ int bvi_tpl_wrap(bvi_tpl_run *run, int code, const char *fmt, ...)
     va_start(args, fmt);
     text = bvi_vasprintf(fmt, args);
     va_end(args);
-    return text ? bvi_wrap(&run->err, code, "%s", text) : bvi_fail_nomem(&run->err);
+    return text ? bvi_wrap(&run->err, code, "%s", text) : fail_nomem(run);
 }
 
 /* ---- counting ---- */
