@@ -44,21 +44,29 @@ static void print_name(const bv_doc *test)
         (void)printf(" (%s)", variant);
 }
 
+/* All that was logged, or only requests that nothing answered, which a script may have hidden. */
+static void print_log(const bv_doc *log, const char *before, bool all)
+{
+    for (const bv_doc *line = bv_doc_first(log); line; line = bv_doc_next(line)) {
+        const char *level = text_of(line, "level");
+
+        if (!all && strcmp(level, "unmatched") != 0)
+            continue;
+        (void)printf("%s%s: ", before, level);
+        cli_put(stdout, text_of(line, "text"));
+        (void)putchar('\n');
+    }
+}
+
 static void print_why(const bv_doc *test, const char *before)
 {
-    const bv_doc *log = bv_doc_get(test, "log");
-
     if (bv_doc_string(bv_doc_get(test, "source"), NULL))
         (void)printf("%sat %s:%lld:%lld\n", before, text_of(test, "source"),
                      (long long)bv_doc_int64(bv_doc_get(test, "line"), 0),
                      (long long)bv_doc_int64(bv_doc_get(test, "column"), 0));
     print_block(before, text_of(test, "message"));
     print_block(before, text_of(test, "diff"));
-    for (const bv_doc *line = bv_doc_first(log); line; line = bv_doc_next(line)) {
-        (void)printf("%s%s: ", before, text_of(line, "level"));
-        cli_put(stdout, text_of(line, "text"));
-        (void)putchar('\n');
-    }
+    print_log(bv_doc_get(test, "log"), before, true);
 }
 
 static void print_tap(const test_printer *p, const bv_doc *test)
@@ -80,7 +88,9 @@ static void print_line(const test_printer *p, const bv_doc *test)
     (void)printf("%s%s%s  ", colour, ok ? "ok    " : "FAILED", p->c->colour ? "\033[0m" : "");
     print_name(test);
     (void)printf("  %.1f ms\n", bv_doc_double(bv_doc_get(test, "ms"), 0));
-    if (!ok)
+    if (ok)
+        print_log(bv_doc_get(test, "log"), "        ", false);
+    else
         print_why(test, "        ");
 }
 

@@ -97,7 +97,8 @@ BV_API int bv_plugin_config(bv_plugin *plugin, bv_doc **ret_outcome, bv_error **
 /**
  * What the plugin asked of its node since it was opened, or since the last call of this:
  * `{requests: [{call, ...}], log: [{level, text}]}`. The `call` is the request's name, such as
- * "run_sh" or "create_job", its arguments stand beside it; the values of secrets do not.
+ * "run_sh" or "create_job", its arguments stand beside it; the values of secrets do not. Lines with
+ * the level "unmatched" are about requests nothing answered.
  *
  * @param ret_doc  Freed with bv_doc_free().
  * @return 0 or BV_E_NOMEM.

@@ -197,6 +197,11 @@ int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *tex
     return bvi_json_put_string(fake->secrets, key, text);
 }
 
+const char *bvi_fake_env_file(const bvi_fake_env *fake, const char *path)
+{
+    return bvi_json_string(bvi_json_find(fake->files, path));
+}
+
 int bvi_fake_env_set_file(bvi_fake_env *fake, const char *path, const char *text)
 {
     return bvi_json_put_string(fake->files, path, text);

@@ -60,6 +60,8 @@ void bvi_fake_env_set_has_data(bvi_fake_env *fake, bool has_data);
 void bvi_fake_env_set_has_archive(bvi_fake_env *fake, bool has_archive);
 int bvi_fake_env_set_saved(bvi_fake_env *fake, const char *text); /* what load_data() gives */
 int bvi_fake_env_set_secret(bvi_fake_env *fake, const char *key, const char *text);
+/* A file of the node that was set or written; NULL: there is none. */
+const char *bvi_fake_env_file(const bvi_fake_env *fake, const char *path);
 int bvi_fake_env_set_file(bvi_fake_env *fake, const char *path, const char *text);
 int bvi_fake_env_set_job(bvi_fake_env *fake, const char *name, const char *status_json);
 /* Lays members over what job_info() gives for a job that was set. */

@@ -468,7 +468,7 @@ int bvi_offline_open(const bvi_offline_opts *opts, bvi_offline **ret_offline, bv
     if (r == 0)
         r = bvi_fake_env_new(&o->fake, err);
     if (r == 0)
-        r = bvi_scripted_new(o->ctx, o->fake, &o->scripted, err);
+        r = bvi_scripted_new(o->ctx, o->fake, opts->workspace->rootfs, &o->scripted, err);
     if (r < 0)
         return r;
     if (is_lenient(opts->answers))

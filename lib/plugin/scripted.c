@@ -1,69 +1,16 @@
 /*
- * scripted.c - matching requests with rules, and answering. See scripted.h.
+ * scripted.c - requests to a scripted node, from the journal to the answer. See scripted.h.
  */
-#include <ctype.h>
-#include <fnmatch.h>
 #include <string.h>
 
 #include "base/time.h"
 #include "plugin/graphql.h"
 #include "plugin/scripted.h"
+#include "plugin/scripted_render.h"
+#include "plugin/scripted_rules.h"
 #include "plugin/time_parse.h"
 
-#define RULES_MAX   10000u
 #define DELAYED_MAX 256u
-/* Of a request in a message; a command may be a whole script. */
-#define SHOWN_MAX 200
-
-/* ---- kinds of requests ---- */
-
-typedef enum matching { GLOB, CONTAINS, EQUAL } matching;
-
-/* What a rule may ask of a request: its key, and the one in the request. */
-typedef struct criterion {
-    const char *key;
-    const char *of_request;
-    matching how;
-} criterion;
-
-typedef struct kind {
-    const char *section; /* of the document */
-    const char *call;
-    const criterion *criteria; /* ends with a NULL key */
-    bvi_json *(*make_answer)(const bvi_json *answer);
-} kind;
-
-static bvi_json *http_answer(const bvi_json *answer);
-static bvi_json *jrpc_answer(const bvi_json *answer);
-static bvi_json *sh_answer(const bvi_json *answer);
-
-static const criterion jrpc_criteria[] = {
-    { "method", "method", GLOB }, { "host", "host", GLOB }, { "params", "params", EQUAL }, { 0 }
-};
-static const criterion rest_criteria[] = { { "url", "url", GLOB }, { 0 } };
-static const criterion graphql_criteria[] = { { "url", "url", GLOB },
-                                              { "query", "query", CONTAINS },
-                                              { "operation_name", "operation_name", GLOB },
-                                              { "variables", "variables", EQUAL },
-                                              { 0 } };
-static const criterion sh_criteria[] = { { "command", "body", GLOB },
-                                         { "contains", "body", CONTAINS },
-                                         { 0 } };
-
-static const kind kinds[] = {
-    { "jrpc", "run_jrpc", jrpc_criteria, jrpc_answer },
-    { "rest", "run_rest", rest_criteria, http_answer },
-    { "graphql", "run_graphql", graphql_criteria, http_answer },
-    { "sh", "run_sh", sh_criteria, sh_answer },
-};
-
-typedef struct rule {
-    const kind *kind;
-    const bvi_json *json; /* in its layer's document */
-    size_t layer;
-    size_t index; /* in its section, for messages */
-    int64_t used;
-} rule;
 
 typedef struct delayed {
     bvi_scripted *scripted;
@@ -83,8 +30,9 @@ typedef enum unmatched {
 struct bvi_scripted {
     bv_ctx *ctx;
     bvi_fake_env *fake;
+    char *rootfs; /* may be NULL */
     BVI_VEC(bvi_json *) layers;
-    BVI_VEC(rule) rules;
+    bvi_rules rules;
     BVI_VEC(delayed *) delayed;
     unmatched unmatched;
     bool has_secrets;
@@ -94,84 +42,11 @@ struct bvi_scripted {
     size_t log_count;
 };
 
-/* ---- answers ---- */
-
-static int64_t number_of(const bvi_json *answer, const char *key, int64_t fallback)
+static const char *text_of(const bvi_json *object, const char *key)
 {
-    int64_t value = fallback;
-
-    return bvi_json_int64(bvi_json_find(answer, key), &value) < 0 ? fallback : value;
-}
-
-static const char *text_of(const bvi_json *answer, const char *key)
-{
-    const char *text = bvi_json_string(bvi_json_find(answer, key));
+    const char *text = bvi_json_string(bvi_json_find(object, key));
 
     return text ? text : "";
-}
-
-/* A text as it is; anything else as JSON; nothing as nothing. NULL: no memory. */
-static char *body_text(const bvi_json *body)
-{
-    const char *text = bvi_json_string(body);
-    char *printed = NULL;
-
-    if (text || !body)
-        return bvi_strdup(text ? text : "");
-    (void)bvi_json_print(body, false, &printed, NULL); /* NULL tells */
-    return printed;
-}
-
-static bvi_json *http_response(const bvi_json *answer, const bvi_json *body)
-{
-    bvi_auto_json bvi_json *response = bvi_json_new_object();
-    bvi_auto_free char *text = body_text(body);
-
-    if (!response || !text ||
-        bvi_json_put_int64(response, "status_code", number_of(answer, "status", 200)) < 0 ||
-        bvi_json_put_string(response, "body", text) < 0)
-        return NULL;
-    return bvi_take(response);
-}
-
-static bvi_json *http_answer(const bvi_json *answer)
-{
-    return http_response(answer, bvi_json_find(answer, "body"));
-}
-
-/* "result" and "error" come in JSON-RPC's envelope. */
-static bvi_json *jrpc_answer(const bvi_json *answer)
-{
-    static const char *const members[] = { "result", "error" };
-    bvi_auto_json bvi_json *body = bvi_json_new_object();
-    bool has_member = false;
-    int r = body ? bvi_json_put_string(body, "jsonrpc", "2.0") : BV_E_NOMEM;
-
-    if (r == 0)
-        r = bvi_json_put_int64(body, "id", 0);
-    for (size_t i = 0; r == 0 && i < BVI_COUNT(members); i++) {
-        const bvi_json *member = bvi_json_find(answer, members[i]);
-
-        if (!member)
-            continue;
-        has_member = true;
-        r = bvi_json_put(body, members[i], bvi_json_copy(member));
-    }
-    if (r < 0)
-        return NULL;
-    return has_member ? http_response(answer, body) : http_answer(answer);
-}
-
-static bvi_json *sh_answer(const bvi_json *answer)
-{
-    bvi_auto_json bvi_json *response = bvi_json_new_object();
-
-    if (!response ||
-        bvi_json_put_int64(response, "exit_code", number_of(answer, "exit_code", 0)) < 0 ||
-        bvi_json_put_string(response, "stdout", text_of(answer, "stdout")) < 0 ||
-        bvi_json_put_string(response, "stderr", text_of(answer, "stderr")) < 0)
-        return NULL;
-    return bvi_take(response);
 }
 
 static void give(bvi_plugin_reply *reply, bvi_json *value, bv_error *err)
@@ -268,185 +143,23 @@ static void give_after(bvi_scripted *s, bvi_plugin_reply *reply, int64_t ms, bvi
     d->err = err;
 }
 
-/* ---- matching ---- */
-
-/* A command is looked at without the blanks around it. */
-static char *trimmed(const char *text)
+static void answer_by(bvi_scripted *s, bvi_rule *rule, bvi_plugin_reply *reply)
 {
-    size_t len;
-
-    while (isspace((unsigned char)*text))
-        text++;
-    len = strlen(text);
-    while (len && isspace((unsigned char)text[len - 1]))
-        len--;
-    return bvi_strndup(text, len);
-}
-
-static bool meets(const criterion *c, const bvi_json *wanted, const bvi_json *actual)
-{
-    const char *pattern = bvi_json_string(wanted);
-    const char *text = bvi_json_string(actual);
-    bvi_auto_free char *inner = NULL;
-
-    if (c->how == EQUAL)
-        return bvi_json_equal(wanted, actual);
-    inner = trimmed(text ? text : "");
-    if (!pattern || !inner)
-        return false;
-    return c->how == GLOB ? fnmatch(pattern, inner, 0) == 0 : strstr(inner, pattern) != NULL;
-}
-
-static const bvi_json *subject_of(const bvi_json *request)
-{
-    const bvi_json *inner = bvi_json_find(request, "request");
-
-    return inner ? inner : request;
-}
-
-/* How many of the rule's criteria the request meets; *ret_missed is the first it does not. */
-static size_t count_met(const rule *r, const bvi_json *request, const criterion **ret_missed)
-{
-    size_t met = 0;
-
-    *ret_missed = NULL;
-    for (const criterion *c = r->kind->criteria; c->key; c++) {
-        const bvi_json *wanted = bvi_json_find(r->json, c->key);
-
-        if (!wanted)
-            continue;
-        if (meets(c, wanted, bvi_json_find(subject_of(request), c->of_request)))
-            met++;
-        else if (!*ret_missed)
-            *ret_missed = c;
-    }
-    return met;
-}
-
-static bool is_used_up(const rule *r)
-{
-    const bvi_json *times = bvi_json_find(r->json, "times");
-
-    return times && r->used >= number_of(r->json, "times", 0);
-}
-
-static rule *find_rule(const bvi_scripted *s, const kind *k, const bvi_json *request)
-{
-    const criterion *missed = NULL;
-
-    for (size_t layer = s->layers.len; layer-- > 0;) {
-        for (size_t i = 0; i < s->rules.len; i++) {
-            rule *r = &s->rules.items[i];
-
-            if (r->layer != layer || r->kind != k || is_used_up(r))
-                continue;
-            (void)count_met(r, request, &missed); /* all that are missed count */
-            if (!missed)
-                return r;
-        }
-    }
-    return NULL;
-}
-
-/* The n-th use takes the n-th of its answers, and the last again and again. */
-static const bvi_json *next_answer(rule *r)
-{
-    const bvi_json *answers = bvi_json_find(r->json, "answers");
-    const bvi_json *chosen = bvi_json_first(answers);
-
-    for (int64_t i = 0; chosen && i < r->used && bvi_json_next(chosen); i++)
-        chosen = bvi_json_next(chosen);
-    r->used++;
-    return chosen ? chosen : r->json;
-}
-
-static void answer_by(bvi_scripted *s, rule *r, bvi_plugin_reply *reply)
-{
-    const bvi_json *answer = next_answer(r);
+    const bvi_json *answer = bvi_rule_next_answer(rule);
     const char *failure = bvi_json_string(bvi_json_find(answer, "fail"));
-    int64_t delay_ms = number_of(answer, "delay_ms", 0);
     bvi_json *value = NULL;
     bv_error *err = NULL;
+    int64_t delay_ms = 0;
 
+    (void)bvi_json_int64(bvi_json_find(answer, "delay_ms"), &delay_ms); /* absent: none */
     if (failure)
         (void)bvi_fail(&err, BV_E_REMOTE, "%s", failure);
     else
-        value = r->kind->make_answer(answer);
+        value = bvi_rule_response(rule, answer);
     if (!failure && !value)
         bvi_plugin_reply_error(reply, NULL);
     else
         give_after(s, reply, delay_ms, value, err);
-}
-
-/* ---- requests without a rule ---- */
-
-static const rule *nearest_rule(const bvi_scripted *s, const kind *k, const bvi_json *request,
-                                const criterion **ret_missed)
-{
-    const rule *best = NULL;
-    size_t most = 0;
-
-    for (size_t i = 0; i < s->rules.len; i++) {
-        const rule *r = &s->rules.items[i];
-        const criterion *missed = NULL;
-        size_t met = r->kind == k ? count_met(r, request, &missed) : 0;
-
-        if (r->kind != k || (best && met <= most))
-            continue;
-        best = r;
-        most = met;
-        *ret_missed = missed;
-    }
-    return best;
-}
-
-static void describe_nearest(const bvi_scripted *s, const kind *k, const bvi_json *request,
-                             bvi_buf *text)
-{
-    const criterion *missed = NULL;
-    const rule *near = nearest_rule(s, k, request, &missed);
-    bvi_auto_free char *wanted = NULL;
-
-    if (!near)
-        return;
-    if (!missed) {
-        (void)bvi_buf_printf(text, " (%s[%zu] fits, but is used up)", k->section, near->index);
-        return;
-    }
-    wanted = body_text(bvi_json_find(near->json, missed->key));
-    (void)bvi_buf_printf(text, " (nearest is %s[%zu], with %s '%.*s')", k->section, near->index,
-                         missed->key, SHOWN_MAX, wanted ? wanted : "");
-}
-
-static void refuse(const bvi_scripted *s, const kind *k, const bvi_json *request,
-                   bvi_plugin_reply *reply)
-{
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(BVI_ERROR_MESSAGE_MAX);
-    bv_error *err = NULL;
-
-    (void)bvi_buf_printf(&text, "no answer is scripted for %s", k->call); /* cut when too long */
-    for (const criterion *c = k->criteria; c->key; c++) {
-        const bvi_json *value = bvi_json_find(subject_of(request), c->of_request);
-        bvi_auto_free char *shown = value ? body_text(value) : NULL;
-
-        if (shown && (c == k->criteria || strcmp(c->of_request, c[-1].of_request) != 0))
-            (void)bvi_buf_printf(&text, " %s '%.*s'", c->of_request, SHOWN_MAX, shown);
-    }
-    describe_nearest(s, k, request, &text);
-    (void)bvi_buf_printf(&text, "; add a rule to '%s' in the answers file", k->section);
-    (void)bvi_fail(&err, BV_E_NOT_FOUND, "%s", bvi_buf_str(&text));
-    bvi_plugin_reply_error(reply, err);
-}
-
-static bool is_refused(const bvi_scripted *s, const kind *k)
-{
-    if (s->unmatched != UNMATCHED_KIND)
-        return s->unmatched == UNMATCHED_ERROR;
-    for (size_t i = 0; i < s->rules.len; i++) {
-        if (s->rules.items[i].kind == k)
-            return true;
-    }
-    return false;
 }
 
 /* ---- the journal ---- */
@@ -485,41 +198,94 @@ static int keep(bvi_json *list, size_t *count, const bvi_json *request)
     return bvi_json_add(list, journal_entry(request));
 }
 
-static const kind *kind_of(const char *call)
+/* ---- requests without a rule ---- */
+
+/* A script may catch the error; whoever reads the log should know of it still. */
+static void log_unmatched(bvi_scripted *s, const char *text)
 {
-    for (size_t i = 0; i < BVI_COUNT(kinds); i++) {
-        if (strcmp(kinds[i].call, call) == 0)
-            return &kinds[i];
-    }
-    return NULL;
+    bvi_auto_json bvi_json *line = bvi_json_new_object();
+
+    if (line && bvi_json_put_string(line, "call", "log") == 0 &&
+        bvi_json_put_string(line, "level", "unmatched") == 0 &&
+        bvi_json_put_string(line, "text", text) == 0)
+        (void)keep(s->log, &s->log_count, line); /* without memory it is lost */
+}
+
+static void refuse(bvi_scripted *s, const bvi_rule_kind *kind, const bvi_json *request,
+                   bvi_plugin_reply *reply)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(BVI_ERROR_MESSAGE_MAX);
+    bv_error *err = NULL;
+
+    bvi_rules_explain(&s->rules, kind, request, &text);
+    log_unmatched(s, bvi_buf_str(&text));
+    (void)bvi_fail(&err, BV_E_NOT_FOUND, "%s", bvi_buf_str(&text));
+    bvi_plugin_reply_error(reply, err);
+}
+
+static bool is_refused(const bvi_scripted *s, const bvi_rule_kind *kind)
+{
+    if (s->unmatched != UNMATCHED_KIND)
+        return s->unmatched == UNMATCHED_ERROR;
+    return bvi_rules_has(&s->rules, kind);
+}
+
+/* ---- what the fake node asks ---- */
+
+/* A template that can be found is rendered, and the journal and file_read() have the result. */
+static int render(bvi_scripted *s, const bvi_json *request, bvi_json **ret_rendered, bv_error **err)
+{
+    const char *destination = text_of(request, "destination");
+    bvi_auto_json bvi_json *copy = NULL;
+    bvi_auto_free char *text = NULL;
+    int r = bvi_scripted_render(s->fake, s->rootfs, request, &text, err);
+
+    if (r < 0 || !text)
+        return r;
+    copy = bvi_json_copy(request);
+    if (!copy || bvi_json_put_string(copy, "output", text) < 0 ||
+        bvi_fake_env_set_file(s->fake, destination, text) < 0)
+        return bvi_fail_nomem(err);
+    *ret_rendered = bvi_take(copy);
+    return 0;
+}
+
+/* The request as the journal and the rules see it; *ret_other holds it when it is another one than
+ * what was given. */
+static int look_into(bvi_scripted *s, const bvi_json *given, bvi_json **ret_other, bv_error **err)
+{
+    const char *call = text_of(given, "call");
+
+    if (strcmp(call, "run_rest") == 0)
+        *ret_other = bvi_graphql_read(given);
+    return strcmp(call, "render_template") == 0 ? render(s, given, ret_other, err) : 0;
 }
 
 static bool handle(void *data, const bvi_json *given, bvi_plugin_reply *reply)
 {
     bvi_scripted *s = data;
-    bvi_auto_json bvi_json *graphql = NULL;
-    const bvi_json *request = given;
-    const kind *k;
-    rule *r;
+    bvi_auto_json bvi_json *other = NULL;
+    const bvi_json *request;
+    bv_error *err = NULL;
+    const bvi_rule_kind *kind;
+    bvi_rule *rule;
 
     if (!reply) {
-        (void)keep(s->log, &s->log_count, request); /* without memory it is lost */
+        (void)keep(s->log, &s->log_count, given); /* without memory it is lost */
         return true;
     }
-    if (strcmp(text_of(request, "call"), "run_rest") == 0) {
-        graphql = bvi_graphql_read(request);
-        request = graphql ? graphql : request;
-    }
-    if (keep(s->requests, &s->request_count, request) < 0) {
-        bvi_plugin_reply_error(reply, NULL);
+    (void)look_into(s, given, &other, &err); /* err tells, when it is in the journal */
+    request = other ? other : given;
+    if (keep(s->requests, &s->request_count, request) < 0 || err) {
+        bvi_plugin_reply_error(reply, err);
         return true;
     }
-    k = kind_of(text_of(request, "call"));
-    r = k ? find_rule(s, k, request) : NULL;
-    if (r)
-        answer_by(s, r, reply);
-    else if (k && is_refused(s, k))
-        refuse(s, k, request, reply);
+    kind = bvi_rule_kind_of(text_of(request, "call"));
+    rule = kind ? bvi_rules_find(&s->rules, kind, request) : NULL;
+    if (rule)
+        answer_by(s, rule, reply);
+    else if (kind && is_refused(s, kind))
+        refuse(s, kind, request, reply);
     else
         return false;
     return true;
@@ -554,24 +320,6 @@ int bvi_scripted_clear_journal(bvi_scripted *scripted)
 }
 
 /* ---- documents ---- */
-
-static int add_rules(bvi_scripted *s, const bvi_json *document)
-{
-    for (size_t k = 0; k < BVI_COUNT(kinds); k++) {
-        size_t index = 0;
-
-        bvi_json_each(json, bvi_json_find(document, kinds[k].section)) {
-            rule *r = bvi_vec_push(&s->rules);
-
-            if (!r)
-                return BV_E_NOMEM;
-            *r = (rule){
-                .kind = &kinds[k], .json = json, .layer = s->layers.len - 1, .index = index++
-            };
-        }
-    }
-    return 0;
-}
 
 typedef int (*set_text_fn)(bvi_fake_env *fake, const char *key, const char *text);
 
@@ -682,7 +430,7 @@ int bvi_scripted_add(bvi_scripted *s, const bvi_json *document, bvi_answers_part
     }
     *slot = copy;
     set_unmatched(s, copy, part);
-    r = add_rules(s, copy);
+    r = bvi_rules_add(&s->rules, copy);
     if (r == 0)
         r = set_secrets(s, bvi_json_find(copy, "secrets"));
     if (r == 0)
@@ -709,7 +457,8 @@ bool bvi_scripted_time(const bvi_json *document, int64_t *ret_wall_us)
 
 /* ---- life ---- */
 
-int bvi_scripted_new(bv_ctx *ctx, bvi_fake_env *fake, bvi_scripted **ret_scripted, bv_error **err)
+int bvi_scripted_new(bv_ctx *ctx, bvi_fake_env *fake, const char *rootfs,
+                     bvi_scripted **ret_scripted, bv_error **err)
 {
     BVI_AUTO(bvi_scripted_freep) bvi_scripted *s = bvi_new0(bvi_scripted);
 
@@ -718,9 +467,10 @@ int bvi_scripted_new(bv_ctx *ctx, bvi_fake_env *fake, bvi_scripted **ret_scripte
     s->ctx = ctx;
     s->fake = fake;
     s->layers.max = BVI_SCRIPTED_LAYERS_MAX;
-    s->rules.max = RULES_MAX;
+    s->rules = (bvi_rules)BVI_RULES_INIT;
     s->delayed.max = DELAYED_MAX;
-    if (bvi_scripted_clear_journal(s) < 0)
+    s->rootfs = bvi_strdup(rootfs);
+    if ((rootfs && !s->rootfs) || bvi_scripted_clear_journal(s) < 0)
         return bvi_fail_nomem(err);
     bvi_fake_env_set_handler(fake, handle, s);
     *ret_scripted = bvi_take(s);
@@ -741,9 +491,10 @@ void bvi_scripted_free(bvi_scripted *s)
     for (size_t i = 0; i < s->layers.len; i++)
         bvi_json_free(s->layers.items[i]);
     bvi_vec_done(&s->layers);
-    bvi_vec_done(&s->rules);
+    bvi_rules_done(&s->rules);
     bvi_vec_done(&s->delayed);
     bvi_json_free(s->requests);
     bvi_json_free(s->log);
+    bvi_free(s->rootfs);
     bvi_free(s);
 }

@@ -20,8 +20,10 @@
 
 typedef struct bvi_scripted bvi_scripted;
 
-/* Takes over how the fake answers; the fake is borrowed. ctx has the clock for delayed answers. */
-int bvi_scripted_new(bv_ctx *ctx, bvi_fake_env *fake, bvi_scripted **ret_scripted, bv_error **err);
+/* Takes over how the fake answers; the fake is borrowed. ctx has the clock for delayed answers.
+ * rootfs: the root file system that templates are taken from; copied, may be NULL. */
+int bvi_scripted_new(bv_ctx *ctx, bvi_fake_env *fake, const char *rootfs,
+                     bvi_scripted **ret_scripted, bv_error **err);
 void bvi_scripted_free(bvi_scripted *scripted); /* after the plugin, before the fake */
 BVI_DEFINE_FREEP(bvi_scripted, bvi_scripted_free)
 
@@ -31,7 +33,8 @@ int bvi_scripted_add(bvi_scripted *scripted, const bvi_json *document, bvi_answe
                      bv_error **err);
 
 /* What the plugin asked for, in order: requests as bvi_fake_env_handler describes them, without
- * null members; and log lines. Arrays, borrowed until the next request. */
+ * null members, and with the "output" of templates that could be rendered; and log lines. Arrays,
+ * borrowed until the next request. */
 const bvi_json *bvi_scripted_requests(const bvi_scripted *scripted);
 const bvi_json *bvi_scripted_log(const bvi_scripted *scripted);
 int bvi_scripted_clear_journal(bvi_scripted *scripted);

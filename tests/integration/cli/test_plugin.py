@@ -173,6 +173,12 @@ def test_broken_files():
     expect(bv('plugin', 'test', '/nowhere'), 3, err='/nowhere')
 
 
+def test_hidden_requests():
+    with Plugin('fn test_a() { try { run_sh("x") } catch { } }') as p:
+        result = expect(test(p, '-f', 'test_a'))
+        assert "        unmatched: no answer is scripted for run_sh body 'x'; add a rule to 'sh'" in result.out, result
+
+
 def test_nothing_to_do():
     with Plugin('fn height() { 1 }', None) as p:
         result = expect(test(p))
@@ -183,7 +189,7 @@ def test_example():
     result = expect(bv('plugin', 'test', EMBER, '--coverage-min', '100'), err='')
     assert ' 0 failed' in result.out, result
     result = expect(bv('plugin', 'test', EMBER, '--variant', 'emberd-testnet-validator', '-f', 'test_*'))
-    assert '6 passed, 0 failed' in result.out, result
+    assert '7 passed, 0 failed' in result.out, result
 
 
 if __name__ == '__main__':

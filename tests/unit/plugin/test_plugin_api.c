@@ -73,6 +73,13 @@ static const struct {
       "jobs: {a: running, b: {finished: {exit_code: 3, message: m}}, c: {status: stopped, "
       "restart_count: 4}}",
       "f", NULL, "= [\"running\",{\"finished\":{\"exit_code\":3,\"message\":\"m\"}},4]" },
+    { "fn f() { render_template(\"/t/a.template\", \"/etc/a\", #{x: [1, 2]}); "
+      "file_read(\"/etc/a\").as_string() }",
+      "files: {/t/a.template: \"{% include \\\"b\\\" %}{{ x | length }}\", /t/b: \"B\"}", "f", NULL,
+      "= \"B2\"" },
+    { "fn f() { render_template(\"/t\", \"/d\", #{}) }", "files: {/t: \"a\\n{{ x }}\"}", "f", NULL,
+      "! failed to render template file with: Failed to render 'd'" },
+    { "fn f() { render_template(\"/t\", \"/d\", #{}) }", NULL, "f", NULL, "= null" },
     { "fn plugin_config() { #{services: []} } fn protocol_status() { 1 }",
       "jobs: {upload: running}", "protocol_status", NULL,
       "= {\"state\":\"uploading\",\"health\":\"neutral\"}" },
