@@ -7,7 +7,7 @@
  *
  * A parsed template is immutable: it may be rendered by several threads at once. Both calls block
  * (an include reads a file) for a bounded time: every loop turn, byte and value counts against the
- * limits. doc/dev/template.md describes the language and where ours differs from Tera 1.20.
+ * limits. doc/dev/templates.md describes the language and where ours differs from Tera 1.20.
  */
 #ifndef BVI_TEMPLATE_TEMPLATE_H
 #define BVI_TEMPLATE_TEMPLATE_H
