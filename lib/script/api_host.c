@@ -92,6 +92,7 @@ static int call_bridge(bvi_script_call *call, bvi_value *args, size_t argc, bvi_
     bv_value value = { .type = BV_VALUE_UNIT };
     int r;
 
+    bvi_drop(&call->asked_fn); /* of a getter that could not wait for it */
     all_out(args, argc, outer);
     r = b->fn((bv_script_call *)call, outer, argc, &value, b->data);
     all_in(outer, argc, args);

@@ -736,6 +736,14 @@ static int counter_get(bv_script_call *call, bv_value *args, size_t argc, bv_val
     return 0;
 }
 
+static int counter_set(bv_script_call *call, bv_value *args, size_t argc, bv_value *ret, void *data)
+{
+    counter *c = bv_value_object(&args[0], counter_type);
+
+    c->value = (int)args[1].as.i - *(const int *)data;
+    return 0;
+}
+
 static int make_counter(bv_script_call *call, bv_value *args, size_t argc, bv_value *ret,
                         void *data)
 {
@@ -756,6 +764,7 @@ START_TEST(host_types)
     static const bv_script_function methods[] = {
         { "add", "i", counter_add },
         { "value", "", counter_get, NULL, BV_SCRIPT_PROPERTY_ONLY },
+        { "value", "i", counter_set, NULL, BV_SCRIPT_PROPERTY_ONLY },
         { NULL },
     };
     static const bv_script_function functions[] = { { "counter", "", make_counter }, { NULL } };
@@ -777,8 +786,11 @@ START_TEST(host_types)
     run_fails(&s, "counter().value()", BV_E_REMOTE, "Function not found: value (Counter)");
     ck_assert_int_eq(freed, 2);
     ck_assert_str_eq(run(&s, "let c = counter(); let f = || c; 1"), "1");
+    ck_assert_str_eq(run(&s, "let c = counter(); c.value = 150; c.value += 1; c.value"), "151");
+    run_fails(&s, "let c = counter(); c.value = \"x\"", BV_E_REMOTE,
+              "No writable property 'value'");
     close_session(&s);
-    ck_assert_int_eq(freed, 3);
+    ck_assert_int_eq(freed, 5);
 }
 END_TEST
 
