@@ -191,6 +191,7 @@ int cmd_image_ls(cli *c, const cli_args *args);
 int cmd_image_import(cli *c, const cli_args *args);
 int cmd_image_rm(cli *c, const cli_args *args);
 int cmd_plugin_call(cli *c, const cli_args *args);
+int cmd_plugin_check(cli *c, const cli_args *args);
 int cmd_plugin_eval(cli *c, const cli_args *args);
 int cmd_plugin_render(cli *c, const cli_args *args);
 int cmd_plugin_test(cli *c, const cli_args *args);

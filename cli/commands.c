@@ -89,6 +89,13 @@ static const cli_option events_options[] = {
     END,
 };
 
+static const cli_option check_options[] = {
+    PLUGIN_NODE_OPTIONS,
+    { "strict", 0, CLI_FLAG, NULL, "warnings are failures" },
+    { "notes", 0, CLI_FLAG, NULL, "print notes as well" },
+    END,
+};
+
 static const cli_option eval_options[] = {
     { "expression", 'e', CLI_TEXT, "SCRIPT", "run this text instead of a file" },
     { "typed", 't', CLI_FLAG, NULL, "print the type before the value" },
@@ -184,6 +191,8 @@ const cli_command cli_commands[] = {
 
     { "plugin", "call", NULL, "DIR FN [ARG]", 2, 3, call_options, cmd_plugin_call,
       "call a function of a plugin without a node", true },
+    { "plugin", "check", NULL, "DIR", 1, 1, check_options, cmd_plugin_check,
+      "look for mistakes in a plugin", true },
     { "plugin", "eval", NULL, "[FILE] [ARG]", 0, 2, eval_options, cmd_plugin_eval,
       "run a script without a node", true },
     { "plugin", "render", NULL, "TEMPLATE", 1, 1, render_options, cmd_plugin_render,

@@ -1,7 +1,7 @@
 /**
  * @file blockvisor/plugin.h
- * A plugin as its author has it on disk: calling its functions and running its tests, without a
- * node, a host or a daemon.
+ * A plugin as its author has it on disk: checking it, calling its functions and running its tests,
+ * without a node, a host or a daemon.
  *
  * A plugin is opened with a node that is not there. It keeps jobs, files, secrets and data in
  * memory and answers requests as an answers file beside the plugin says; without one it answers
@@ -154,6 +154,42 @@ typedef struct bv_plugin_test_opts {
  */
 BV_API int bv_plugin_test(const char *path, const bv_plugin_test_opts *opts, bv_doc **ret_report,
                           bv_error **err);
+
+typedef struct bv_plugin_check_opts {
+    size_t size;           /**< sizeof(bv_plugin_check_opts); lets the struct grow. */
+    const char *variant;   /**< Of the image; NULL: all of them. */
+    const bv_doc *env;     /**< Object laid over what node_env() answers; NULL: nothing. */
+    const bv_doc *params;  /**< Object of strings laid over node_params(); NULL: nothing. */
+    const bv_doc *secrets; /**< Object of strings for get_secret(). "*" answers for all others,
+                              which otherwise do not exist. NULL: every secret is "secret value". */
+} bv_plugin_check_opts;
+
+#define BV_PLUGIN_CHECK_OPTS_INIT                                                                  \
+    {                                                                                              \
+        .size = sizeof(bv_plugin_check_opts)                                                       \
+    }
+
+/**
+ * Looks for mistakes in a plugin: reads all its scripts and babel.yaml, and runs what the daemon
+ * would call as each variant, on nodes that are not there. Blocks.
+ *
+ * The report is `{plugin, variants, findings, errors, warnings, notes}`, the last three are counts.
+ * A finding is `{severity, rule, file, path, line, column, message, variants}`: severity is
+ * "error", "warning" or "note"; rule one of the names that doc/dev/plugin-check.md explains; file
+ * is below the plugin's directory, path the same from here; line and column are null where it is
+ * about a file as a whole; variants are those it was seen with. Findings are in the order of their
+ * places.
+ *
+ * @param path        As for bv_plugin_open().
+ * @param opts        NULL for the defaults.
+ * @param ret_report  Freed with bv_doc_free().
+ * @return 0 when the plugin was checked, whatever was found, a syntax error included;
+ * BV_E_NOT_FOUND (no plugin, no such variant), BV_E_INVALID (an option), BV_E_LIMIT, BV_E_IO,
+ * BV_E_NOMEM.
+ * @since 0.1
+ */
+BV_API int bv_plugin_check(const char *path, const bv_plugin_check_opts *opts, bv_doc **ret_report,
+                           bv_error **err);
 
 BV_END_DECLS
 

@@ -25,6 +25,7 @@ typedef struct level {
     bvi_json *content; /* the array or object that receives children */
     char *key;         /* of the next value; NULL: the next event is a key */
     size_t line;       /* where it began */
+    yaml_mark_t key_at;
 } level;
 
 typedef struct anchor {
@@ -41,6 +42,8 @@ typedef struct builder {
     bvi_json *root;
     size_t nodes;
     unsigned documents;
+    yaml_mark_t at; /* of the event */
+    bvi_yaml_marks *marks;
     bv_error **err;
 } builder;
 
@@ -213,6 +216,18 @@ static int count_node(builder *b, const yaml_event_t *event)
     return 0;
 }
 
+/* Remembers where a value, or the key in front of it, stands in the text. */
+static int remember_place(builder *b, const level *parent, const bvi_json *value)
+{
+    const yaml_mark_t *at = parent && parent->key ? &parent->key_at : &b->at;
+    bvi_yaml_mark *mark = b->marks ? bvi_vec_push(b->marks) : NULL;
+
+    if (!mark)
+        return b->marks ? bvi_fail_nomem(b->err) : 0;
+    *mark = (bvi_yaml_mark){ value, (unsigned)at->line + 1, (unsigned)at->column + 1 };
+    return 0;
+}
+
 /* Gives value to the innermost open container; owns it, also on failure. NULL means no memory. */
 static int attach(builder *b, bvi_json *value)
 {
@@ -221,6 +236,11 @@ static int attach(builder *b, bvi_json *value)
 
     if (!value)
         return bvi_fail_nomem(b->err);
+    r = remember_place(b, top, value);
+    if (r < 0) {
+        bvi_json_free(value);
+        return r;
+    }
     if (!top) {
         b->root = value; /* one document has one root: the parser sees to it */
         return 0;
@@ -285,6 +305,7 @@ static int on_key(builder *b, const yaml_event_t *event)
         return fail_at(b, event, BV_E_UNSUPPORTED, "a key must be plain text", NULL);
     if (memchr(event->data.scalar.value, '\0', event->data.scalar.length))
         return fail_at(b, event, BV_E_FORMAT, "a zero byte in a key", NULL);
+    top->key_at = event->start_mark;
     top->key = bvi_strdup((const char *)event->data.scalar.value);
     return top->key ? 0 : bvi_fail_nomem(b->err);
 }
@@ -452,6 +473,7 @@ static int build(builder *b)
         if (!yaml_parser_parse(&b->parser, &event))
             return explain(b);
         ended = event.type == YAML_STREAM_END_EVENT;
+        b->at = event.start_mark;
         r = on_event(b, &event);
         yaml_event_delete(&event);
         if (r < 0)
@@ -473,9 +495,10 @@ static void builder_done(builder *b)
     yaml_parser_delete(&b->parser);
 }
 
-int bvi_yaml_parse(const char *text, size_t len, bvi_json **ret_root, bv_error **err)
+int bvi_yaml_parse_marked(const char *text, size_t len, bvi_json **ret_root, bvi_yaml_marks *marks,
+                          bv_error **err)
 {
-    builder b = { .anchors = BVI_VEC_INIT(ANCHORS_MAX), .err = err };
+    builder b = { .anchors = BVI_VEC_INIT(ANCHORS_MAX), .marks = marks, .err = err };
     int r;
 
     if (len > BVI_YAML_BYTES_MAX)
@@ -489,4 +512,18 @@ int bvi_yaml_parse(const char *text, size_t len, bvi_json **ret_root, bv_error *
         *ret_root = bvi_take(b.root);
     builder_done(&b);
     return r;
+}
+
+int bvi_yaml_parse(const char *text, size_t len, bvi_json **ret_root, bv_error **err)
+{
+    return bvi_yaml_parse_marked(text, len, ret_root, NULL, err);
+}
+
+const bvi_yaml_mark *bvi_yaml_mark_of(const bvi_yaml_marks *marks, const bvi_json *node)
+{
+    for (size_t i = 0; i < marks->len; i++) {
+        if (marks->items[i].node == node)
+            return &marks->items[i];
+    }
+    return NULL;
 }

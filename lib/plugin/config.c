@@ -120,7 +120,7 @@ static const bvi_field aux_service_item = { .kind = BVI_FIELD_OBJECT,
 static const bvi_field service_item = { .kind = BVI_FIELD_OBJECT, .fields = service_fields };
 static const bvi_field task_item = { .kind = BVI_FIELD_OBJECT, .fields = task_fields };
 
-static const bvi_field config_fields[] = {
+const bvi_field bvi_plugin_config_fields[] = {
     OPT_LIST("config_files", &config_file_item, NULL),
     OPT_LIST("aux_services", &aux_service_item, NULL),
     OPT_OBJECT("init", actions_fields),
@@ -153,7 +153,7 @@ int bvi_plugin_config_convert(const bvi_json *value, bvi_json **ret_config, bvi_
                               bv_error **err)
 {
     bvi_json *config = NULL;
-    int r = bvi_schema_convert(config_fields, value, &config, unknown, err);
+    int r = bvi_schema_convert(bvi_plugin_config_fields, value, &config, unknown, err);
 
     return r < 0 ? r : checked(config, ret_config, err);
 }
@@ -162,7 +162,7 @@ int bvi_plugin_config_convert_value(const bvi_value *value, bvi_json **ret_confi
                                     bvi_strv *unknown, bv_error **err)
 {
     bvi_json *config = NULL;
-    int r = bvi_schema_convert_value(config_fields, value, &config, unknown, err);
+    int r = bvi_schema_convert_value(bvi_plugin_config_fields, value, &config, unknown, err);
 
     return r < 0 ? r : checked(config, ret_config, err);
 }

@@ -9,10 +9,13 @@
 
 #include "base/json.h"
 #include "base/vec.h"
-#include "script/script.h"
+#include "plugin/schema.h"
 
 /* A plugin_config.json beyond this is not ours. */
 #define BVI_PLUGIN_CONFIG_MAX (4u * 1024u * 1024u)
+
+/* Its shape. */
+extern const bvi_field bvi_plugin_config_fields[];
 
 /* Converts and checks. BV_E_FORMAT for the shape, BV_E_INVALID for clashing names. unknown: NULL,
  * or receives the paths of keys that mean nothing. */

@@ -11,15 +11,15 @@
 
 static const bvi_field any_item = { .kind = BVI_FIELD_ANY };
 
-static const bvi_field jrpc_fields[] = {
+const bvi_field bvi_jrpc_fields[] = {
     REQ_STRING("host"), REQ_STRING("method"), OPT_ANY("params"), OPT_ANY("headers"), END_FIELDS,
 };
-static const bvi_field rest_fields[] = {
+const bvi_field bvi_rest_fields[] = {
     REQ_STRING("url"),
     OPT_ANY("headers"),
     END_FIELDS,
 };
-static const bvi_field graphql_fields[] = {
+const bvi_field bvi_graphql_fields[] = {
     REQ_STRING("url"),
     REQ_STRING("query"),
     OPT_ANY("variables"),
@@ -167,7 +167,7 @@ int bvi_http_request_jrpc(const bvi_value *map, bvi_json **ret_request, bv_error
     headers h = { .len = 0 };
     int r;
 
-    r = bvi_schema_convert_value(jrpc_fields, map, &given, NULL, err);
+    r = bvi_schema_convert_value(bvi_jrpc_fields, map, &given, NULL, err);
     if (r >= 0)
         r = read_headers(given, &h, err);
     if (r < 0)
@@ -204,7 +204,7 @@ int bvi_http_request_rest(const bvi_value *map, bvi_json **ret_request, bv_error
     headers h = { .len = 0 };
     int r;
 
-    r = bvi_schema_convert_value(rest_fields, map, &given, NULL, err);
+    r = bvi_schema_convert_value(bvi_rest_fields, map, &given, NULL, err);
     if (r >= 0)
         r = read_headers(given, &h, err);
     return r < 0 ? r : get_request(text_of(given, "url"), &h, ret_request, err);
@@ -268,7 +268,7 @@ static int build_graphql(const bvi_value *map, bvi_json **ret_request, bv_error 
     headers h = { .len = 0 };
     int r;
 
-    r = bvi_schema_convert_value(graphql_fields, map, &given, NULL, err);
+    r = bvi_schema_convert_value(bvi_graphql_fields, map, &given, NULL, err);
     if (r >= 0)
         r = graphql_url(given, &url, err);
     if (r >= 0)

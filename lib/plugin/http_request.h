@@ -10,11 +10,16 @@
 #define BVI_PLUGIN_HTTP_REQUEST_H
 
 #include "base/json.h"
-#include "script/script.h"
+#include "plugin/schema.h"
 
 #define BVI_REQUEST_HEADERS_MAX 256u
 /* Of a GraphQL request with its encoded query. */
 #define BVI_REQUEST_URL_MAX (256u * 1024u)
+
+/* What the maps hold. */
+extern const bvi_field bvi_jrpc_fields[];
+extern const bvi_field bvi_rest_fields[];
+extern const bvi_field bvi_graphql_fields[];
 
 /* -> {host, method, params?, headers} */
 int bvi_http_request_jrpc(const bvi_value *map, bvi_json **ret_request, bv_error **err);

@@ -92,7 +92,7 @@ static const bvi_variant type_variants[] = {
     { NULL },
 };
 
-static const bvi_field job_fields[] = {
+const bvi_field bvi_job_fields[] = {
     ENUM("job_type", "JobType", type_variants, true),
     ENUM("restart", "RestartPolicy", restart_variants, true),
     OPT_U64("shutdown_timeout_secs"),
@@ -109,13 +109,13 @@ static const bvi_field job_fields[] = {
 
 int bvi_plugin_job_convert(const bvi_json *map, bvi_json **ret_config, bv_error **err)
 {
-    return bvi_schema_convert(job_fields, map, ret_config, NULL, err);
+    return bvi_schema_convert(bvi_job_fields, map, ret_config, NULL, err);
 }
 
 int bvi_plugin_job_convert_value(const bvi_value *map, bvi_json **ret_config, bvi_strv *unknown,
                                  bv_error **err)
 {
-    return bvi_schema_convert_value(job_fields, map, ret_config, unknown, err);
+    return bvi_schema_convert_value(bvi_job_fields, map, ret_config, unknown, err);
 }
 
 /* ---- derived settings (spec plugin.md 5.3) ---- */

@@ -18,6 +18,8 @@
 extern const bvi_field bvi_restart_config_fields[];
 extern const bvi_field bvi_string_item;
 extern const bvi_field bvi_level_field;
+/* What create_job() takes. */
+extern const bvi_field bvi_job_fields[];
 
 /* Checks a script's map; unknown as for bvi_schema_convert(). */
 int bvi_plugin_job_convert(const bvi_json *map, bvi_json **ret_config, bv_error **err);

@@ -133,3 +133,18 @@ int bvi_hostlib_ask(bvi_script_call *call, int64_t timeout_ms, bvi_value_fn to_v
     run->to_value = to_value;
     return BVI_SCRIPT_PENDING;
 }
+
+/* ---- all of them ---- */
+
+int bvi_hostlib_register(bvi_script_engine *engine, void *data, bv_error **err)
+{
+    static const bvi_script_function *const tables[] = {
+        bvi_hostlib_jobs,  bvi_hostlib_sh,   bvi_hostlib_http,
+        bvi_hostlib_files, bvi_hostlib_node, bvi_hostlib_util, bvi_hostlib_sleep,
+    };
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < BVI_COUNT(tables); i++)
+        r = bvi_script_register(engine, tables[i], data, err);
+    return r;
+}

@@ -18,6 +18,12 @@ extern const bvi_script_function bvi_hostlib_files[];
 extern const bvi_script_function bvi_hostlib_node[];
 extern const bvi_script_function bvi_hostlib_util[];
 extern const bvi_script_function bvi_hostlib_sleep[];
+/* Of the values they return. */
+extern const bvi_script_function *const bvi_hostlib_sh_methods;
+extern const bvi_script_function *const bvi_hostlib_http_methods;
+
+/* Registers all functions; data as for bvi_script_register(). */
+int bvi_hostlib_register(bvi_script_engine *engine, void *data, bv_error **err);
 
 /* The run whose script called; its environment. */
 bvi_run *bvi_hostlib_run(const bvi_script_call *call);

@@ -81,6 +81,7 @@ static const bvi_script_function methods[] = {
     { NULL },
 };
 static const bvi_script_type type = { "DressedHttpResponse", methods, response_free };
+const bvi_script_function *const bvi_hostlib_http_methods = methods;
 
 static int to_response(bvi_run *run, const bvi_answer *answer, bvi_value *ret_value, bv_error **err)
 {

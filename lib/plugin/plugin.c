@@ -106,11 +106,6 @@ static int64_t now_ns(void *data)
     return bvi_ctx_now_us(((const bvi_lane *)data)->plugin->ctx) * 1000;
 }
 
-static const bvi_script_function *const tables[] = { bvi_hostlib_jobs, bvi_hostlib_sh,
-                                                     bvi_hostlib_http, bvi_hostlib_files,
-                                                     bvi_hostlib_node, bvi_hostlib_util,
-                                                     bvi_hostlib_sleep };
-
 static bvi_script_options engine_options(bvi_lane *lane)
 {
     const bvi_plugin_limits *limits = &lane->plugin->limits;
@@ -137,8 +132,8 @@ static int make_engine(bvi_lane *lane, const bvi_script_options *options, bv_err
     int r;
 
     r = bvi_script_engine_new(options, &lane->engine, err);
-    for (size_t i = 0; r >= 0 && i < BVI_COUNT(tables); i++)
-        r = bvi_script_register(lane->engine, tables[i], lane, err);
+    if (r >= 0)
+        r = bvi_hostlib_register(lane->engine, lane, err);
     if (r >= 0 && lane->plugin->functions)
         r = bvi_script_register(lane->engine, lane->plugin->functions, lane->plugin->functions_data,
                                 err);

@@ -369,3 +369,10 @@ int bvi_schema_convert(const bvi_field *fields, const bvi_json *value, bvi_json 
 
     return convert(&root, value, NULL, ret_object, unknown, err);
 }
+
+int bvi_schema_check(const bvi_field *field, const bvi_json *value, bv_error **err)
+{
+    bvi_auto_json bvi_json *converted = NULL;
+
+    return convert(field, value, NULL, &converted, NULL, err);
+}

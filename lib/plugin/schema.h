@@ -65,6 +65,12 @@ int bvi_schema_convert_value(const bvi_field *fields, const bvi_value *value, bv
 
 /* The field of a key or its former name; NULL: there is none. */
 const bvi_field *bvi_field_find(const bvi_field *fields, const char *key, size_t len);
+
+/* Whether one value is as a field says, its inside too; messages name no place for the value
+ * itself.
+ */
+int bvi_schema_check(const bvi_field *field, const bvi_json *value, bv_error **err);
+
 /* A document's type as scripts call it: "i64", "f64", "string", "()", "array", "map", "bool". */
 const char *bvi_schema_type_of(const bvi_json *value);
 /* What messages call the type a field wants: "String", "u64", "Map", "Compression". */

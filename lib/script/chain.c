@@ -415,7 +415,7 @@ void bvi_c_property(bvi_compiler *c, bvi_expr *e)
     } else {
         add_step(c, e, (bvi_step){ .safe = safe, .key = name, .pos = dot, .item = pos });
         if (!c->failed)
-            bvi_c_note_step(c, e, bvi_unit_str(c->unit, name)->data, pos);
+            bvi_c_note_step(c, e, bvi_unit_str(c->unit, name)->data, 0, pos);
     }
 }
 
@@ -434,7 +434,7 @@ void bvi_c_index(bvi_compiler *c, bvi_expr *e)
     bvi_c_expect(c, BVI_TOK_RBRACKET, "for a matching [ in this index expression");
     e->indices++;
     add_step(c, e, step);
-    bvi_c_note_step(c, e, bvi_c_note_string(c, index.note), step.item);
+    bvi_c_note_step(c, e, bvi_c_note_string(c, index.note), index.note, step.item);
 }
 
 /* ---- assignment ---- */

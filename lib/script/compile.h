@@ -165,7 +165,8 @@ uint32_t bvi_c_note_of(bvi_compiler *c, bvi_note_kind kind, uint32_t name, bvi_p
 bvi_note *bvi_c_note_at(bvi_compiler *c, uint32_t index); /* not of index 0 */
 void bvi_c_note_end(bvi_compiler *c, uint32_t index, uint32_t count);
 void bvi_c_note_argument(bvi_compiler *c, uint32_t call, uint32_t of, bvi_pos pos);
-void bvi_c_note_step(bvi_compiler *c, bvi_expr *e, const char *key, bvi_pos pos);
+/* by: the note of a computed index. */
+void bvi_c_note_step(bvi_compiler *c, bvi_expr *e, const char *key, uint32_t by, bvi_pos pos);
 const char *bvi_c_note_string(bvi_compiler *c, uint32_t index); /* NULL: it is no string */
 /* The latest declaration is what this note tells. */
 void bvi_c_note_declaration(bvi_compiler *c, uint32_t index, uint32_t of, bool is_const,

@@ -63,12 +63,14 @@ const char *bvi_c_note_string(bvi_compiler *c, uint32_t index)
     return note && note->kind == BVI_NOTE_STRING ? note->text : NULL;
 }
 
-void bvi_c_note_step(bvi_compiler *c, bvi_expr *e, const char *key, bvi_pos pos)
+void bvi_c_note_step(bvi_compiler *c, bvi_expr *e, const char *key, uint32_t by, bvi_pos pos)
 {
     uint32_t index = bvi_c_note_of(c, BVI_NOTE_STEP, BVI_NO_NAME, pos, e->note);
 
-    if (index)
+    if (index) {
         bvi_c_note_at(c, index)->text = key;
+        bvi_c_note_at(c, index)->in = key ? 0 : by;
+    }
     e->note = index;
 }
 

@@ -29,7 +29,7 @@ typedef enum bvi_note_kind {
     BVI_NOTE_UNKNOWN,     /* text, which is no variable here */
     BVI_NOTE_GLOBAL,      /* global::text */
     BVI_NOTE_MEMBER,      /* alias::text; of: its import */
-    BVI_NOTE_STEP,        /* of.text or of["text"]; text NULL: a computed index */
+    BVI_NOTE_STEP,        /* of.text or of["text"]; text NULL: a computed index, which is `in` */
     BVI_NOTE_ASSIGN,      /* to the chain `of` */
     BVI_NOTE_MAP,         /* #{ ... end */
     BVI_NOTE_KEY,         /* text: of, in the map `in` */

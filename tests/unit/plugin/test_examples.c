@@ -3,12 +3,11 @@
 
 #include "bvt.h"
 #include "plugin/fake_env.h"
-#include "plugin/lint.h"
 
 typedef struct outcome {
     unsigned done;
     int code;
-    char text[4096]; /* an answer, warnings, or an error's story */
+    char text[4096]; /* an answer, or an error's story */
 } outcome;
 
 static void take_error(outcome *o, const bv_error *err)
@@ -28,46 +27,12 @@ static void on_answer(bv_op *op, const bvi_plugin_value *value, const bv_error *
         (void)snprintf(o->text, sizeof(o->text), "%s", value->text); /* cut when longer */
 }
 
-static void on_checked(bv_op *op, const bvi_strv *warnings, const bv_error *err, void *data)
-{
-    outcome *o = data;
-
-    take_error(o, err);
-    for (size_t i = 0; warnings && i < warnings->len; i++)
-        strncat(o->text, warnings->items[i], sizeof(o->text) - strlen(o->text) - 1);
-}
-
 static void dispatch(bv_ctx *ctx, const outcome *o, unsigned until)
 {
     for (int i = 0; i < 10000 && o->done < until; i++)
         ck_assert_int_ge(bv_ctx_dispatch(ctx, 0), 0);
     ck_assert_uint_eq(o->done, until);
 }
-
-static const struct {
-    const char *image;
-    const char *property;
-    const char *value;
-} images[] = { { "litecoin", "rpc-port", "19443" }, { "tiny", "block-ms", "200" } };
-
-START_TEST(passes_the_check)
-{
-    bvi_auto_json bvi_json *properties = bvi_json_new_object();
-    bvi_plugin_lint_opts opts = { .root = EXAMPLE_IMAGES,
-                                  .dir = images[_i].image,
-                                  .properties = properties };
-    bv_error *err = NULL;
-    bv_ctx *ctx = NULL;
-    outcome o = { 0 };
-
-    ck_assert_int_eq(bvi_json_put_string(properties, images[_i].property, images[_i].value), 0);
-    bvt_assert_ok(bv_ctx_new(NULL, &ctx, &err), err);
-    bvt_assert_ok(bvi_plugin_lint(ctx, &opts, on_checked, &o, NULL, &err), err);
-    dispatch(ctx, &o, 1);
-    ck_assert_str_eq(o.text, "");
-    bv_ctx_free(ctx);
-}
-END_TEST
 
 /* Requests that contain `part` get `answer`; the function gives `result` (or an error that contains
  * it). */
@@ -206,4 +171,4 @@ START_TEST(answers)
 }
 END_TEST
 
-BVT_MAIN("plugin/examples", bvt_loop(passes_the_check, images), bvt_loop(answers, calls))
+BVT_MAIN("plugin/examples", bvt_loop(answers, calls))
