@@ -104,10 +104,12 @@ static int open_file(const char *file, script *s)
     int code = EXIT_OK;
 
     s->text = plugin_read_file(file, &s->len, &code);
-    if (code == EXIT_OK && strcmp(file, "-") == 0)
-        skip_shebang(s);
-    if (code != EXIT_OK || strcmp(file, "-") == 0)
+    if (code != EXIT_OK)
         return code;
+    if (strcmp(file, "-") == 0) {
+        skip_shebang(s);
+        return EXIT_OK;
+    }
     s->path = strdup(file);
     if (!s->path)
         return EXIT_LIMIT;

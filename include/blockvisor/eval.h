@@ -28,7 +28,8 @@ typedef struct bv_eval_opts {
     const char *dir;       /**< Where import finds modules; nothing outside of it is read. NULL:
                               every import fails. */
     const char *plugin;    /**< Path of a plugin's main script or directory, whose babel.yaml gives
-                              version, variants and properties; NULL: made-up ones. */
+                              version, variants and properties; NULL: made-up ones, as for a broken
+                              babel.yaml unless a variant is asked for. */
     const char *function;  /**< Called after the top level; NULL: the top level alone. */
     const char *argument;  /**< Its argument, a string; NULL: it has none. */
     const char *variant;   /**< Of the image; NULL: the first. */

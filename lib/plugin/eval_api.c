@@ -173,11 +173,12 @@ static int make_node(session *s, bv_error **err)
 {
     static const bvi_workspace none;
     BVI_AUTO(bvi_workspace_freep) bvi_workspace *workspace = NULL;
+    bvi_auto_error bv_error *broken = NULL; /* babel.yaml: then the made-up documents do */
     bvi_json *secrets = NULL;
     int r = bvi_fake_env_new(&s->fake, err);
 
     if (r >= 0 && s->opts->plugin)
-        r = bvi_workspace_open(s->opts->plugin, &workspace, NULL, err);
+        r = bvi_workspace_open(s->opts->plugin, &workspace, s->opts->variant ? NULL : &broken, err);
     if (r >= 0)
         r = set_documents(s, workspace ? workspace : &none, err);
     if (r < 0)

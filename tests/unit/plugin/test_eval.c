@@ -194,6 +194,23 @@ START_TEST(image)
 }
 END_TEST
 
+START_TEST(a_broken_image_is_in_the_way_of_variants_only)
+{
+    bv_eval_opts opts = options("node_env().node_version");
+    bv_doc *doc = NULL;
+    bv_error *err = NULL;
+
+    (void)bvt_write_file("main.rhai", "");
+    (void)bvt_write_file("babel.yaml", "version: [");
+    opts.plugin = bvt_dir();
+    check_text(&opts, "{\"type\":\"string\",\"text\":\"\\\"0.0.0\\\"\",\"value\":\"0.0.0\"}");
+    opts.variant = "main";
+    ck_assert_int_eq(bv_eval(&opts, &doc, &err), BV_E_FORMAT);
+    bvt_assert_error_says(err, BV_E_FORMAT, "babel.yaml");
+    bv_error_free(err);
+}
+END_TEST
+
 /* ---- modules ---- */
 
 static const struct {
@@ -327,6 +344,7 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("plugin/eval", bvt_loop(tells_the_outcome, outcomes), bvt_test(tells_what_happens),
-         bvt_loop(node, node_cases), bvt_test(image), bvt_loop(modules, module_cases),
+         bvt_loop(node, node_cases), bvt_test(image),
+         bvt_test(a_broken_image_is_in_the_way_of_variants_only), bvt_loop(modules, module_cases),
          bvt_test(refuses_wrong_options), bvt_test(ends_in_time),
          bvt_test(survives_every_failed_allocation))
