@@ -22,11 +22,12 @@ make_base() {
     done
 }
 
-# The image's own files: what it says about itself, and its plugin.
+# The image's own files: what it says about itself, its plugin and templates.
 add_definition() {
     root=$1 from=$2
     install -m 644 "$from/babel.yaml" "$root/babel.yaml"
     install -m 644 "$from"/*.rhai "$root/var/lib/babel/plugin/"
+    [ ! -d "$from/templates" ] || install -D -m 644 -t "$root/var/lib/babel/templates/" "$from/templates"/*
 }
 
 # Moves a finished tree to its place in one step, so that an interrupted build leaves nothing half-made there.

@@ -84,6 +84,29 @@ def plugin_with_a_mistake():
     expect(len(HOST.bv("node", "ls").json["nodes"]) == 1, "a node was made from it")
 
 
+def template_of_the_tiny_image():
+    config = HOST.run("good", "config")
+    expect(config == "# How the chain of good is made.\nBLOCK_TIME=0.2\nCHAIN=/blockjoy/protocol_data/chain\n",
+           f"the configuration is {config!r}")
+
+
+def template_with_a_mistake():
+    def change(out):
+        with open(out / "var/lib/babel/templates/chain.conf.template", "a") as f:
+            f.write("{{ nothing.here }}\n")
+
+    image = imported("mistaken", change)
+    HOST.bv("node", "create", image, "--name", "mistaken")
+    HOST.bv("node", "start", "mistaken", check=False)
+
+    def told():
+        shown = HOST.node("mistaken")
+        return "Variable `nothing.here` not found" in json.dumps(shown) and "line 8" in json.dumps(shown)
+
+    wait_for("a word on the template", told)
+    HOST.bv("node", "rm", "-y", "mistaken")
+
+
 def image_without_a_shell():
     def change(out):
         service("sleep 1000")(out)
@@ -225,7 +248,8 @@ def one_shot_programs_on_a_root():
 
 if __name__ == "__main__":
     with HOST:
-        sys.exit(blockvisor.main([prepares, image_without_babel_yaml, image_without_plugin, plugin_with_a_mistake,
+        sys.exit(blockvisor.main([prepares, template_of_the_tiny_image, image_without_babel_yaml,
+                                  image_without_plugin, plugin_with_a_mistake, template_with_a_mistake,
                                   image_without_a_shell, plugin_in_an_endless_loop, plugin_that_allocates_without_end,
                                   job_that_floods_its_log, names_and_arguments_that_are_wrong, agent_bundle_that_is_not_one,
                                   image_in_use_is_kept,
