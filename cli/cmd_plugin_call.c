@@ -68,12 +68,15 @@ static int print_json(const bv_doc *outcome, const bv_doc *journal)
     return doc ? EXIT_OK : EXIT_LIMIT;
 }
 
-static void print_text(const bv_doc *outcome)
+static void print_text(const bv_doc *outcome, bool typed)
 {
     const char *failure = bv_doc_string(bv_doc_get(bv_doc_get(outcome, "error"), "text"), NULL);
+    const char *type = bv_doc_string(bv_doc_get(outcome, "type"), NULL);
 
     if (failure)
         (void)fprintf(stderr, "%s\n", failure);
+    else if (typed && type)
+        (void)printf("%s: %s\n", type, bv_doc_string(bv_doc_get(outcome, "text"), ""));
     else
         (void)puts(bv_doc_string(bv_doc_get(outcome, "value"),
                                  bv_doc_string(bv_doc_get(outcome, "text"), "")));
@@ -83,6 +86,7 @@ static void print_text(const bv_doc *outcome)
 
 static int call(cli *c, const cli_args *args, bv_plugin *plugin)
 {
+    bool json = c->json || cli_flag(args, "json");
     bv_doc *outcome = NULL;
     bv_doc *journal = NULL;
     bv_error *err = NULL;
@@ -92,11 +96,11 @@ static int call(cli *c, const cli_args *args, bv_plugin *plugin)
                        &err) < 0 ||
         bv_plugin_take_requests(plugin, &journal, &err) < 0)
         code = cli_report(err);
-    else if (c->json)
+    else if (json)
         code = print_json(outcome, journal);
-    if (code == EXIT_OK && !c->json) {
+    if (code == EXIT_OK && !json) {
         print_journal(c, args, journal);
-        print_text(outcome);
+        print_text(outcome, cli_flag(args, "typed"));
     }
     if (code == EXIT_OK && bv_doc_get(outcome, "error"))
         code = EXIT_FAILED;

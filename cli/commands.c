@@ -118,6 +118,8 @@ static const cli_option eval_options[] = {
 static const cli_option call_options[] = {
     PLUGIN_NODE_OPTIONS,
     { "answers", 0, CLI_TEXT, "FILE", "how the node answers (default: plugin_test.json)" },
+    { "typed", 't', CLI_FLAG, NULL, "print type and debug form" },
+    { "json", 'j', CLI_FLAG, NULL, "the same as --output json" },
     { "journal", 0, CLI_FLAG, NULL, "print what it asked of its node to stderr" },
     { "timeout", 0, CLI_NUMBER, "S", "seconds it may take (default: 60)" },
     END,
