@@ -280,9 +280,10 @@ static int evaluate(session *s, bv_error **err)
 {
     int r = check_opts(s->opts, err);
 
+    if (r < 0)
+        return r;
     set_limits(s);
-    if (r >= 0)
-        r = open_dir(s, err);
+    r = open_dir(s, err);
     if (r >= 0)
         r = bv_ctx_new(NULL, &s->ctx, err);
     if (r >= 0)
@@ -303,6 +304,7 @@ int bv_eval(const bv_eval_opts *opts, bv_doc **ret_outcome, bv_error **err)
     bvi_fake_env_free(s.fake);
     bv_ctx_free(s.ctx);
     bvi_closep(&s.dir_fd);
+    bv_error_free(s.err);
     if (r < 0)
         bvi_json_free(s.outcome);
     else
