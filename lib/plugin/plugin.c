@@ -297,8 +297,7 @@ static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
     int r;
 
     r = bvi_sources_read(opts->root, opts->dir ? opts->dir : BVI_PLUGIN_DIR,
-                         plugin->limits.file_bytes, plugin->limits.modules + 1, &plugin->sources,
-                         err);
+                         plugin->limits.file_bytes, plugin->limits.files, &plugin->sources, err);
     if (r < 0)
         return r;
     plugin->main_source = bvi_sources_find(&plugin->sources, main_file);

@@ -37,7 +37,8 @@ typedef struct bvi_plugin_limits {
     uint32_t depth;             /* of calls inside the script */
     size_t string_bytes;        /* of one string or blob */
     size_t file_bytes;          /* of one script file */
-    uint32_t modules;           /* files besides the main one */
+    uint32_t files;             /* scripts in the directory, tests among them */
+    uint32_t modules;           /* files that are imported */
     uint32_t queue;             /* calls waiting in a lane */
     int64_t query_timeout_ms;   /* status, height and the like, when the caller gives none */
     int64_t call_timeout_ms;    /* custom functions, when the caller gives none */
@@ -49,8 +50,8 @@ typedef struct bvi_plugin_limits {
 #define BVI_PLUGIN_LIMITS_INIT                                                                     \
     {                                                                                              \
         .operations = 50u * 1000u * 1000u, .memory_bytes = 64u << 20, .depth = 64,                 \
-        .string_bytes = 16u << 20, .file_bytes = 1u << 20, .modules = 64, .queue = 64,             \
-        .query_timeout_ms = 60 * 1000, .call_timeout_ms = 60 * 1000,                               \
+        .string_bytes = 16u << 20, .file_bytes = 1u << 20, .files = 512, .modules = 64,            \
+        .queue = 64, .query_timeout_ms = 60 * 1000, .call_timeout_ms = 60 * 1000,                  \
         .work_timeout_ms = 600 * 1000, .request_timeout_ms = 15 * 1000, .slice_operations = 20000, \
     }
 

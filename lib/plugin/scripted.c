@@ -106,7 +106,7 @@ static int delay(bvi_scripted *s, bvi_plugin_reply *reply, int64_t ms, delayed *
     d->scripted = s;
     d->reply = reply;
     if (bvi_timer_new(s->ctx, on_due, d, &d->timer, NULL) < 0 ||
-        bvi_timer_set(d->timer, ms * BVI_US_PER_MS, NULL) < 0) {
+        bvi_timer_set(d->timer, bvi_time_mul(ms, BVI_US_PER_MS), NULL) < 0) {
         delayed_free(d);
         return BV_E_NOMEM;
     }

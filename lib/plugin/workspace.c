@@ -173,8 +173,7 @@ static int load(bvi_workspace *ws, const char *path, bv_error **ret_image_err, b
     int r = find(ws, path, err);
 
     if (r == 0)
-        r = bvi_sources_read(ws->dir, ".", limits.file_bytes, limits.modules + 1, &ws->sources,
-                             err);
+        r = bvi_sources_read(ws->dir, ".", limits.file_bytes, limits.files, &ws->sources, err);
     if (r == 0)
         r = find_definition(ws, path, err);
     if (r == 0 && ws->image_path && read_definition(ws, &image_err) < 0) {

@@ -915,7 +915,7 @@ START_TEST(refuses_what_is_not_a_script)
     bv_error_free(err);
     err = NULL;
     f.limits.file_bytes = 1000;
-    f.limits.modules = 0;
+    f.limits.files = 1;
     ck_assert_int_eq(load(&f, &err), BV_E_LIMIT);
     bvt_assert_error_says(err, BV_E_LIMIT, "more than 1 script files");
     bv_error_free(err);
