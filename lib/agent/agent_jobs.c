@@ -19,6 +19,8 @@
 static const char *const archive_verbs[] = {
     [BVI_JOB_DOWNLOAD] = "download",
     [BVI_JOB_UPLOAD] = "upload",
+    [BVI_JOB_MULTI_DOWNLOAD] = "download-clients",
+    [BVI_JOB_MULTI_UPLOAD] = "upload-clients",
 };
 
 /* The loader is not there in tests, whose programs run as they are. The library path is an
@@ -79,31 +81,48 @@ static int options_text(const bvi_job_archive *archive, char **ret_text, bv_erro
         if (r >= 0)
             r = bvi_json_put_int64(compression, "ZSTD", archive->zstd_level);
     }
+    if (r >= 0 && archive->clients)
+        r = bvi_json_put(options, "clients", bvi_json_copy(archive->clients));
     return r < 0 ? bvi_fail_nomem(err) : bvi_json_print(options, false, ret_text, err);
+}
+
+/* Where the data is; a directory the job names must be on the data drive. */
+static int find_data_dir(const bvi_agent_server *agent, const bvi_job_config *config,
+                         char **ret_dir, bv_error **err)
+{
+    const char *mount = agent->conf.data_mount_point;
+    const char *dir = config->archive.dir ? config->archive.dir : agent->conf.protocol_data_path;
+    size_t len = strlen(mount);
+
+    if (strncmp(dir, mount, len) != 0 || (dir[len] != '/' && dir[len] != '\0'))
+        return bvi_fail(err, BV_E_DENIED, "directory '%s' is not below '%s'", dir, mount);
+    *ret_dir = bvi_asprintf("%s%s", agent->prefix, dir);
+    return *ret_dir ? 0 : bvi_fail_nomem(err);
 }
 
 static int add_arguments(const bvi_agent_server *agent, const char *verb, const char *name,
                          const bvi_job_config *config, bvi_strv *argv, bv_error **err)
 {
     bvi_auto_free char *job_dir = bvi_asprintf("%s/%s", agent->paths.jobs_dir, name);
-    bvi_auto_free char *data_dir =
-        bvi_asprintf("%s%s", agent->prefix, agent->conf.protocol_data_path);
+    bvi_auto_free char *data_dir = NULL;
     bvi_auto_free char *options = NULL;
-    const char *pairs[][2] = {
+    int r = options_text(&config->archive, &options, err);
+
+    if (r >= 0)
+        r = find_data_dir(agent, config, &data_dir, err);
+    if (r < 0)
+        return r;
+    if (!job_dir)
+        return bvi_fail_nomem(err);
+    const char *const pairs[][2] = {
         { "--job-dir", job_dir },
         { "--engine-socket", agent->paths.engine_socket },
         { "--data-dir", data_dir },
         { "--meta-dir", agent->archive_dir },
         { "--data-lock", agent->data_lock },
-        { "--options", NULL },
+        { "--options", options },
     };
-    int r = options_text(&config->archive, &options, err);
 
-    if (r < 0)
-        return r;
-    if (!job_dir || !data_dir)
-        return bvi_fail_nomem(err);
-    pairs[BVI_COUNT(pairs) - 1][1] = options;
     r = bvi_strv_add(argv, verb);
     for (size_t i = 0; r >= 0 && i < BVI_COUNT(pairs); i++) {
         r = bvi_strv_add(argv, pairs[i][0]);
@@ -121,10 +140,8 @@ static int archive_argv(const char *name, const bvi_job_config *config, bvi_strv
     int r;
 
     if (!verb)
-        return bvi_fail(err, BV_E_UNSUPPORTED,
-                        "job '%s': this version has no jobs of type '%s'; use one download or "
-                        "upload job for each store key",
-                        name, bvi_name_of(bvi_job_type_names, config->type));
+        return bvi_fail(err, BV_E_UNSUPPORTED, "job '%s' of type '%s' is not an archive job", name,
+                        bvi_name_of(bvi_job_type_names, config->type));
     r = add_program(agent, argv, err);
     return r < 0 ? r : add_arguments(agent, verb, name, config, argv, err);
 }

@@ -1,6 +1,9 @@
 /*
  * transfer_main.c - bv_guest_transfer_main(): one archive job as a program.
  *
+ * A job has one archive, or one for each of several clients, which are then carried one after the
+ * other: their order costs nothing, and memory is needed once.
+ *
  * The job runner starts it like any payload and knows it by its exit status and two files in the
  * job's directory: progress.json, which the agent shows, and message, which says why it failed.
  * Interrupted or killed, it goes on where it was when it is started again: what is done is in the
@@ -47,13 +50,24 @@ typedef struct transfer_options {
     uint64_t data_version;
     bool compress;
     int64_t zstd_level;
-    const char **exclude; /* up to a NULL; borrowed strings */
+    const char **exclude;    /* up to a NULL; borrowed strings */
+    const bvi_json *clients; /* [{name, data_dir, store_key}] */
 } transfer_options;
+
+/* What one transfer works on. */
+typedef struct transfer_target {
+    const char *data_dir;
+    const char *meta_dir;
+    const char *store_key; /* NULL: the node's own archive */
+} transfer_target;
 
 typedef struct transfer_run {
     bvi_guest_run guest;
+    const bv_guest_opts *guest_opts;
     transfer_args args;
     transfer_options options;
+    transfer_target target;
+    char label[64]; /* the unit of progress: "chunks", "chunks (client 2 of 3)" */
     bvi_chunk_source *source;
     bv_op *op;
     char *progress_path;
@@ -133,6 +147,7 @@ static int read_options(const char *text, transfer_options *options, bv_error **
         r = bvi_json_opt_string(options->root, "store_key", &options->store_key, err);
     if (r >= 0)
         r = read_exclude(options, err);
+    options->clients = bvi_json_find(options->root, "clients");
     return r < 0 ? r : read_compression(options, err);
 }
 
@@ -140,9 +155,9 @@ static int read_options(const char *text, transfer_options *options, bv_error **
 
 static void write_progress(transfer_run *run, const bv_transfer_status *status)
 {
-    char text[128];
-    int len = snprintf(text, sizeof(text), "{\"total\":%u,\"current\":%u,\"message\":\"chunks\"}",
-                       status->chunks_total, status->chunks_done); /* fits */
+    char text[192];
+    int len = snprintf(text, sizeof(text), "{\"total\":%u,\"current\":%u,\"message\":\"%s\"}",
+                       status->chunks_total, status->chunks_done, run->label); /* fits */
 
     run->written_us = bvi_ctx_now_us(run->guest.ctx);
     /* Best effort: a full disk is reported by the transfer itself. */
@@ -199,9 +214,9 @@ static int start_download(transfer_run *run, bv_error **err)
     const transfer_options *o = &run->options;
     bvi_download_opts opts = {
         .source = run->source,
-        .archive = o->store_key ? o->store_key : "",
-        .dest_dir = run->args.data_dir,
-        .meta_dir = run->args.meta_dir,
+        .archive = run->target.store_key ? run->target.store_key : "",
+        .dest_dir = run->target.data_dir,
+        .meta_dir = run->target.meta_dir,
         .data_version = o->data_version,
         .max_connections = (uint32_t)o->max_connections,
         .max_runners = (uint32_t)o->max_runners,
@@ -227,9 +242,9 @@ static int start_upload(transfer_run *run, bv_error **err)
     bvi_auto_free char *stamp = data_stamp(&run->args);
     bvi_upload_opts opts = {
         .source = run->source,
-        .archive = o->store_key ? o->store_key : "",
-        .source_dir = run->args.data_dir,
-        .meta_dir = run->args.meta_dir,
+        .archive = run->target.store_key ? run->target.store_key : "",
+        .source_dir = run->target.data_dir,
+        .meta_dir = run->target.meta_dir,
         .data_stamp = stamp,
         .exclude = o->exclude,
         .data_version = o->data_version,
@@ -246,11 +261,12 @@ static int start_upload(transfer_run *run, bv_error **err)
     return bvi_upload_start(run->guest.ctx, &opts, on_done, run, &run->op, err);
 }
 
-static int run_transfer(transfer_run *run, int (*start)(transfer_run *run, bv_error **err),
-                        bv_error **err)
+typedef int (*start_fn)(transfer_run *run, bv_error **err);
+
+static int carry_out(transfer_run *run, start_fn start, bv_error **err)
 {
     bvi_engine_source_opts source = { .socket_path = run->args.engine_socket,
-                                      .store_key = run->options.store_key };
+                                      .store_key = run->target.store_key };
     int r = bvi_engine_source_new(run->guest.ctx, &source, &run->source, err);
 
     if (r < 0)
@@ -264,7 +280,127 @@ static int run_transfer(transfer_run *run, int (*start)(transfer_run *run, bv_er
     return bvi_error_move(err, bvi_take(run->err));
 }
 
-/* ---- the three verbs ---- */
+static int run_transfer(transfer_run *run, const transfer_target *target, start_fn start,
+                        bv_error **err)
+{
+    int r;
+
+    run->target = *target;
+    r = carry_out(run, start, err);
+    bv_op_unref(bvi_take(run->op));
+    bvi_chunk_source_free(bvi_take(run->source));
+    return r;
+}
+
+static int run_own(transfer_run *run, start_fn start, bv_error **err)
+{
+    const transfer_target target = { run->args.data_dir, run->args.meta_dir,
+                                     run->options.store_key };
+
+    return run_transfer(run, &target, start, err);
+}
+
+/* ---- several clients ---- */
+
+static bool is_empty_dir(const char *path)
+{
+    BVI_AUTO(bvi_strv_done) bvi_strv names = BVI_VEC_INIT(1);
+
+    return !bvi_fs_exists(path) || (bvi_fs_list(path, &names, NULL) >= 0 && names.len == 0);
+}
+
+/* Data that was not left by a download of ours under way is in use and stays. */
+static bool is_wanted(const transfer_target *target)
+{
+    bvi_auto_free char *journal = bvi_path_join(target->meta_dir, BVI_DOWNLOAD_JOURNAL, NULL);
+
+    return is_empty_dir(target->data_dir) || (journal && bvi_fs_exists(journal));
+}
+
+static int run_client(transfer_run *run, const bvi_json *client, const char *verb, start_fn start,
+                      bv_error **err)
+{
+    const char *name = NULL;
+    const char *dir = NULL;
+    transfer_target target = { NULL };
+    bvi_auto_free char *data_dir = NULL;
+    bvi_auto_free char *meta_dir = NULL;
+    bvi_auto_free char *meta_name = NULL;
+    int r = bvi_json_get_string(client, "name", &name, err);
+
+    if (r >= 0)
+        r = bvi_json_get_string(client, "data_dir", &dir, err);
+    if (r >= 0)
+        r = bvi_json_get_string(client, "store_key", &target.store_key, err);
+    if (r < 0)
+        return bvi_wrap(err, r, "option 'clients'");
+    meta_name = bvi_asprintf("%s_%s", verb, name);
+    data_dir = bvi_path_join(run->args.data_dir, dir, NULL);
+    meta_dir = meta_name ? bvi_path_join(run->args.meta_dir, meta_name, NULL) : NULL;
+    if (!data_dir || !meta_dir)
+        return bvi_fail_nomem(err);
+    target.data_dir = data_dir;
+    target.meta_dir = meta_dir;
+    if (start == start_download && !is_wanted(&target))
+        return 0;
+    r = run_transfer(run, &target, start, err);
+    return r < 0 ? bvi_wrap(err, r, "client '%s'", name) : 0;
+}
+
+static void set_label(transfer_run *run, size_t number)
+{
+    (void)snprintf(run->label, sizeof(run->label), "chunks (client %zu of %zu)", number,
+                   bvi_json_count(run->options.clients)); /* fits */
+    run->written_us = 0;
+}
+
+/* A client whose archive does not exist starts without one. Others are tried to their end, so that
+ * a restart of the job has less to do. */
+static int do_download_clients(transfer_run *run, bv_error **err)
+{
+    bvi_auto_error bv_error *first = NULL;
+    size_t n = 0;
+
+    if (bvi_json_count(run->options.clients) == 0)
+        write_message(run, "No downloadable clients found with store_key configured");
+    bvi_json_each(client, run->options.clients) {
+        bvi_auto_error bv_error *failure = NULL;
+        int r;
+
+        if (run->stopped)
+            return bvi_fail(err, BV_E_CANCELLED, "stopped before client %zu", n + 1);
+        set_label(run, ++n);
+        r = run_client(run, client, "download", start_download, &failure);
+        if (r == BV_E_NOT_FOUND)
+            bvi_guest_log_error(run->guest_opts, "transfer", failure);
+        else if (r < 0 && !first)
+            first = bvi_take(failure);
+    }
+    if (!first)
+        return 0;
+    return bvi_wrap(err, bvi_error_move(err, bvi_take(first)), "Some client downloads failed");
+}
+
+static int do_upload_clients(transfer_run *run, bv_error **err)
+{
+    size_t n = 0;
+
+    if (bvi_json_count(run->options.clients) == 0)
+        write_message(run, "No archivable clients found with store_key configured");
+    bvi_json_each(client, run->options.clients) {
+        int r;
+
+        if (run->stopped)
+            return bvi_fail(err, BV_E_CANCELLED, "stopped before client %zu", n + 1);
+        set_label(run, ++n);
+        r = run_client(run, client, "upload", start_upload, err);
+        if (r < 0)
+            return bvi_wrap(err, r, "Multi-client upload failed");
+    }
+    return 0;
+}
+
+/* ---- the verbs ---- */
 
 /* Data that has been used must never be overwritten by a download. */
 static int do_download(transfer_run *run, bv_error **err)
@@ -273,7 +409,7 @@ static int do_download(transfer_run *run, bv_error **err)
     bvi_auto_free char *text = NULL;
 
     if (!run->args.data_lock || !bvi_fs_exists(run->args.data_lock))
-        return run_transfer(run, start_download, err);
+        return run_own(run, start_download, err);
     text = bvi_asprintf("job '%s' finished", name ? name + 1 : run->args.job_dir);
     if (!text)
         return bvi_fail_nomem(err);
@@ -283,7 +419,14 @@ static int do_download(transfer_run *run, bv_error **err)
 
 static int do_upload(transfer_run *run, bv_error **err)
 {
-    return run_transfer(run, start_upload, err);
+    return run_own(run, start_upload, err);
+}
+
+/* "download.journal", "upload.blueprint", and a client's directory "download_<name>". */
+static bool is_ours(const char *name)
+{
+    return strncmp(name, "download.", 9) == 0 || strncmp(name, "upload.", 7) == 0 ||
+           strncmp(name, "download_", 9) == 0 || strncmp(name, "upload_", 7) == 0;
 }
 
 /* Only the transfer's own files go: journals, their locks and what an upload prepared. Data stays.
@@ -296,8 +439,7 @@ static int do_cleanup(transfer_run *run, bv_error **err)
     for (size_t i = 0; r >= 0 && i < names.len; i++) {
         bvi_auto_free char *path = bvi_path_join(run->args.meta_dir, names.items[i], NULL);
 
-        if (strncmp(names.items[i], "download.", 9) != 0 &&
-            strncmp(names.items[i], "upload.", 7) != 0)
+        if (!is_ours(names.items[i]))
             continue;
         r = path ? bvi_fs_remove_tree(path, err) : bvi_fail_nomem(err);
     }
@@ -312,6 +454,8 @@ static const struct {
 } verbs[] = {
     { "download", do_download },
     { "upload", do_upload },
+    { "download-clients", do_download_clients },
+    { "upload-clients", do_upload_clients },
     { "cleanup", do_cleanup },
 };
 
@@ -325,7 +469,8 @@ static int parse(int argc, char **argv, transfer_args *args, bv_error **err)
     int r;
 
     if (argc < 2)
-        return bvi_fail(err, BV_E_INVALID, "say download, upload or cleanup");
+        return bvi_fail(err, BV_E_INVALID,
+                        "say download, upload, download-clients, upload-clients or cleanup");
     args->verb = argv[1];
     r = bvi_guest_parse(argc, argv, 2, table, BVI_COUNT(table), err);
     if (r < 0)
@@ -346,7 +491,9 @@ static int run_verb(transfer_run *run, bv_error **err)
         if (strcmp(verbs[i].verb, run->args.verb) == 0)
             return verbs[i].run(run, err);
     }
-    return bvi_fail(err, BV_E_INVALID, "'%s' is not download, upload or cleanup", run->args.verb);
+    return bvi_fail(err, BV_E_INVALID,
+                    "'%s' is not download, upload, download-clients, upload-clients or cleanup",
+                    run->args.verb);
 }
 
 static int prepare(transfer_run *run, const bv_guest_opts *opts, bv_error **err)
@@ -374,7 +521,7 @@ static void run_done(transfer_run *run)
 
 int bv_guest_transfer_main(int argc, char **argv, const bv_guest_opts *opts)
 {
-    transfer_run run = { 0 };
+    transfer_run run = { .label = "chunks", .guest_opts = opts };
     bvi_auto_error bv_error *err = NULL;
     int r = parse(argc, argv, &run.args, &err);
 

@@ -152,6 +152,74 @@ static int parse_compression(const bvi_json *settings, bvi_job_archive *archive,
     return 0;
 }
 
+/* Whether some component of a path is "..". */
+static bool climbs(const char *path)
+{
+    for (const char *at = path; at; at = strchr(at, '/')) {
+        at += *at == '/';
+        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* Plugins of 2024 could name where an archive goes to, or comes from. */
+static int parse_dir(const bvi_json *settings, bvi_job_archive *archive, bv_error **err)
+{
+    const char *dir = NULL;
+    int r = bvi_json_opt_string(settings, "destination", &dir, err);
+
+    if (r == 0)
+        r = bvi_json_opt_string(settings, "source", &dir, err);
+    if (r < 0 || !dir)
+        return r;
+    if (*dir != '/' || climbs(dir))
+        return bvi_fail(err, BV_E_INVALID, "'%.256s' is not an absolute path without '..'", dir);
+    archive->dir = bvi_strdup(dir);
+    return archive->dir ? 0 : bvi_fail_nomem(err);
+}
+
+static int check_client(const bvi_json *client, bv_error **err)
+{
+    const char *name = NULL;
+    const char *dir = NULL;
+    const char *key = NULL;
+    int r = bvi_json_get_string(client, "name", &name, err);
+
+    if (r == 0)
+        r = bvi_json_get_string(client, "data_dir", &dir, err);
+    if (r == 0)
+        r = bvi_json_get_string(client, "store_key", &key, err);
+    if (r == 0)
+        r = bvi_job_name_check(name, err);
+    if (r < 0)
+        return r;
+    if (!*dir || *dir == '/' || climbs(dir))
+        return bvi_fail(err, BV_E_INVALID,
+                        "client '%s': 'data_dir' is not a relative path without '..'", name);
+    return *key ? 0 : bvi_fail(err, BV_E_INVALID, "client '%s': 'store_key' is empty", name);
+}
+
+static int parse_clients(const bvi_json *settings, bvi_job_archive *archive, bv_error **err)
+{
+    const bvi_json *clients = bvi_json_find(settings, "clients");
+
+    if (bvi_json_type_of(clients) == BVI_JSON_NULL)
+        return 0;
+    if (bvi_json_type_of(clients) != BVI_JSON_ARRAY ||
+        bvi_json_count(clients) > BVI_JOB_CLIENTS_MAX)
+        return bvi_fail(err, BV_E_FORMAT, "'clients' is not a list of at most %u",
+                        BVI_JOB_CLIENTS_MAX);
+    bvi_json_each(client, clients) {
+        int r = check_client(client, err);
+
+        if (r < 0)
+            return bvi_wrap(err, r, "'clients'");
+    }
+    archive->clients = bvi_json_copy(clients);
+    return archive->clients ? 0 : bvi_fail_nomem(err);
+}
+
 static int parse_archive(const bvi_json *settings, bvi_job_archive *archive, bv_error **err)
 {
     const bvi_json *version = bvi_json_find(settings, "data_version");
@@ -176,7 +244,9 @@ static int parse_archive(const bvi_json *settings, bvi_job_archive *archive, bv_
     if (r == 0)
         r = bvi_json_opt_uint64(settings, "data_version", &archive->data_version, err);
     archive->has_data_version = bvi_json_type_of(version) != BVI_JSON_NULL;
-    return r;
+    if (r == 0)
+        r = parse_dir(settings, archive, err);
+    return r < 0 ? r : parse_clients(settings, archive, err);
 }
 
 static int parse_body(const char *body, bvi_job_config *config, bv_error **err)
@@ -351,6 +421,8 @@ void bvi_job_config_free(bvi_job_config *config)
     bvi_free(config->body);
     bvi_free(config->run_as);
     bvi_strv_done(&config->archive.exclude);
+    bvi_free(config->archive.dir);
+    bvi_json_free(config->archive.clients);
     bvi_strv_done(&config->needs);
     bvi_strv_done(&config->wait_for);
     bvi_free(config);
@@ -415,7 +487,7 @@ static bvi_json *archive_to_json(const bvi_job_config *config)
     bvi_auto_json bvi_json *object = bvi_json_new_object();
     int r = object ? 0 : BV_E_NOMEM;
 
-    if (r == 0 && upload)
+    if (r == 0 && (upload || a->exclude.len))
         r = bvi_json_put(object, "exclude",
                          a->exclude.len ? strings_to_json(&a->exclude) : bvi_json_new_null());
     if (r == 0 && upload)
@@ -432,6 +504,10 @@ static bvi_json *archive_to_json(const bvi_job_config *config)
         r = bvi_json_put(object, "data_version",
                          a->has_data_version ? bvi_json_new_uint64(a->data_version)
                                              : bvi_json_new_null());
+    if (r == 0 && a->dir)
+        r = bvi_json_put_string(object, upload ? "source" : "destination", a->dir);
+    if (r == 0 && a->clients)
+        r = bvi_json_put(object, "clients", bvi_json_copy(a->clients));
     return r < 0 ? NULL : bvi_take(object);
 }
 

@@ -16,6 +16,7 @@
 #define BVI_JOB_NAME_MAX           128u
 #define BVI_JOB_BODY_MAX           (128u * 1024u - 1u) /* what the kernel takes as one argument */
 #define BVI_JOB_DEPS_MAX           128u
+#define BVI_JOB_CLIENTS_MAX        64u
 #define BVI_JOB_LIST_MAX           4096u /* exclude patterns */
 #define BVI_JOB_CONFIG_FILE_MAX    (1024u * 1024u)
 #define BVI_JOB_SHUTDOWN_DEFAULT_S 60u
@@ -44,6 +45,8 @@ typedef struct bvi_job_archive {
     uint32_t url_expires_secs;
     bool has_data_version;
     uint64_t data_version;
+    char *dir;         /* another directory than the protocol data, absolute; NULL: that */
+    bvi_json *clients; /* multi-client: [{name, data_dir, store_key}]; NULL: none */
 } bvi_job_archive;
 
 typedef struct bvi_job_config {

@@ -179,6 +179,60 @@ START_TEST(used_data_is_not_overwritten)
 }
 END_TEST
 
+#define CLIENT(name, dir, key)                                                                     \
+    "{\"name\":\"" name "\",\"data_dir\":\"" dir "\",\"store_key\":\"" key "\"}"
+#define CLIENTS(...) "{\"clients\":[" __VA_ARGS__ "]}"
+
+START_TEST(clients_have_archives_of_their_own)
+{
+    const char *both = CLIENTS(CLIENT("el", "exec/db", "el-key") "," CLIENT("cl", "cl", "cl-key"));
+    host h;
+
+    open_host(&h);
+    ck_assert_int_eq(mkdir(bvt_path("data/exec"), 0755), 0);
+    ck_assert_int_eq(mkdir(bvt_path("data/exec/db"), 0755), 0);
+    ck_assert_int_eq(mkdir(bvt_path("data/cl"), 0755), 0);
+    bvt_write_file("data/exec/db/a", "execution");
+    bvt_write_file("data/cl/b", "consensus");
+    ck_assert_msg(run(&h, "upload-clients", "data", "meta", both) == 0, "%s", h.out);
+    ck_assert(bvt_exists(bvt_path("store/el-key")));
+    ck_assert(bvt_exists(bvt_path("store/cl-key")));
+    ck_assert_msg(run(&h, "download-clients", "back", "meta2", both) == 0, "%s", h.out);
+    ck_assert_str_eq(bvt_read_file(bvt_path("back/exec/db/a"), NULL), "execution");
+    ck_assert_str_eq(bvt_read_file(bvt_path("back/cl/b"), NULL), "consensus");
+    ck_assert(!bvt_exists(bvt_path("job/message")));
+    ck_assert_ptr_nonnull(
+        strstr(bvt_read_file(bvt_path("job/progress.json"), NULL), "chunks (client 2 of 2)"));
+    ck_assert_int_eq(run(&h, "cleanup", "back", "meta2", both), 0);
+    ck_assert_int_eq(rmdir(bvt_path("meta2")), 0);
+    close_host(&h);
+}
+END_TEST
+
+/* A client that runs already keeps what it has; one without an archive starts without. */
+START_TEST(clients_that_need_nothing_are_passed_over)
+{
+    const char *up = CLIENTS(CLIENT("cl", "cl", "cl-key"));
+    const char *down =
+        CLIENTS(CLIENT("gone", "gone", "none-such") "," CLIENT("cl", "used", "cl-key"));
+    host h;
+
+    open_host(&h);
+    ck_assert_int_eq(mkdir(bvt_path("data/cl"), 0755), 0);
+    bvt_write_file("data/cl/b", "archived");
+    ck_assert_msg(run(&h, "upload-clients", "data", "meta", up) == 0, "%s", h.out);
+    ck_assert_int_eq(mkdir(bvt_path("back/used"), 0755), 0);
+    bvt_write_file("back/used/b", "mine");
+    bvt_write_file("lock", "");
+    ck_assert_msg(run(&h, "download-clients", "back", "meta2", down) == 0, "%s", h.out);
+    ck_assert_str_eq(bvt_read_file(bvt_path("back/used/b"), NULL), "mine");
+    ck_assert_int_eq(run(&h, "download-clients", "back", "meta2", "{}"), 0);
+    ck_assert_str_eq(bvt_read_file(bvt_path("job/message"), NULL),
+                     "No downloadable clients found with store_key configured");
+    close_host(&h);
+}
+END_TEST
+
 static const struct {
     const char *verb;
     const char *options;
@@ -192,6 +246,8 @@ static const struct {
     { "upload", "{\"exclude\":[1]}", 1, "exclude" },
     { "upload", "{\"compression\":{}}", 1, "ZSTD" },
     { "sideload", "{}", 1, "'sideload'" },
+    { "download-clients", "{\"clients\":[{}]}", 1, "Some client downloads failed" },
+    { "upload-clients", CLIENTS(CLIENT("a", "no-such-dir", "k")), 1, "client 'a'" },
 };
 
 START_TEST(failures_are_explained)
@@ -240,5 +296,7 @@ START_TEST(wrong_arguments_are_refused)
 END_TEST
 
 BVT_MAIN("agent/transfer", bvt_loop(up_and_down, option_sets),
-         bvt_test(used_data_is_not_overwritten), bvt_loop(failures_are_explained, failures),
-         bvt_test(stopped_and_resumed), bvt_test(wrong_arguments_are_refused))
+         bvt_test(used_data_is_not_overwritten), bvt_test(clients_have_archives_of_their_own),
+         bvt_test(clients_that_need_nothing_are_passed_over),
+         bvt_loop(failures_are_explained, failures), bvt_test(stopped_and_resumed),
+         bvt_test(wrong_arguments_are_refused))

@@ -73,6 +73,22 @@ static const struct {
     const char *says;
 } bad[] = {
     { "[]", BV_E_FORMAT, "is an object" },
+    { "{\"job_type\":{\"download\":{\"destination\":\"/a/../b\"}},\"restart\":\"never\"}",
+      BV_E_INVALID, "'/a/../b'" },
+    { "{\"job_type\":{\"upload\":{\"source\":\"a\"}},\"restart\":\"never\"}", BV_E_INVALID,
+      "not an absolute path" },
+    { "{\"job_type\":{\"multi_client_download\":{\"clients\":{}}},\"restart\":\"never\"}",
+      BV_E_FORMAT, "'clients' is not a list" },
+    { "{\"job_type\":{\"multi_client_download\":{\"clients\":[{\"name\":\"a\",\"data_dir\":\"..\","
+      "\"store_key\":\"k\"}]}},\"restart\":\"never\"}",
+      BV_E_INVALID, "client 'a': 'data_dir' is not a relative path" },
+    { "{\"job_type\":{\"multi_client_download\":{\"clients\":[{\"name\":\"a/b\",\"data_dir\":\"x\","
+      "\"store_key\":\"k\"}]}},\"restart\":\"never\"}",
+      BV_E_INVALID, "invalid job name" },
+    { "{\"job_type\":{\"multi_client_download\":{\"clients\":[{\"name\":\"a\",\"data_dir\":\"x\"}]}"
+      "},"
+      "\"restart\":\"never\"}",
+      BV_E_FORMAT, "store_key" },
     { "{}", BV_E_FORMAT, "job_type" },
     { "{\"job_type\":{},\"restart\":\"never\"}", BV_E_FORMAT, "exactly one key" },
     { "{\"job_type\":{\"run_sh\":\"a\",\"upload\":{}},\"restart\":\"never\"}", BV_E_FORMAT,
@@ -138,6 +154,11 @@ static const char *const round_trips[] = {
     "\"url_expires_secs\":60,\"data_version\":18446744073709551615}},\"restart\":\"never\"}",
     "{\"job_type\":{\"upload\":null},\"restart\":\"never\"}",
     "{\"job_type\":{\"multi_client_upload\":{\"data_version\":0}},\"restart\":\"never\"}",
+    "{\"job_type\":{\"multi_client_upload\":{\"exclude\":[\"a\"],\"clients\":[{\"name\":\"el\","
+    "\"data_dir\":\"a/b\",\"store_key\":\"k\"}]}},\"restart\":\"never\"}",
+    "{\"job_type\":{\"download\":{\"destination\":\"/blockjoy/blockchain_data\"}},\"restart\":"
+    "\"never\"}",
+    "{\"job_type\":{\"upload\":{\"source\":\"/blockjoy/x\"}},\"restart\":\"never\"}",
     "{\"job_type\":{\"multi_client_download\":{}},\"restart\":\"never\",\"needs\":[\"a\",\"b\"],"
     "\"wait_for\":[\"c\"]}",
 };
