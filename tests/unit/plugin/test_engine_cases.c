@@ -10,7 +10,8 @@
 #endif
 
 static const char *const files[] = {
-    "jobs", "files", "node", "util", "tasks", "calls", "init", "upload", "shell", "http",
+    "jobs", "files",  "node",   "util",   "tasks", "calls",
+    "init", "upload", "config", "legacy", "shell", "http",
 };
 
 START_TEST(gives_what_is_expected)
