@@ -83,26 +83,33 @@ static int render(const render_run *run, const bvi_template *tpl, const bvi_json
     return r < 0 ? r : bvi_template_render(tpl, &options, params, out, NULL, err);
 }
 
+/* A link to the destination's real place stays one. */
+static int put_file(const render_run *run, const bvi_buf *text, const char *path, bv_error **err)
+{
+    int r = bvi_node_make_parents(run->root, path, err);
+
+    return r < 0 ? r
+                 : bvi_node_replace_file(run->root, path, bvi_buf_str(text), text->len,
+                                         CONFIG_FILE_MODE, err);
+}
+
 static int make_file(const render_run *run, bv_error **err)
 {
     BVI_AUTO(bvi_template_freep) bvi_template *tpl = NULL;
     BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(BVI_AGENT_FILE_MAX);
     bvi_auto_json bvi_json *params = NULL;
+    bvi_auto_free char *path = NULL;
     int r = bvi_node_path_check(run->source, err);
 
     if (r >= 0)
-        r = bvi_node_path_check(run->destination, err);
+        r = bvi_node_follow_links(run->root, run->destination, &path, err);
     if (r >= 0)
         r = parse_params(run->params, &params, err);
     if (r >= 0)
         r = parse_template(run, &tpl, err);
     if (r >= 0)
-        r = bvi_node_make_parents(run->root, run->destination, err);
-    if (r >= 0)
         r = render(run, tpl, params, &out, err);
-    return r < 0 ? r
-                 : bvi_node_replace_file(run->root, run->destination, bvi_buf_str(&out), out.len,
-                                         CONFIG_FILE_MODE, err);
+    return r < 0 ? r : put_file(run, &out, path, err);
 }
 
 static void run_work(void *data)

@@ -16,6 +16,8 @@
 
 /* Directories made on the way to a file; the umask applies. */
 #define NEW_DIR_MODE 0777
+/* In a chain of symbolic links. */
+#define LINKS_MAX 16u
 /* ".bv-" and a random number. */
 #define TEMP_NAME_SIZE 32u
 
@@ -123,6 +125,53 @@ int bvi_node_make_parents(const char *root, const char *path, bv_error **err)
         *slash = '/';
     }
     return r;
+}
+
+/* ---- links ---- */
+
+/* The link's target as a path of the node; NULL, and 0: it is no link. */
+static int read_link(const char *root, const char *path, char **ret_target, bv_error **err)
+{
+    bvi_auto_close int dir_fd = -1;
+    bvi_auto_error bv_error *why = NULL;
+    char target[BVI_AGENT_PATH_MAX];
+    ssize_t len;
+
+    *ret_target = NULL;
+    if (bvi_node_open_parent(root, path, &dir_fd, &why) < 0)
+        return bv_error_code(why) == BV_E_NOT_FOUND ? 0 : bvi_error_move(err, bvi_take(why));
+    len = readlinkat(dir_fd, last_component(path), target, sizeof(target));
+    if (len < 0)
+        return 0; /* whoever uses the path will hear why */
+    *ret_target = target[0] == '/' ? bvi_strndup(target, (size_t)len)
+                                   : bvi_asprintf("%.*s%.*s", (int)(last_component(path) - path),
+                                                  path, (int)len, target);
+    return *ret_target ? 0 : bvi_fail_nomem(err);
+}
+
+int bvi_node_follow_links(const char *root, const char *path, char **ret_path, bv_error **err)
+{
+    bvi_auto_free char *at = bvi_strdup(path);
+
+    if (!at)
+        return bvi_fail_nomem(err);
+    for (unsigned i = 0; i < LINKS_MAX; i++) {
+        char *target = NULL;
+        int r = bvi_node_path_check(at, err);
+
+        if (r >= 0)
+            r = read_link(root, at, &target, err);
+        if (r < 0)
+            return r;
+        if (!target) {
+            *ret_path = bvi_take(at);
+            return 0;
+        }
+        bvi_free(at);
+        at = target;
+    }
+    return bvi_fail(err, BV_E_INVALID, "'%s' leads through more than %u symbolic links", path,
+                    LINKS_MAX);
 }
 
 /* ---- reading ---- */

@@ -191,4 +191,34 @@ START_TEST(conforms)
 }
 END_TEST
 
-BVT_MAIN("template/cases", bvt_loop(conforms, files))
+/* Whole files as nodes have them: files/<name>.template, .json and .expected. */
+static const char *const whole[] = { "Caddyfile", "config.toml", "dashboard.json", "env",
+                                     "index.html" };
+
+static char *read_case(const char *name, const char *ending)
+{
+    char *text =
+        bvt_read_file(bvt_format("%s/files/%s.%s", TEMPLATE_CASES_DIR, name, ending), NULL);
+
+    ck_assert_msg(text != NULL, "there is no %s.%s", name, ending);
+    return text;
+}
+
+START_TEST(makes_whole_files)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(16u * 1024u * 1024u);
+    suite s = { .name = whole[_i], .dir_fd = -1 };
+    bvi_template_place place;
+    bv_error *err = NULL;
+    bool parsed = false;
+
+    set_params(&s, read_case(whole[_i], "json"));
+    s.dir_fd = open(TEMPLATE_CASES_DIR "/files", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bvt_assert_ok(render(&s, read_case(whole[_i], "template"), &out, &place, &parsed, &err), err);
+    ck_assert_str_eq(bvi_buf_str(&out), read_case(whole[_i], "expected"));
+    bvi_json_free(s.params);
+    (void)close(s.dir_fd);
+}
+END_TEST
+
+BVT_MAIN("template/cases", bvt_loop(conforms, files), bvt_loop(makes_whole_files, whole))
