@@ -138,6 +138,10 @@ void bvi_c_emit2(bvi_compiler *c, bvi_opcode op, uint32_t a, uint32_t word, bvi_
 void bvi_c_operator(bvi_compiler *c, bvi_opcode op, bvi_pos pos);
 /* local op= the value on top */
 void bvi_c_operator_local(bvi_compiler *c, uint32_t slot, bvi_opcode op, bvi_pos pos);
+/* Makes an iterator of the value on top; a range need not be made for it. */
+void bvi_c_iterate(bvi_compiler *c, bvi_pos pos);
+/* Whether what is on top is certainly a bool. */
+bool bvi_c_ends_with_truth(const bvi_compiler *c);
 void bvi_c_pop(bvi_compiler *c); /* takes back a value without effects instead of dropping it */
 uint32_t bvi_c_jump(bvi_compiler *c, bvi_opcode op,
                     bvi_pos pos);                 /* forward; returns what to patch */

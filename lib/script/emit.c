@@ -299,6 +299,31 @@ void bvi_c_operator_local(bvi_compiler *c, uint32_t slot, bvi_opcode op, bvi_pos
         bvi_c_emit2(c, BVI_OP_OP_LOCAL, slot, op, pos);
 }
 
+void bvi_c_iterate(bvi_compiler *c, bvi_pos pos)
+{
+    bvi_func *f = c->func;
+    bvi_opcode op = c->failed ? BVI_OP_COUNT : recent(f, f->last_op);
+
+    if (op == BVI_OP_RANGE || op == BVI_OP_RANGE_INCL) {
+        bvi_pos range_pos = bvi_proto_pos(f->proto, f->last_op);
+
+        take_back(f, f->last_op);
+        f->height++;
+        bvi_c_emit(c, BVI_OP_ITER_RANGE, op == BVI_OP_RANGE_INCL, range_pos);
+    } else {
+        bvi_c_emit(c, BVI_OP_ITER, 0, pos);
+    }
+}
+
+bool bvi_c_ends_with_truth(const bvi_compiler *c)
+{
+    bvi_opcode op = c->failed ? BVI_OP_COUNT : recent(c->func, c->func->last_op);
+
+    return (op >= BVI_OP_EQ && op <= BVI_OP_NOT_IN) || (op >= BVI_OP_EQ_LI && op <= BVI_OP_GE_LI) ||
+           (op >= BVI_OP_EQ_LL && op <= BVI_OP_GE_LL) ||
+           (op >= BVI_OP_EQ_SI && op <= BVI_OP_GE_SI) || op == BVI_OP_TRUE || op == BVI_OP_FALSE;
+}
+
 static bool has_no_effect(bvi_opcode op)
 {
     return op == BVI_OP_UNIT || op == BVI_OP_TRUE || op == BVI_OP_FALSE || op == BVI_OP_INT ||

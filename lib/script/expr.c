@@ -430,7 +430,8 @@ static void logical(bvi_compiler *c, bvi_expr *e)
     bvi_c_parse(c, r->precedence + 1, &right);
     bvi_c_load(c, &right);
     bvi_c_want_bool(c, &right);
-    bvi_c_emit(c, BVI_OP_WANT_BOOL, 0, right.pos);
+    if (!bvi_c_ends_with_truth(c))
+        bvi_c_emit(c, BVI_OP_WANT_BOOL, 0, right.pos);
     bvi_c_patch(c, jump);
     set_value(e, BVI_LIT_NONE, e->pure && right.pure);
 }

@@ -132,7 +132,7 @@ int bvi_vm_put_back(bvi_script_call *call)
         return 0;
     r = bvi_path_place(call, caller, path, call->stack + f->origin.indices, &temp, &place);
     if (r == 0 && place && !same_value(place, self))
-        bvi_replace(place, bvi_dup(self));
+        bvi_replace(place, bvi_move(self));
     bvi_drop(&temp);
     return r;
 }

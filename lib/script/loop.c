@@ -132,7 +132,7 @@ static void iterable(bvi_compiler *c)
         bvi_c_error(c, e.pos, "Expecting an iterable value, not an object map");
     else if (e.literal == BVI_LIT_UNIT)
         bvi_c_error(c, e.pos, "Expecting an iterable value, not ()");
-    bvi_c_emit(c, BVI_OP_ITER, 0, e.pos);
+    bvi_c_iterate(c, e.pos);
 }
 
 /* On the stack: the iterator, the item, and the count where it is wanted. */
@@ -175,7 +175,7 @@ void bvi_c_for(bvi_compiler *c, bvi_expr *e)
     if (!counts)
         start = bvi_c_here(c);
     bvi_c_block(c, &last_pure, &empty);
-    if (empty && !c->failed)
+    if (empty && !c->failed && c->func->proto->code[iter_at] == BVI_OP_ITER)
         c->func->proto->code[iter_at] |= 1u << 8;
     bvi_c_pop(c);
     bvi_c_patch_all(c, &loop.continues);

@@ -191,6 +191,27 @@ int bvi_vm_make_iterator(bvi_script_call *call, bvi_value *v, bool empty_body)
     return 0;
 }
 
+int bvi_vm_make_range_iterator(bvi_script_call *call, bool inclusive)
+{
+    bvi_value *from = call->sp - 2;
+    bvi_value *to = call->sp - 1;
+    bvi_iter *it;
+    int r;
+
+    if (from->type != BVI_T_INT || to->type != BVI_T_INT) /* the operator knows what to say */
+        return bvi_op_binary(call, inclusive ? BVI_OP_RANGE_INCL : BVI_OP_RANGE, from, to, false);
+    r = bvi_iter_new(call->engine, BVI_ITER_INT, &it);
+    if (r < 0)
+        return checked(call, r);
+    it->at = from->as.i;
+    it->end = to->as.i;
+    it->inclusive = inclusive;
+    it->step = 1;
+    *from = bvi_of_obj(it);
+    call->sp--;
+    return 0;
+}
+
 static bool next_int(bvi_iter *it, bvi_value *ret)
 {
     int64_t next;

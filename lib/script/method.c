@@ -28,6 +28,23 @@ static bvi_origin origin_of(const method_call *m)
                            : (bvi_origin){ m->site->path, m->indices };
 }
 
+/* Nobody can look at a variable while its method runs. So the method of the frame just made gets
+ * the value itself, and can change it without a copy; it is put back when the method ends. */
+static void hand_over(bvi_script_call *call, const method_call *m)
+{
+    bvi_frame *f = &call->frames[call->frames_len - 1];
+    bvi_value *variable;
+
+    if (m->path->root != BVI_ROOT_LOCAL || m->path->steps > 0 || m->path->since != BVI_NOT_HIDDEN ||
+        f->this_const)
+        return;
+    variable = &call->stack[f[-1].base + m->path->slot];
+    if (variable->type == BVI_T_CELL)
+        return;
+    bvi_drop(variable);
+    bvi_drop(&call->stack[m->self]);
+}
+
 /* Calls fn with this being the receiver; the first skip arguments are not passed. */
 static int call_with_this(bvi_script_call *call, const method_call *m, const bvi_value *fn_value,
                           uint32_t skip)
@@ -41,6 +58,8 @@ static int call_with_this(bvi_script_call *call, const method_call *m, const bvi
 
     if (r == 0)
         bvi_call_bind_this(call, frames_before, &self, is_const, origin);
+    if (r == 0 && call->frames_len > frames_before && !call->frames[call->frames_len - 1].is_native)
+        hand_over(call, m);
     bvi_drop(&self);
     bvi_drop(&fn);
     return r;
@@ -80,9 +99,11 @@ static int script_method(bvi_script_call *call, const method_call *m,
     bool is_const = bvi_path_is_const(m->frame, m->path);
     int r = bvi_vm_push_script(call, target->proto, target->home, m->self + 1, m->ret, m->pos);
 
-    if (r == 0)
-        bvi_call_bind_this(call, 0, &call->stack[m->self], is_const, origin);
-    return r;
+    if (r < 0)
+        return r;
+    bvi_call_bind_this(call, 0, &call->stack[m->self], is_const, origin);
+    hand_over(call, m);
+    return 0;
 }
 
 static const bvi_script_function *host_method(bvi_script_call *call, const method_call *m)

@@ -93,6 +93,7 @@
     X(COALESCE,     1, -1)            /* not unit: jump and keep it; unit: drop it */             \
     X(SWITCH,       2, 0)             /* a: table; word: first entry; keeps the value */          \
     X(ITER,         1, 0)             /* a: 1 when the body is empty */                           \
+    X(ITER_RANGE,   1, -1)            /* the two numbers on top; a: 1 when the end counts */      \
     X(NEXT,         2, 0)             /* a: iterator slot; word: end target; fills slot + 1 */    \
     X(NEXT_COUNT,   2, 0)             /* the same with the count in slot + 2 */                   \
     X(LOOP_NEXT,    2, 0)             /* LOOP with NEXT: to the body at word, or go on */          \

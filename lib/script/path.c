@@ -79,11 +79,6 @@ int bvi_set_bits(bvi_script_call *call, int64_t *value, const bvi_range *range, 
 
 /* ---- where chains start ---- */
 
-bool bvi_path_is_const(const bvi_frame *frame, const bvi_path *path)
-{
-    return path->root == BVI_ROOT_THIS ? frame->this_const : path->is_const;
-}
-
 static const char *root_name(const bvi_frame *frame, const bvi_path *path)
 {
     return path->root == BVI_ROOT_THIS ? "" : bvi_unit_str(frame->proto->unit, path->name)->data;

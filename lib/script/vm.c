@@ -11,6 +11,8 @@
  * anything that may have moved them, and ENTER() reads all of them when another frame is on top.
  */
 #include "script/vm.h"
+#include <math.h>
+
 #include "script/coverage.h"
 #include "script/vm_quick.h"
 
@@ -238,13 +240,15 @@ static bool top_is_script(const bvi_script_call *call)
             pc = yes ? pc + (words) + 1 : code + BVI_OPERAND(then);                                \
             NEXT(0);                                                                               \
         }                                                                                          \
+        if (BVI_OPCODE(then) == (yes ? BVI_OP_AND_THEN : BVI_OP_OR_ELSE))                          \
+            NEXT((words) + 1);                                                                     \
         bvi_set_bool(sp++, yes);                                                                   \
         NEXT(words);                                                                               \
     } while (0)
 
 /* The four forms of an operator on whole numbers: see opcode.h. What is not quick gets its operands
  * onto the stack and goes the common way. */
-#define ARITHMETIC(opcode, compute)                                                                \
+#define ARITHMETIC(opcode, compute, compute_float)                                                 \
     op_##opcode                                                                                    \
         : if (bvi_both_int(sp - 2, sp - 1) && compute(sp[-2].as.i, sp[-1].as.i, &sp[-2].as.i))     \
     {                                                                                              \
@@ -265,6 +269,11 @@ static bool top_is_script(const bvi_script_call *call)
         bvi_set_int(sp++, number);                                                                 \
         NEXT(2);                                                                                   \
     }                                                                                              \
+    if (bvi_both_float(LOCAL(a), LOCAL(pc[1]))) {                                                  \
+        bvi_set_float(sp, compute_float(LOCAL(a)->as.f, LOCAL(pc[1])->as.f));                      \
+        sp++;                                                                                      \
+        NEXT(2);                                                                                   \
+    }                                                                                              \
     goto operator_ll;                                                                              \
     op_##opcode##_SI                                                                               \
         : if (bvi_is_int(sp - 1) && compute(sp[-1].as.i, signed_operand(word), &sp[-1].as.i))      \
@@ -277,6 +286,10 @@ static bool top_is_script(const bvi_script_call *call)
     {                                                                                              \
         sp -= 2;                                                                                   \
         DECIDE(sp[0].as.i sign sp[1].as.i, 1);                                                     \
+    }                                                                                              \
+    if (bvi_both_float(sp - 2, sp - 1)) {                                                          \
+        sp -= 2;                                                                                   \
+        DECIDE(sp[0].as.f sign sp[1].as.f, 1);                                                     \
     }                                                                                              \
     goto operator;                                                                                 \
     op_##opcode##_LI : if (bvi_is_int(LOCAL(a))) DECIDE(LOCAL(a)->as.i sign(int32_t) pc[1], 2);    \
@@ -418,6 +431,11 @@ op_ADD_LOCAL:
         sp--;
         NEXT(1);
     }
+    if (bvi_both_float(LOCAL(a), sp - 1)) {
+        LOCAL(a)->as.f += sp[-1].as.f;
+        sp--;
+        NEXT(1);
+    }
     TRY(bvi_op_binary(call, BVI_OP_ADD, bvi_deref(LOCAL(a)), sp - 1, true));
     bvi_drop(--sp);
     NEXT(1);
@@ -443,21 +461,55 @@ op_IS_SHARED:
     PUSH(bvi_value_bool(is_shared(call, f, &unit->paths[a])));
 
     /* ---- chains ---- */
-op_GET_PATH:
-    TRY(get_path(call, f, &unit->paths[a]));
+op_GET_PATH : {
+    const bvi_path *path = &unit->paths[a];
+    const bvi_value *place = bvi_quick_place(f, path, base, sp - 1, false);
+
+    if (place) {
+        bvi_value item = bvi_dup(place);
+
+        sp -= path->indices;
+        if (path->indices > 0)
+            bvi_drop(sp);
+        *sp++ = item;
+        NEXT(1);
+    }
+    TRY(get_path(call, f, path));
     NEXT(1);
-op_SET_PATH:
+}
+op_SET_PATH : {
+    bvi_value *place = bvi_quick_place(f, &unit->paths[a], base, sp - 2, true);
+
+    if (place) {
+        sp--;
+        sp->tag = 0;
+        bvi_replace(place, *sp);
+        if (unit->paths[a].indices > 0)
+            bvi_drop(--sp);
+        NEXT(1);
+    }
     TRY(set_path(call, f, &unit->paths[a]));
     NEXT(1);
-op_OP_PATH:
+}
+op_OP_PATH : {
+    bvi_value *place = bvi_quick_place(f, &unit->paths[a], base, sp - 2, true);
+
+    if (place && pc[1] == BVI_OP_ADD && bvi_both_int(place, sp - 1) &&
+        bvi_add_int(place->as.i, sp[-1].as.i, &place->as.i)) {
+        sp--;
+        if (unit->paths[a].indices > 0)
+            bvi_drop(--sp);
+        NEXT(2);
+    }
     TRY(op_path(call, f, &unit->paths[a], (bvi_opcode)pc[1]));
     NEXT(2);
+}
 
     /* ---- operators ---- */
-    ARITHMETIC(ADD, bvi_add_int)
-    ARITHMETIC(SUB, bvi_sub_int)
-    ARITHMETIC(MUL, bvi_mul_int)
-    ARITHMETIC(MOD, bvi_mod_int)
+    ARITHMETIC(ADD, bvi_add_int, bvi_add_float)
+    ARITHMETIC(SUB, bvi_sub_int, bvi_sub_float)
+    ARITHMETIC(MUL, bvi_mul_int, bvi_mul_float)
+    ARITHMETIC(MOD, bvi_mod_int, fmod)
     COMPARISON(EQ, ==)
     COMPARISON(NE, !=)
     COMPARISON(LT, <)
@@ -465,6 +517,12 @@ op_OP_PATH:
     COMPARISON(GT, >)
     COMPARISON(GE, >=)
 op_DIV:
+    if (bvi_both_float(sp - 2, sp - 1)) {
+        sp[-2].as.f /= sp[-1].as.f;
+        sp--;
+        NEXT(1);
+    }
+    goto operator;
 op_POW:
 op_SHL:
 op_SHR:
@@ -542,6 +600,9 @@ op_SWITCH:
 op_ITER:
     TRY(bvi_vm_make_iterator(call, sp - 1, a != 0));
     TRY(bvi_vm_own_iterator(call, sp - 1));
+    NEXT(1);
+op_ITER_RANGE:
+    TRY(bvi_vm_make_range_iterator(call, a != 0));
     NEXT(1);
 op_NEXT:
     if (bvi_advance_int(LOCAL(a)) || bvi_vm_advance(LOCAL(a), false))

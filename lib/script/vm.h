@@ -188,7 +188,10 @@ int bvi_path_op(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, b
  * ended at ?. */
 int bvi_path_place(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
                    bvi_value *indices, bvi_value *temp, bvi_value **ret);
-bool bvi_path_is_const(const bvi_frame *frame, const bvi_path *path);
+static inline bool bvi_path_is_const(const bvi_frame *frame, const bvi_path *path)
+{
+    return path->root == BVI_ROOT_THIS ? frame->this_const : path->is_const;
+}
 /* Index of item i of len, negative from the end; false: out of bounds. */
 bool bvi_index(int64_t index, size_t len, size_t *ret);
 /* start, end of a range over len items, clamped; negative from the end. */
@@ -272,6 +275,8 @@ int bvi_vm_make_closure(bvi_script_call *call, bvi_frame *f, const bvi_proto *pr
 uint32_t bvi_vm_switch_target(bvi_script_call *call, const bvi_switch *s, uint32_t first,
                               const bvi_value *v);
 int bvi_vm_make_iterator(bvi_script_call *call, bvi_value *v, bool empty_body);
+/* The same for start..end, whose numbers are on top. */
+int bvi_vm_make_range_iterator(bvi_script_call *call, bool inclusive);
 int bvi_vm_own_iterator(bvi_script_call *call, bvi_value *v);
 bool bvi_vm_advance(bvi_value *slot, bool counts);
 
