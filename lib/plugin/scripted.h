@@ -16,7 +16,7 @@
 /* Requests, and log lines, that are kept; further ones are only answered. */
 #define BVI_SCRIPTED_JOURNAL_MAX 10000u
 /* Documents on top of each other. */
-#define BVI_SCRIPTED_LAYERS_MAX 100u
+#define BVI_SCRIPTED_LAYERS_MAX 1000u
 
 typedef struct bvi_scripted bvi_scripted;
 

@@ -252,15 +252,21 @@ void bvi_rules_explain(const bvi_rules *rules, const bvi_rule_kind *kind, const 
 
 /* ---- using them ---- */
 
-bvi_rule *bvi_rules_find(const bvi_rules *rules, const bvi_rule_kind *k, const bvi_json *request)
+bvi_rule *bvi_rules_find(const bvi_rules *rules, const bvi_rule_kind *kind, const bvi_json *request)
 {
     const criterion *missed = NULL;
+    size_t first;
 
-    for (size_t layer = rules->layers; layer-- > 0;) {
-        for (size_t i = 0; i < rules->rules.len; i++) {
+    /* Layers lie one behind the other: from the last one on, each from its beginning. */
+    for (size_t end = rules->rules.len; end > 0; end = first) {
+        first = end - 1;
+        while (first > 0 &&
+               rules->rules.items[first - 1].layer == rules->rules.items[end - 1].layer)
+            first--;
+        for (size_t i = first; i < end; i++) {
             bvi_rule *r = &rules->rules.items[i];
 
-            if (r->layer != layer || r->kind != k || is_used_up(r))
+            if (r->kind != kind || is_used_up(r))
                 continue;
             (void)count_met(r, request, &missed); /* all that are missed count */
             if (!missed)

@@ -365,17 +365,40 @@ END_TEST
 
 START_TEST(survives_every_failed_allocation)
 {
-    write_plugin("main.rhai", "fn height() { run_sh(\"c\"); 1 }");
+    bv_plugin_test_opts opts = BV_PLUGIN_TEST_OPTS_INIT;
+
+    write_plugin("main.rhai",
+                 "fn height() { run_sh(\"c\"); 1 }\nfn f() { run_graphql(#{url: \"u\", "
+                 "query: \"q\"}); render_template(\"/t\", \"/d\", #{a: 1}); #{x: [1]} }");
     write_plugin("t_test.rhai", "fn test_a() { mock(#{sh: [#{stdout: \"x\"}]}); height(); "
                                 "assert_eq(requests().len, 2) }");
-    write_plugin("plugin_test.yaml", "{sh: [{command: c}], expect: [{call: height, value: 2}]}");
-    bvt_for_each_failed_allocation(n) {
-        bv_doc *report = NULL;
-        int r = bv_plugin_test(bvt_path("p"), NULL, &report, NULL);
+    write_plugin("plugin_test.yaml",
+                 "{sh: [{command: c}], files: {/t: \"{{ a }}\"}, graphql: [{}], "
+                 "expect: [{call: height, value: 2}, {call: f}]}");
+    for (opts.update = 1; opts.update >= 0; opts.update--) {
+        bvt_for_each_failed_allocation(n) {
+            bv_doc *report = NULL;
+            int r = bv_plugin_test(bvt_path("p"), &opts, &report, NULL);
 
-        if (r == 0)
-            bv_doc_free(report);
+            if (r == 0)
+                bv_doc_free(report);
+        }
     }
+}
+END_TEST
+
+START_TEST(many_mocks)
+{
+    bv_doc *report;
+
+    write_plugin("main.rhai",
+                 "fn test_m() { for i in 0..900 { mock(#{sh: [#{command: `a${i}`, stdout: "
+                 "`${i}`}]}) } assert_eq(run_sh(\"a7\").stdout, \"7\"); "
+                 "mock(#{sh: [#{command: \"a7\", stdout: \"new\"}]}); "
+                 "assert_eq(run_sh(\"a7\").stdout, \"new\") }");
+    report = run_with(NULL);
+    ck_assert_str_eq(summary(report), "test_m+");
+    bv_doc_free(report);
 }
 END_TEST
 
@@ -383,4 +406,5 @@ BVT_MAIN("plugin/testing", bvt_loop(test_functions, functions), bvt_test(places_
          bvt_test(tests_are_found_and_chosen), bvt_test(tests_know_nothing_of_each_other),
          bvt_test(variants), bvt_loop(inline_expectations, expectations),
          bvt_test(golden_results_are_kept_and_compared), bvt_test(lines_are_counted),
-         bvt_loop(broken_files, broken), bvt_test(survives_every_failed_allocation))
+         bvt_loop(broken_files, broken), bvt_test(survives_every_failed_allocation),
+         bvt_test(many_mocks))
