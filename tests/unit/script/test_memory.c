@@ -46,6 +46,15 @@ static const char *const scripts[] = {
     "c.remove(\"k4\"); m.k40 = 1; let n = 0; for k in m.keys() { n += m[k]; } "
     "m.k5 += 1; if n != 781 || c.len != 39 || m == c { throw n }"
     "m.drain(|k, v| v > 9); m.mixin(c); m.to_json()",
+    /* eval() that hides, f!(...), methods of a type, closures of missing names */
+    "let x = 1; eval(\"let x = x + 1; const C = 2; let t = [x]\"); fn g(n) { x += n; t.push(n); x "
+    "} "
+    "let a = g!(5); { eval(\"let x = 'c'; let only = 1\"); x } for i in 0..2 { eval(\"let i = i * "
+    "2\"); "
+    "a += i } fn string.twice() { this + this } fn int.twice() { this * 2 } "
+    "let s = \"a\"; let f = |k| { x; eval(\"k + x\") }; let r = [s.twice(), 4.twice(), f.call(1), "
+    "is_def_var(\"t\")]; try { let h = || missing; h.call() } catch (e) { r.push(e) } "
+    "r.append([3, 1, 2].order_by(|p, q| q - p)); [r, #\"raw\"#, t, a, #{k: 1}.map(|k, v| k + v)]",
     /* modules and eval */
     "import \"lib\" as l; const K = l::f(2); let x = 1; eval(\"x += 5; let y = x * 2;\"); [K, x, "
     "y, l::C]",
