@@ -208,8 +208,15 @@ int bvi_vm_call(bvi_script_call *call, bvi_site *site)
 
         return r == 0 && site->scope != BVI_NO_SCOPE ? bvi_vm_lend_scope(call, site->scope) : r;
     }
-    if (site->special != BVI_SPECIAL_NONE)
-        return special_call(call, site, base, site->pos);
+    if (site->special != BVI_SPECIAL_NONE) {
+        uint32_t frames_before = call->frames_len;
+        int r = special_call(call, site, base, site->pos);
+
+        return r == 0 && site->scope != BVI_NO_SCOPE && call->frames_len > frames_before &&
+                       !call->frames[frames_before].is_native
+                   ? bvi_vm_lend_scope(call, site->scope)
+                   : r;
+    }
     native = bvi_call_native_at(call, frame, site, call->stack + base, site->argc);
     if (!native)
         return bvi_vm_not_found(call, bvi_unit_str(frame->proto->unit, site->name)->data,

@@ -139,6 +139,12 @@ static void reserved_word(bvi_compiler *c, bvi_pos pos, uint32_t name)
         bvi_c_error(c, pos, "'%s' is a reserved keyword", bvi_unit_str(c->unit, name)->data);
 }
 
+/* Behind a name, "!" can only be that of "f!(". */
+static bool is_bang_call(const bvi_compiler *c)
+{
+    return c->tok.type == BVI_TOK_NOT && c->lex.at < c->lex.end && *c->lex.at == '(';
+}
+
 static bool is_callable_word(const bvi_compiler *c, uint32_t name)
 {
     static const char *const words[] = {
@@ -160,7 +166,10 @@ void bvi_c_reserved_call(bvi_compiler *c, bvi_expr *e)
     bool callable = is_callable_word(c, name);
 
     bvi_c_next(c);
-    if (!callable || c->tok.type != BVI_TOK_LPAREN)
+    if (text_is(c, name, "call") && is_bang_call(c)) {
+        bvi_c_next(c);
+        function_call(c, e, name, true);
+    } else if (!callable || c->tok.type != BVI_TOK_LPAREN)
         reserved_word(c, pos, name);
     else if (text_is(c, name, "is_shared"))
         is_shared_call(c, e);
@@ -215,7 +224,7 @@ static uint32_t note_member(bvi_compiler *c, const bvi_member *m, uint32_t impor
  */
 static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
 {
-    bvi_found found = bvi_c_resolve(c, alias, true);
+    bvi_found found = bvi_c_resolve(c, alias, true, e->pos);
     bvi_member m = {
         .first = c->unit->names_len, .root = found.root, .slot = found.slot, .pos = e->pos
     };
@@ -254,12 +263,6 @@ static void member(bvi_compiler *c, bvi_expr *e, uint32_t alias)
     e->note = note;
 }
 
-/* Behind a name, "!" can only be that of "f!(". */
-static bool is_bang_call(const bvi_compiler *c)
-{
-    return c->tok.type == BVI_TOK_NOT && c->lex.at < c->lex.end && *c->lex.at == '(';
-}
-
 void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
 {
     uint32_t name = bvi_c_intern(c, c->tok.text, c->tok.len);
@@ -281,9 +284,7 @@ void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
         function_call(c, e, name, with_scope);
         return;
     }
-    found = bvi_c_resolve(c, name, false);
-    if (found.root == BVI_ROOT_NAME)
-        bvi_c_note_missing(c, name, e->pos);
+    found = bvi_c_resolve(c, name, false, e->pos);
     e->is_path = true;
     e->root = found.root;
     e->slot = found.slot;
@@ -291,8 +292,9 @@ void bvi_c_variable(bvi_compiler *c, bvi_expr *e)
     e->since = found.since;
     e->name = name;
     e->pure = true;
-    e->note = bvi_c_note_of(c, found.root == BVI_ROOT_NAME ? BVI_NOTE_UNKNOWN : BVI_NOTE_VARIABLE,
-                            name, e->pos, found.note);
+    e->note = bvi_c_note_of(
+        c, found.root == BVI_ROOT_NAME || found.by_name ? BVI_NOTE_UNKNOWN : BVI_NOTE_VARIABLE,
+        name, e->pos, found.note);
 }
 
 void bvi_c_this(bvi_compiler *c, bvi_expr *e)

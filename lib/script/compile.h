@@ -18,7 +18,6 @@
 
 #define BVI_LOCALS_MAX  65535u
 #define BVI_PATCHES_MAX 65535u
-#define BVI_MISSING_MAX 65535u
 #define BVI_ARGS_MAX    250u
 
 typedef struct bvi_local {
@@ -42,23 +41,16 @@ typedef struct bvi_loop {
     bvi_patches continues;
 } bvi_loop;
 
-/* A name in a closure that is no variable around it. */
-typedef struct bvi_missing {
-    uint32_t name;
-    bvi_pos pos;
-} bvi_missing;
-
 typedef struct bvi_func {
     struct bvi_func *enclosing; /* the one being compiled around this one */
     struct bvi_func *parent;    /* whose variables can be captured; closures only */
     bvi_proto *proto;
     BVI_VEC(bvi_local) locals;
-    BVI_VEC(bvi_missing) missing; /* closures only */
-    uint32_t depth;               /* of blocks */
-    uint32_t evals;               /* calls of eval() so far */
-    uint32_t height;              /* of the stack */
-    uint32_t last_op;             /* word of the last instruction; UINT32_MAX: unknown */
-    uint32_t prev_op;             /* of the one before it */
+    uint32_t depth;   /* of blocks */
+    uint32_t evals;   /* calls of eval() so far */
+    uint32_t height;  /* of the stack */
+    uint32_t last_op; /* word of the last instruction; UINT32_MAX: unknown */
+    uint32_t prev_op; /* of the one before it */
     uint32_t barrier; /* words before it may not be taken back: something jumps behind them */
     bvi_loop *loop;
     uint32_t catch_slot; /* the failure that a bare throw repeats; UINT32_MAX outside catch */
@@ -186,14 +178,12 @@ typedef struct bvi_found {
     bool is_const;
     uint32_t note;  /* of the declaration */
     uint32_t since; /* as in bvi_path */
+    bool by_name;   /* UP, but whatever has that name when the closure is made */
 } bvi_found;
 
 void bvi_c_declare(bvi_compiler *c, uint32_t name, bool is_const); /* names the top of the stack */
 void bvi_c_declare_import(bvi_compiler *c, uint32_t name);
-bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import);
-/* In a closure: a name that no variable has, which its making looks up (scope.c). */
-void bvi_c_note_missing(bvi_compiler *c, uint32_t name, bvi_pos pos);
-void bvi_c_look_up_missing(bvi_compiler *c, const bvi_func *closure);
+bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import, bvi_pos pos);
 /* Returns what bvi_c_end_block() wants. */
 uint32_t bvi_c_begin_block(bvi_compiler *c);
 void bvi_c_end_block(bvi_compiler *c, uint32_t block); /* the block's value is on top */

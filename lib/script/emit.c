@@ -511,7 +511,6 @@ void bvi_c_push_func(bvi_compiler *c, bvi_func *f, uint32_t name, bool closure)
         .enclosing = c->func,
         .parent = closure ? c->func : NULL,
         .locals = BVI_VEC_INIT(BVI_LOCALS_MAX),
-        .missing = BVI_VEC_INIT(BVI_MISSING_MAX),
         .last_op = UINT32_MAX,
         .prev_op = UINT32_MAX,
         .catch_slot = UINT32_MAX,
@@ -529,6 +528,5 @@ void bvi_c_push_func(bvi_compiler *c, bvi_func *f, uint32_t name, bool closure)
 void bvi_c_pop_func(bvi_compiler *c)
 {
     bvi_vec_done(&c->func->locals);
-    bvi_vec_done(&c->func->missing);
     c->func = c->func->enclosing;
 }

@@ -27,8 +27,8 @@ static int64_t number_of(const bvi_value *item)
     return item[DYN_NUMBER].as.i >> 1;
 }
 
-bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bvi_string *name,
-                               int64_t since, bool *ret_const)
+static bvi_value *find_item(bvi_script_call *call, bvi_frame *frame, const bvi_string *name,
+                            int64_t since)
 {
     bvi_frame *f = real_frame(call, frame);
     bvi_array *list;
@@ -41,13 +41,27 @@ bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bv
 
         if (number_of(item) < since)
             return NULL;
-        if (bvi_string_compare(bvi_str(&item[DYN_NAME]), name) != 0)
-            continue;
-        if (ret_const)
-            *ret_const = item[DYN_NUMBER].as.i & 1;
-        return bvi_deref(&item[DYN_VALUE]);
+        if (bvi_string_compare(bvi_str(&item[DYN_NAME]), name) == 0)
+            return item;
     }
     return NULL;
+}
+
+static bool is_const_item(const bvi_value *item)
+{
+    return item[DYN_NUMBER].as.i & 1;
+}
+
+bvi_value *bvi_vm_find_dynamic(bvi_script_call *call, bvi_frame *frame, const bvi_string *name,
+                               int64_t since, bool *ret_const)
+{
+    bvi_value *item = find_item(call, frame, name, since);
+
+    if (!item)
+        return NULL;
+    if (ret_const)
+        *ret_const = is_const_item(item);
+    return bvi_deref(&item[DYN_VALUE]);
 }
 
 /* Takes value, also on failure. */
@@ -114,7 +128,7 @@ void bvi_vm_end_eval(bvi_script_call *call)
 
         if (number_of(item) <= number)
             return;
-        item[DYN_NUMBER].as.i = number * 2 + (item[DYN_NUMBER].as.i & 1);
+        item[DYN_NUMBER].as.i = number * 2 + (is_const_item(item));
     }
 }
 
@@ -136,6 +150,26 @@ static int share(bvi_script_call *call, bvi_value *from, bvi_value *to)
     if (r == 0)
         *to = bvi_dup(from);
     return r;
+}
+
+int bvi_vm_capture_name(bvi_script_call *call, bvi_frame *frame, const bvi_capture *capture,
+                        bvi_value *ret)
+{
+    bvi_string *name = bvi_unit_str(frame->proto->unit, capture->name);
+    bvi_value *item = find_item(call, frame, name, INT64_MIN);
+    int r = 0;
+
+    if (item && !is_const_item(item))
+        r = share(call, &item[DYN_VALUE], ret);
+    else if (item)
+        *ret = bvi_dup(bvi_deref(&item[DYN_VALUE])); /* of a constant it has its own */
+    else
+        r = bvi_vm_get_name(call, frame, capture->name, capture->pos, ret);
+    if (r < 0 && !item)
+        return r;
+    if (r == 0 && ret->type != BVI_T_CELL)
+        r = bvi_cell_new(call->engine, ret);
+    return r < 0 ? bvi_script_throw_code(call, r) : 0;
 }
 
 /* The code becomes a closure over the variables it names. */
@@ -289,7 +323,7 @@ int bvi_vm_lend_scope(bvi_script_call *call, uint32_t scope)
     for (uint32_t i = 0; r == 0 && i < made; i += DYN_WORDS) {
         bvi_value *item = &bvi_arr(&real->dynamic)->items[i];
 
-        r = lend(call, to, bvi_str(&item[DYN_NAME]), &item[DYN_VALUE], item[DYN_NUMBER].as.i & 1);
+        r = lend(call, to, bvi_str(&item[DYN_NAME]), &item[DYN_VALUE], is_const_item(item));
     }
     return r;
 }

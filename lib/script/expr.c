@@ -349,9 +349,6 @@ static void closure(bvi_compiler *c, bvi_expr *e)
     if (!body.has_value)
         bvi_c_emit(c, BVI_OP_UNIT, 0, e->pos);
     bvi_c_emit(c, BVI_OP_RETURN, 0, e->pos);
-    c->func = func.enclosing;
-    bvi_c_look_up_missing(c, &func);
-    c->func = &func;
     bvi_c_pop_func(c);
     bvi_c_emit(c, BVI_OP_CLOSURE, index, e->pos);
     set_value(e, BVI_LIT_FN, false);

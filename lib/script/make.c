@@ -102,8 +102,16 @@ int bvi_vm_make_closure(bvi_script_call *call, bvi_frame *f, const bvi_proto *pr
 
     for (uint32_t i = 0; r == 0 && i < count; i++) {
         const bvi_capture *c = &proto->captures[i];
-        bvi_value *from =
-            c->from_local ? &call->stack[f->base + c->slot] : &bvi_fnp(&f->fn)->values[c->slot];
+        bvi_value *from;
+
+        if (c->by_name) {
+            r = bvi_vm_capture_name(call, f, c, &bvi_fnp(&v)->values[i]);
+            if (r == 0)
+                continue;
+            bvi_drop(&v);
+            return r;
+        }
+        from = c->from_local ? &call->stack[f->base + c->slot] : &bvi_fnp(&f->fn)->values[c->slot];
 
         r = capture(call, from, c->copied, &bvi_fnp(&v)->values[i]);
     }

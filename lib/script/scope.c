@@ -50,7 +50,10 @@ static uint32_t add_capture(bvi_compiler *c, bvi_func *f, bvi_capture capture)
     bvi_proto *p = f->proto;
 
     for (uint32_t i = 0; i < p->captures_len; i++) {
-        if (p->captures[i].from_local == capture.from_local && p->captures[i].slot == capture.slot)
+        const bvi_capture *known = &p->captures[i];
+
+        if (known->from_local == capture.from_local && known->slot == capture.slot &&
+            known->by_name == capture.by_name)
             return i;
     }
     if (bvi_script_grow(c->engine, (void **)(void *)&p->captures, &p->captures_cap,
@@ -93,12 +96,26 @@ static bool find_outer(bvi_compiler *c, bvi_func *f, uint32_t name, bvi_found *r
     return false;
 }
 
-static bool find_captured(bvi_compiler *c, bvi_func *f, uint32_t name, bool import, bvi_found *ret)
+/* What no variable around a closure has may still be one that eval() made, or a function: that is
+ * found, or not, when the closure is made. */
+static bool capture_by_name(bvi_compiler *c, bvi_func *f, uint32_t name, bvi_pos pos,
+                            bvi_found *ret)
+{
+    bvi_capture capture = { .by_name = true, .name = name, .slot = name, .pos = pos };
+
+    *ret = (bvi_found){ .root = BVI_ROOT_UP,
+                        .slot = add_capture(c, f, capture),
+                        .since = f->evals > 0 ? 0 : BVI_NOT_HIDDEN,
+                        .by_name = true };
+    return true;
+}
+
+static bool find_captured(bvi_compiler *c, bvi_func *f, uint32_t name, bool import, bvi_pos pos,
+                          bvi_found *ret)
 {
     bvi_capture capture = { .from_local = true, .name = name };
     const bvi_local *local;
-    uint32_t note;
-    bvi_found up;
+    bvi_found up = { .by_name = false };
 
     if (!f->parent)
         return !import && find_outer(c, f, name, ret);
@@ -107,22 +124,25 @@ static bool find_captured(bvi_compiler *c, bvi_func *f, uint32_t name, bool impo
                     closure's own */
         capture.copied = local->is_const;
         capture.slot = local->slot;
-        note = local->note;
+        up.note = local->note;
     } else {
-        if (!find_captured(c, f->parent, name, import, &up))
-            return false;
+        if (!find_captured(c, f->parent, name, import, pos, &up))
+            return !import && capture_by_name(c, f, name, pos, ret);
         capture.from_local = false;
         capture.slot = up.slot;
-        note = up.note;
     }
-    *ret = (bvi_found){ BVI_ROOT_UP, add_capture(c, f, capture), import, note,
-                        f->evals > 0 ? 0 : BVI_NOT_HIDDEN };
+    *ret = (bvi_found){ .root = BVI_ROOT_UP,
+                        .slot = add_capture(c, f, capture),
+                        .is_const = import,
+                        .note = up.note,
+                        .since = f->evals > 0 ? 0 : BVI_NOT_HIDDEN,
+                        .by_name = up.by_name };
     return true;
 }
 
-bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import)
+bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import, bvi_pos pos)
 {
-    bvi_found found = { BVI_ROOT_NAME, name, false, 0, BVI_NOT_HIDDEN };
+    bvi_found found = { .root = BVI_ROOT_NAME, .slot = name, .since = BVI_NOT_HIDDEN };
     const bvi_local *local;
 
     if (c->failed)
@@ -131,42 +151,8 @@ bvi_found bvi_c_resolve(bvi_compiler *c, uint32_t name, bool import)
     if (local)
         return (bvi_found){ BVI_ROOT_LOCAL, local->slot, local->is_const, local->note,
                             c->func->evals > local->since ? local->since : BVI_NOT_HIDDEN };
-    (void)find_captured(c, c->func, name, import, &found); /* otherwise it stays a mere name */
+    (void)find_captured(c, c->func, name, import, pos, &found); /* otherwise it stays a mere name */
     return found;
-}
-
-void bvi_c_note_missing(bvi_compiler *c, uint32_t name, bvi_pos pos)
-{
-    bvi_missing *m;
-
-    if (c->failed || !c->func->parent)
-        return;
-    for (size_t i = 0; i < c->func->missing.len; i++) {
-        if (c->func->missing.items[i].name == name)
-            return;
-    }
-    m = bvi_vec_push(&c->func->missing);
-    if (!m) {
-        bvi_c_nomem(c);
-        return;
-    }
-    *m = (bvi_missing){ name, pos };
-}
-
-/* Capturing fails where the closure is made, not where it is called: each name that it would have
- * captured is looked up there. */
-void bvi_c_look_up_missing(bvi_compiler *c, const bvi_func *closure)
-{
-    for (size_t i = 0; i < closure->missing.len; i++) {
-        const bvi_missing *m = &closure->missing.items[i];
-
-        if (c->func->parent) {
-            bvi_c_note_missing(c, m->name, m->pos);
-            continue;
-        }
-        bvi_c_emit(c, BVI_OP_GET_NAME, m->name, m->pos);
-        bvi_c_emit(c, BVI_OP_POP, 0, m->pos);
-    }
 }
 
 uint32_t bvi_c_begin_block(bvi_compiler *c)

@@ -323,7 +323,7 @@ static bvi_stmt import_statement(bvi_compiler *c)
 
 static void export_slot(bvi_compiler *c, uint32_t name, uint32_t exported, bvi_pos pos)
 {
-    bvi_found found = bvi_c_resolve(c, name, false);
+    bvi_found found = bvi_c_resolve(c, name, false, pos);
 
     bvi_c_note_of(c, BVI_NOTE_EXPORT, exported, pos, found.note);
     if (found.root == BVI_ROOT_LOCAL) {

@@ -183,8 +183,10 @@ typedef struct bvi_switch {
 typedef struct bvi_capture {
     bool from_local; /* a variable of the surrounding function; otherwise one it captured itself */
     bool copied;     /* a constant: the closure has its own */
+    bool by_name;    /* neither: looked up by its name */
     uint32_t slot;
     uint32_t name;
+    bvi_pos pos; /* by_name: of the first use */
 } bvi_capture;
 
 typedef struct bvi_place {

@@ -250,6 +250,9 @@ int bvi_vm_define_dynamic(bvi_script_call *call, bvi_string *name, bool is_const
 void bvi_vm_forget(bvi_script_call *call, uint32_t evals);
 void bvi_vm_end_eval(bvi_script_call *call); /* the top frame, an eval's, is about to go */
 int bvi_vm_is_def_var(bvi_script_call *call, uint32_t scope); /* name on the stack, becomes bool */
+/* For a closure in the making: a variable made by eval(), or what else has that name. */
+int bvi_vm_capture_name(bvi_script_call *call, bvi_frame *frame, const bvi_capture *capture,
+                        bvi_value *ret);
 /* The function just called sees the variables of its caller. */
 int bvi_vm_lend_scope(bvi_script_call *call, uint32_t scope);
 

@@ -16,7 +16,7 @@
 static const char *const files[] = {
     "language.txt",        "modules.txt",       "cases/eval.txt",     "cases/methods.txt",
     "cases/numbers.txt",   "cases/strings.txt", "cases/arrays.txt",   "cases/flow.txt",
-    "cases/functions.txt", "cases/maps.txt",    "cases/failures.txt",
+    "cases/functions.txt", "cases/maps.txt",    "cases/failures.txt", "cases/syntax.txt",
 };
 
 #define NEWLINE_MARK "\xe2\x86\xb5"
