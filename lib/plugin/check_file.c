@@ -25,6 +25,8 @@ static bvi_note_list *list_for(bvi_check_file *file, const bvi_note *note)
         return &file->imports;
     case BVI_NOTE_EXPORT:
         return &file->exports;
+    case BVI_NOTE_ASSIGN:
+        return &file->assigns;
     default:
         return NULL;
     }
@@ -55,7 +57,8 @@ static int open_file(bvi_check *check, const bvi_source *source, bv_error **err)
         return bvi_fail_nomem(err);
     file->source = source;
     file->is_test = bvi_is_test_file(source->path);
-    file->functions.max = file->tops.max = file->imports.max = file->exports.max = BVI_NOTES_MAX;
+    file->functions.max = file->tops.max = file->imports.max = BVI_NOTES_MAX;
+    file->exports.max = file->assigns.max = BVI_NOTES_MAX;
     r = bvi_script_inspect(check->engine, source->text, source->len, source->path, &file->notes,
                            err);
     if (r < 0)
@@ -100,6 +103,7 @@ void bvi_check_close_files(bvi_check *check)
         bvi_vec_done(&file->tops);
         bvi_vec_done(&file->imports);
         bvi_vec_done(&file->exports);
+        bvi_vec_done(&file->assigns);
     }
     bvi_vec_done(&check->files);
     bvi_script_engine_free(check->engine);
@@ -163,9 +167,8 @@ const bvi_note *bvi_check_import(const bvi_check_file *file, const bvi_note *not
 
 static bool is_assigned(const bvi_check_file *file, uint32_t declaration)
 {
-    bvi_check_each_note(note, file) {
-        const bvi_note *target =
-            note->kind == BVI_NOTE_ASSIGN ? bvi_check_note(file, note->of) : NULL;
+    bvi_check_each_listed(note, file, assigns) {
+        const bvi_note *target = bvi_check_note(file, note->of);
 
         if (target && target->kind == BVI_NOTE_VARIABLE && target->of == declaration)
             return true;
@@ -201,14 +204,21 @@ const bvi_note *bvi_check_meaning(const bvi_check_file *file, uint32_t index)
 const bvi_note *bvi_check_function_around(const bvi_check_file *file, const bvi_note *note)
 {
     uint32_t at = (uint32_t)(note - file->notes->items.items);
+    const bvi_note *function;
+    size_t low = 0;
+    size_t high = file->functions.len;
 
-    bvi_check_each_listed(function, file, functions) {
-        uint32_t start = (uint32_t)(function - file->notes->items.items);
+    /* They are in order and never one in the other: the last that begins before it, or none. */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
 
-        if (start < at && at < function->end)
-            return function;
+        if (file->functions.items[middle] < at)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    function = low ? bvi_check_note(file, file->functions.items[low - 1]) : NULL;
+    return function && at < function->end ? function : NULL;
 }
 
 const char *bvi_check_hint(const char *best, char *text)

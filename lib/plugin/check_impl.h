@@ -12,8 +12,8 @@
 
 /* ---- scripts, as the compiler sees them (check_file.c) ---- */
 
-/* At least the modules that a plugin may have, and the main script. */
-#define BVI_CHECK_FILES_MAX 128u
+/* As many as a plugin may have, see bvi_plugin_limits. */
+#define BVI_CHECK_FILES_MAX 512u
 
 /* Jobs that need each other in a row. */
 #define BVI_CHECK_DEPTH_MAX 256u
@@ -29,6 +29,7 @@ typedef struct bvi_check_file {
     bvi_note_list tops; /* DECLARE outside of functions and blocks */
     bvi_note_list imports;
     bvi_note_list exports;
+    bvi_note_list assigns;
 } bvi_check_file;
 
 typedef struct bvi_check {

@@ -187,12 +187,14 @@ static bool is_key(const bvi_check *check, const char *name)
 {
     bvi_check_each(file, check) {
         bvi_check_each_note(note, file) {
-            const bvi_note *target = note->kind == BVI_NOTE_ASSIGN ? bvi_check_note(file, note->of)
-                                     : note->kind == BVI_NOTE_KEY  ? note
-                                                                   : NULL;
+            if (note->kind == BVI_NOTE_KEY && strcmp(note->text, name) == 0)
+                return true;
+        }
+        bvi_check_each_listed(note, file, assigns) {
+            const bvi_note *target = bvi_check_note(file, note->of);
 
-            if (target && target->text && strcmp(target->text, name) == 0 &&
-                target->kind != BVI_NOTE_VARIABLE)
+            if (target && target->kind == BVI_NOTE_STEP && target->text &&
+                strcmp(target->text, name) == 0)
                 return true;
         }
     }
@@ -394,10 +396,11 @@ static void check_cycles(bvi_check *check, const bvi_check_file *file)
 
 /* ---- variables and constants ---- */
 
-static bool calls_eval(const bvi_check_file *file)
+/* eval() and f!() make variables that cannot be seen in the text. */
+static bool hides_variables(const bvi_check_file *file)
 {
     bvi_check_each_note(note, file) {
-        if (note->kind == BVI_NOTE_CALL && strcmp(note->text, "eval") == 0)
+        if (note->kind == BVI_NOTE_CALL && (note->is_open || strcmp(note->text, "eval") == 0))
             return true;
     }
     return false;
@@ -424,8 +427,8 @@ static void check_unknown(bvi_check *check, const bvi_check_file *file, const bv
     char hint[BVI_CHECK_HINT_MAX];
 
     if (bvi_check_function(file, note->text, -1) || bvi_check_is_legacy_variable(note->text) ||
-        calls_eval(file))
-        return; /* a function by its name, or eval() may declare it */
+        hides_variables(file))
+        return; /* a function by its name, or somebody else may declare it */
     if (top) {
         unseen_variable(check, file, note, top);
         return;

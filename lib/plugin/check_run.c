@@ -330,36 +330,36 @@ static bool has_type(const bvi_json *outcome, const char *type)
     return strcmp(bvi_json_string(bvi_json_find(outcome, "type")), type) == 0;
 }
 
-/* Each gives what is wrong with a result, allocated, or NULL. */
-typedef char *(*judge_fn)(const bvi_json *outcome);
+/* Each gives what is wrong with a result, allocated, or NULL. asked: it may depend on answers. */
+typedef char *(*judge_fn)(const bvi_json *outcome, bool asked);
 
-static char *judge_nothing(const bvi_json *outcome)
+static char *judge_nothing(const bvi_json *outcome, bool asked)
 {
     return NULL;
 }
 
-static char *judge_number(const bvi_json *outcome)
+static char *judge_number(const bvi_json *outcome, bool asked)
 {
     int64_t number = 0;
 
     if (!has_type(outcome, "i64"))
         return wrong_type("an integer", outcome);
-    if (bvi_json_int64(bvi_json_find(outcome, "value"), &number) == 0 && number < 0)
+    if (!asked && bvi_json_int64(bvi_json_find(outcome, "value"), &number) == 0 && number < 0)
         return bvi_asprintf("must not return a negative number");
     return NULL;
 }
 
-static char *judge_text(const bvi_json *outcome)
+static char *judge_text(const bvi_json *outcome, bool asked)
 {
     return has_type(outcome, "string") ? NULL : wrong_type("a string", outcome);
 }
 
-static char *judge_bool(const bvi_json *outcome)
+static char *judge_bool(const bvi_json *outcome, bool asked)
 {
     return has_type(outcome, "bool") ? NULL : wrong_type("a bool", outcome);
 }
 
-static char *judge_bool_text(const bvi_json *outcome)
+static char *judge_bool_text(const bvi_json *outcome, bool asked)
 {
     const char *text = bvi_json_string(bvi_json_find(outcome, "value"));
 
@@ -368,7 +368,7 @@ static char *judge_bool_text(const bvi_json *outcome)
     return text || has_type(outcome, "bool") ? NULL : wrong_type("\"true\" or \"false\"", outcome);
 }
 
-static char *judge_real_text(const bvi_json *outcome)
+static char *judge_real_text(const bvi_json *outcome, bool asked)
 {
     const char *text = bvi_json_string(bvi_json_find(outcome, "value"));
     char *end = NULL;
@@ -380,7 +380,7 @@ static char *judge_real_text(const bvi_json *outcome)
                : wrong_type("a number as text", outcome);
 }
 
-static char *judge_status(const bvi_json *outcome)
+static char *judge_status(const bvi_json *outcome, bool asked)
 {
     static const char *const health_names[] = { "healthy", "neutral", "unhealthy" };
     const bvi_json *value = bvi_json_find(outcome, "value");
@@ -432,7 +432,7 @@ static void judge(verdict *v, const node *n, judge_fn fn)
     if (n->asked && has_type(n->outcome, "()") && fn != judge_nothing)
         return;
     v->ran++;
-    mistake = fn(n->outcome);
+    mistake = fn(n->outcome, n->asked);
     v->good |= !mistake;
     if (mistake && v->mistake && strcmp(mistake, v->mistake) != 0)
         v->mixed = true;
@@ -554,15 +554,35 @@ static void check_made_jobs(const node *n)
 
 /* ---- the configuration ---- */
 
+/* "Service 'x' ...": where it is; otherwise the configuration as a whole. */
+static bvi_spot spot_of_service(const bvi_check *check, const bvi_json *value, const char *message)
+{
+    static const char prefix[] = "Service '";
+    const char *named = strstr(message, prefix);
+    size_t index = 0;
+
+    named = named ? named + strlen(prefix) : NULL;
+
+    bvi_json_each(service, bvi_json_find(value, "services")) {
+        const char *name = bvi_json_string(bvi_json_find(service, "name"));
+        bvi_auto_free char *path = bvi_asprintf("services[%zu].name", index++);
+
+        if (named && path && name && strncmp(named, name, strlen(name)) == 0 &&
+            named[strlen(name)] == '\'')
+            return bvi_check_config_spot(check, value, path);
+    }
+    return bvi_check_config_spot(check, value, "");
+}
+
 /* Conversion sees more than a document shows: characters, functions, numbers that are none. */
-static void check_conversion(node *n, size_t errors_before)
+static void check_conversion(node *n, const bvi_json *value, size_t errors_before)
 {
     bvi_auto_free char *why = n->err ? bvi_error_text(n->err) : NULL;
 
     if (!why || bvi_report_count(&n->check->report, BVI_SEVERITY_ERROR) > errors_before)
         return;
     bvi_report_add(&n->check->report, BVI_RULE_WRONG_VALUE, n->variant,
-                   bvi_check_config_spot(n->check, NULL, ""), "%s", why);
+                   spot_of_service(n->check, value, why), "%s", why);
 }
 
 /* The first node on which a function succeeds, or the last one tried: its outcome tells. */
@@ -582,9 +602,23 @@ static int find_node(nodes *ns, const char *function, node **ret_node, bv_error 
     return r;
 }
 
+/* The configuration as the daemon would have it. value: what plugin_config() returned, or NULL. */
+static int convert_config(node *n, const bvi_json *value, size_t errors_before, bv_error **err)
+{
+    int r = reload_config(n, err);
+
+    if (r < 0)
+        return r;
+    check_conversion(n, value, errors_before);
+    if (bvi_plugin_config(n->plugin))
+        bvi_check_jobs(n->check, n->variant, bvi_plugin_config(n->plugin));
+    return 0;
+}
+
 static int run_config(nodes *ns, bv_error **err)
 {
     size_t errors = bvi_report_count(&ns->check->report, BVI_SEVERITY_ERROR);
+    bvi_auto_json bvi_json *value = NULL;
     node *n = NULL;
     int r = find_node(ns, CONFIG_FUNCTION, &n, err);
 
@@ -593,15 +627,10 @@ static int run_config(nodes *ns, bv_error **err)
     report_failure(n, CONFIG_FUNCTION);
     if (bvi_json_find(n->outcome, "error"))
         return 0;
-    if (bvi_json_find(n->outcome, "value"))
-        bvi_check_config(ns->check, ns->variant, bvi_json_find(n->outcome, "value"));
-    r = reload_config(n, err);
-    if (r < 0)
-        return r;
-    check_conversion(n, errors);
-    if (bvi_plugin_config(n->plugin))
-        bvi_check_jobs(ns->check, ns->variant, bvi_plugin_config(n->plugin));
-    return 0;
+    value = bvi_json_detach(n->outcome, "value");
+    if (value)
+        bvi_check_config(ns->check, ns->variant, value);
+    return convert_config(n, value, errors, err);
 }
 
 /* ---- one variant ---- */
@@ -619,6 +648,8 @@ static int run_all(nodes *ns, bv_error **err)
         return 0; /* every function fails in the same way */
     if (bvi_check_function(main, CONFIG_FUNCTION, 0))
         r = run_config(ns, err);
+    else if (bvi_check_top(main, "PLUGIN_CONFIG", true))
+        r = convert_config(n, NULL, bvi_report_count(&ns->check->report, BVI_SEVERITY_ERROR), err);
     for (size_t i = 0; i < BVI_COUNT(wanted) && r == 0; i++) {
         if (!bvi_check_function(main, wanted[i].function, 0))
             continue;

@@ -174,6 +174,9 @@ static int load(bvi_workspace *ws, const char *path, bv_error **ret_image_err, b
 
     if (r == 0)
         r = bvi_sources_read(ws->dir, ".", limits.file_bytes, limits.files, &ws->sources, err);
+    if (r == 0 && !bvi_sources_find(&ws->sources, ws->main_file))
+        r = bvi_fail(err, BV_E_NOT_FOUND, "'%s' in '%s' is not a script: a plain file *.rhai",
+                     ws->main_file, ws->dir);
     if (r == 0)
         r = find_definition(ws, path, err);
     if (r == 0 && ws->image_path && read_definition(ws, &image_err) < 0) {

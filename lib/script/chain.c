@@ -85,6 +85,8 @@ static void function_call(bvi_compiler *c, bvi_expr *e, uint32_t name, bool with
 
     if (with_scope)
         site.scope = bvi_c_snapshot_scope(c);
+    if (with_scope && note)
+        bvi_c_note_at(c, note)->is_open = true;
     site.argc = arguments(c, name, &site, true, note);
     if (c->failed)
         return;

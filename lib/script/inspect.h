@@ -49,6 +49,7 @@ typedef struct bvi_note {
     bool is_private; /* FUNCTION */
     bool is_top;     /* DECLARE, IMPORT: outside of functions and blocks */
     bool is_nested;  /* MEMBER, MEMBER_CALL: alias::inner::text */
+    bool is_open;    /* CALL: text!(...), whose function sees the variables here */
 } bvi_note;
 
 typedef struct bvi_notes {

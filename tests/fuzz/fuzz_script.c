@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "script/script.h"
+#include "script/inspect.h"
 
 #define STRESS_BYTES 200u
 #define RUNS_MAX     2000
@@ -77,6 +77,22 @@ static void run(bvi_script_engine *engine, bvi_script *script)
     }
 }
 
+/* Whoever reads notes relies on what they refer to. */
+static void inspect(bvi_script_engine *engine, const uint8_t *data, size_t size)
+{
+    BVI_AUTO(bvi_notes_freep) bvi_notes *notes = NULL;
+
+    if (bvi_script_inspect(engine, (const char *)data, size, "fuzz", &notes, NULL) < 0)
+        return;
+    for (size_t i = 1; i < notes->items.len; i++) {
+        const bvi_note *n = &notes->items.items[i];
+
+        if (n->of >= notes->items.len || n->in >= notes->items.len || n->end > notes->items.len ||
+            (n->end && n->end <= i))
+            abort();
+    }
+}
+
 static void run_with(const uint8_t *data, size_t size, unsigned debug_flags)
 {
     bvi_script_options options = {
@@ -102,6 +118,7 @@ static void run_with(const uint8_t *data, size_t size, unsigned debug_flags)
         bvi_script_register(engine, functions, NULL, NULL) < 0)
         return;
     used = bvi_script_memory_used(engine);
+    inspect(engine, data, size);
     if (bvi_script_compile(engine, (const char *)data, size, "fuzz", &script, &err) < 0) {
         if (!err)
             abort();

@@ -10,7 +10,7 @@
     "firewall_config: {default_in: deny, default_out: allow, rules: []}\n"
 #define PROPERTY(key, value)                                                                       \
     "  - {key: " key ", name: n, dynamic_value: false, default_value: " value ", ui_type: !text "  \
-                                                                              "}\n"
+    "}\n"
 #define VARIANT(key)                                                                               \
     "  - {key: " key ", sku_code: A-B-C, archive_pointers: [], min_cpu: 1, min_memory_mb: 1, "     \
     "min_disk_gb: 1}\n"
@@ -88,6 +88,10 @@ START_TEST(says_what_is_missing)
     bv_error_free(bvi_take(err));
     ck_assert_int_eq(bvi_workspace_open(bvt_dir(), &ws, NULL, &err), BV_E_NOT_FOUND);
     bvt_assert_error_says(err, BV_E_NOT_FOUND, "it has neither main.rhai nor");
+    bv_error_free(bvi_take(err));
+    (void)bvt_write_file("README.md", "text");
+    ck_assert_int_eq(bvi_workspace_open(bvt_path("README.md"), &ws, NULL, &err), BV_E_NOT_FOUND);
+    bvt_assert_error_says(err, BV_E_NOT_FOUND, "'README.md' in '");
     bv_error_free(err);
 }
 END_TEST
