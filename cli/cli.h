@@ -172,6 +172,7 @@ int cmd_node_start(cli *c, const cli_args *args);
 int cmd_node_stop(cli *c, const cli_args *args);
 int cmd_node_restart(cli *c, const cli_args *args);
 int cmd_node_set(cli *c, const cli_args *args);
+int cmd_node_check(cli *c, const cli_args *args);
 int cmd_node_tasks(cli *c, const cli_args *args);
 int cmd_node_reload(cli *c, const cli_args *args);
 int cmd_node_rm(cli *c, const cli_args *args);

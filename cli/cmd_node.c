@@ -590,6 +590,95 @@ int cmd_node_caps(cli *c, const cli_args *args)
     return code;
 }
 
+/* ---- check ---- */
+
+static void add_check_rows(cli_table *table, const bv_doc *check)
+{
+    static const struct {
+        const char *key;
+        const char *colour;
+    } lists[] = { { "problems", "\033[31m" }, { "notes", NULL } };
+    bool passed = bv_doc_is_true(bv_doc_get(check, "passed"));
+    const char *name = str(check, "name");
+    const char *result = passed ? "passed" : "FAILED";
+    bool first = true;
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        const bv_doc *texts = bv_doc_get(check, lists[i].key);
+
+        for (const bv_doc *t = bv_doc_first(texts); t; t = bv_doc_next(t)) {
+            const char *const cells[] = { first ? name : "", first ? result : "",
+                                          bv_doc_string(t, "") };
+            const char *const colours[] = { NULL, passed ? "\033[32m" : "\033[31m",
+                                            lists[i].colour };
+
+            cli_table_row(table, cells, colours);
+            first = false;
+        }
+    }
+    if (first) {
+        const char *const cells[] = { name, result, "" };
+        const char *const colours[] = { NULL, passed ? "\033[32m" : "\033[31m", NULL };
+
+        cli_table_row(table, cells, colours);
+    }
+}
+
+static void print_checks(const cli *c, const bv_doc *reply)
+{
+    static const char *const titles[] = { "Check", "Result", "Reason" };
+    cli_table *table = cli_table_new(titles, 3);
+
+    for (const bv_doc *i = bv_doc_first(bv_doc_get(reply, "checks")); i; i = bv_doc_next(i))
+        add_check_rows(table, i);
+    cli_table_print(table, c);
+    cli_table_free(table);
+    (void)puts(bv_doc_is_true(bv_doc_get(reply, "passed")) ? "All checks passed!"
+                                                           : "Some checks failed.");
+}
+
+static bv_doc *checks_doc(const cli_args *args)
+{
+    cli_json j = { 0 };
+
+    for (int i = 1; i < args->count; i++) {
+        cli_json_raw(&j, i > 1 ? "," : "[");
+        cli_json_string(&j, args->items[i]);
+    }
+    if (args->count < 2)
+        return NULL;
+    cli_json_raw(&j, "]");
+    return cli_json_doc(&j);
+}
+
+int cmd_node_check(cli *c, const cli_args *args)
+{
+    bv_node_check_opts opts = BV_NODE_CHECK_OPTS_INIT;
+    bv_doc *names = checks_doc(args);
+    cli_call call;
+    int code;
+
+    opts.checks = names;
+    opts.start = cli_flag(args, "start");
+    opts.start_timeout_ms = cli_number(args, "start-timeout", 0) * 1000;
+    if (cli_text(args, "jobs-wait"))
+        opts.jobs_wait_ms = (int64_t)cli_number(args, "jobs-wait", 0) * 1000;
+    cli_call_begin(&call, c, "checking node");
+    code = cli_call_wait(&call, bv_node_check(c->host, args->items[0], &opts, cli_call_done, &call,
+                                              &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    else if (code == EXIT_OK)
+        print_checks(c, call.reply);
+    if (code == EXIT_OK && !bv_doc_is_true(bv_doc_get(call.reply, "passed")))
+        code = EXIT_FAILED;
+    cli_call_end(&call);
+    bv_doc_free(names);
+    return code;
+}
+
+/* ---- tasks ---- */
+
 static void print_tasks(const cli *c, const bv_doc *reply)
 {
     static const char *const titles[] = { "Name", "Schedule", "Call", "Next" };

@@ -62,6 +62,13 @@ static const cli_option run_options[] = {
     END,
 };
 
+static const cli_option node_check_options[] = {
+    { "start", 's', CLI_FLAG, NULL, "start it if it does not run" },
+    { "start-timeout", 0, CLI_NUMBER, "SECONDS", "how long that may take (default: 30)" },
+    { "jobs-wait", 0, CLI_NUMBER, "SECONDS", "pause before looking at jobs (default: 5)" },
+    END,
+};
+
 static const cli_option logs_options[] = {
     { "lines", 'n', CLI_NUMBER, "N", "how many lines from the end (default: 100)" },
     { "follow", 'f', CLI_FLAG, NULL, "go on with new output until interrupted" },
@@ -167,6 +174,8 @@ const cli_command cli_commands[] = {
       "read their plugins anew", false },
     { "node", "caps", "capabilities", "NODE", 1, 1, no_options, cmd_node_caps,
       "list methods of its plugin", false },
+    { "node", "check", NULL, "NODE [CHECK...]", 1, 5, node_check_options, cmd_node_check,
+      "check its plugin, jobs and protocol", false },
     { "node", "tasks", NULL, "NODE", 1, 1, no_options, cmd_node_tasks,
       "list what its plugin has scheduled", false },
     { "node", "shell", NULL, "NODE [COMMAND...]", 1, -1, no_options, cmd_node_shell,

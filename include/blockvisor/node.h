@@ -147,6 +147,36 @@ BV_API int bv_node_run(bv_host *host, const char *node, const char *method,
 BV_API int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void *data,
                                 bv_op **ret_op, bv_error **err);
 
+/** What is checked, and how. */
+typedef struct bv_node_check_opts {
+    size_t size;          /**< sizeof(bv_node_check_opts); lets the struct grow. */
+    const bv_doc *checks; /**< Array of names: plugin, jobs-status, jobs-restarts, protocol-status;
+                             NULL: the first two. */
+    int start;            /**< Not 0: start the node if it does not run. It is left running. */
+    uint64_t start_timeout_ms; /**< 0: 30 seconds. */
+    int64_t jobs_wait_ms;      /**< Before jobs are looked at; -1: five seconds on a node that was
+                                  started for the check, else none. */
+} bv_node_check_opts;
+
+#define BV_NODE_CHECK_OPTS_INIT                                                                    \
+    {                                                                                              \
+        .size = sizeof(bv_node_check_opts), .jobs_wait_ms = -1                                     \
+    }
+
+/**
+ * Checks whether a node is well: `{node, passed, checks: [{name, passed, problems, notes}]}`, the
+ * last two arrays of texts. A check that fails is an answer, not an error.
+ *
+ * plugin: its scripts have no mistakes that can be found without a node. jobs-status: no job ended
+ * badly. jobs-restarts: none was restarted. protocol-status: not unhealthy.
+ *
+ * @param opts  Copied; NULL: the usual.
+ * @return 0 when started, BV_E_INVALID. The reply may bring BV_E_BUSY: it is being checked already.
+ * @since 0.1
+ */
+BV_API int bv_node_check(bv_host *host, const char *node, const bv_node_check_opts *opts,
+                         bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
+
 /**
  * The scheduled calls of its plugin: `{tasks: [{name, schedule, function, param, next_at,
  * running}]}`; next_at is in Unix seconds, null for one that is never due again.

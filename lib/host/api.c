@@ -198,6 +198,30 @@ int bv_node_capabilities(bv_host *host, const char *node, bv_reply_fn done, void
     return call_with_strings(host, BVI_CALL_NODE_CAPABILITIES, END, "node", node, NULL);
 }
 
+static int put_check_args(bvi_json *args, const char *node, const bv_node_check_opts *o)
+{
+    if (put_text(args, "node", node) < 0 || put_copy(args, "checks", o->checks) < 0 ||
+        bvi_json_put_bool(args, "start", o->start != 0) < 0 ||
+        (o->start_timeout_ms &&
+         bvi_json_put_uint64(args, "start_timeout_ms", o->start_timeout_ms) < 0) ||
+        (o->jobs_wait_ms >= 0 && bvi_json_put_int64(args, "jobs_wait_ms", o->jobs_wait_ms) < 0))
+        return BV_E_NOMEM;
+    return 0;
+}
+
+int bv_node_check(bv_host *host, const char *node, const bv_node_check_opts *opts, bv_reply_fn done,
+                  void *data, bv_op **ret_op, bv_error **err)
+{
+    const bv_node_check_opts usual = BV_NODE_CHECK_OPTS_INIT;
+    const bv_node_check_opts *o = opts ? opts : &usual;
+    bvi_json *args;
+
+    if (o->size != sizeof(*o))
+        return bvi_fail(err, BV_E_INVALID, "check options have an unknown size %zu", o->size);
+    args = bvi_json_new_object();
+    return start(host, BVI_CALL_NODE_CHECK, args, args ? put_check_args(args, node, o) : 0, END);
+}
+
 int bv_node_tasks(bv_host *host, const char *node, bv_reply_fn done, void *data, bv_op **ret_op,
                   bv_error **err)
 {

@@ -219,6 +219,7 @@ static const struct {
     { BVI_CALL_NODE_RELOAD, bvi_fake_node_reload },
     { BVI_CALL_NODE_RUN, bvi_fake_node_run },
     { BVI_CALL_NODE_CAPABILITIES, bvi_fake_node_capabilities },
+    { BVI_CALL_NODE_CHECK, bvi_fake_node_check },
     { BVI_CALL_NODE_TASKS, bvi_fake_node_tasks },
     { BVI_CALL_NODE_EXEC, bvi_fake_node_exec },
     { BVI_CALL_JOB_LOGS, bvi_fake_job_logs },

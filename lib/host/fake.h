@@ -158,6 +158,7 @@ int bvi_fake_plugin_put(bvi_fake_node *node, bvi_json *document);
 /* What was collected from it; NULL: nothing, as it does not run. */
 bvi_json *bvi_fake_plugin_metrics(const bvi_fake_node *node);
 void bvi_fake_node_run(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
+void bvi_fake_node_check(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_tasks(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_node_capabilities(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 

@@ -78,6 +78,50 @@ void bvi_fake_node_capabilities(bvi_fake_node *node, const bvi_json *args, bvi_r
     bvi_reply_ok(reply, r == 0 ? bvi_take(root) : NULL);
 }
 
+/* ---- check ---- */
+
+static bvi_json *check_row(const char *name, const char *problem)
+{
+    bvi_auto_json bvi_json *row = bvi_json_new_object();
+    bvi_json *problems = row ? bvi_json_new_array() : NULL;
+
+    if (!row || bvi_json_put_string(row, "name", name) < 0 ||
+        bvi_json_put_bool(row, "passed", !problem) < 0 ||
+        bvi_json_put(row, "problems", problems) < 0 ||
+        (problem && bvi_json_add(problems, bvi_json_new_string(problem)) < 0) ||
+        bvi_json_put(row, "notes", bvi_json_new_array()) < 0)
+        return NULL;
+    return bvi_take(row);
+}
+
+/* A fake node is well when it runs; it is not started for it. */
+void bvi_fake_node_check(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
+{
+    static const char *const known[] = { "plugin", "jobs-status", "jobs-restarts",
+                                         "protocol-status" };
+    const char *why = node->pid ? NULL : "it is not running; --start starts it";
+    const bvi_json *names = bvi_json_find(args, "checks");
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
+    bool passed = true;
+    int r = root ? bvi_json_put(root, "checks", list) : BV_E_NOMEM;
+
+    for (size_t i = 0; i < BVI_COUNT(known); i++) {
+        bool wanted = bvi_json_count(names) == 0 && i < 2;
+
+        bvi_json_each(it, names)
+            wanted = wanted || (bvi_json_string(it) && strcmp(bvi_json_string(it), known[i]) == 0);
+        if (r == 0 && wanted)
+            r = bvi_json_add(list, check_row(known[i], i ? why : NULL));
+        passed = passed && (!wanted || i == 0 || !why);
+    }
+    if (r < 0 || bvi_json_put_bool(root, "passed", passed) < 0 ||
+        bvi_json_put_string(root, "node", node->state.name) < 0)
+        bvi_reply_ok(reply, NULL);
+    else
+        bvi_reply_ok(reply, bvi_take(root));
+}
+
 /* It schedules nothing. */
 void bvi_fake_node_tasks(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
 {

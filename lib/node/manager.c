@@ -364,6 +364,11 @@ static void node_run(bvi_node *node, const bvi_json *args, bvi_reply *reply)
     bvi_node_run_fresh(node, args, reply);
 }
 
+static void node_check(bvi_node *node, const bvi_json *args, bvi_reply *reply)
+{
+    bvi_node_check(node, args, reply);
+}
+
 static void node_tasks(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 {
     bvi_node_tasks(node, reply);
@@ -398,19 +403,13 @@ static const struct {
     const char *method;
     void (*call)(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 } node_calls[] = {
-    { "node.show", node_show },
-    { "node.start", node_start },
-    { "node.stop", node_stop },
-    { "node.restart", node_restart },
-    { "node.delete", node_delete },
-    { "node.run", node_run },
-    { "node.tasks", node_tasks },
-    { "node.reload", node_reload },
-    { "node.update", node_update },
-    { "node.exec", node_exec },
-    { "node.capabilities", node_capabilities },
-    { "job.logs", bvi_node_job_logs },
-    { "snapshot.upload", node_upload },
+    { "node.show", node_show },        { "node.start", node_start },
+    { "node.stop", node_stop },        { "node.restart", node_restart },
+    { "node.delete", node_delete },    { "node.run", node_run },
+    { "node.check", node_check },      { "node.tasks", node_tasks },
+    { "node.reload", node_reload },    { "node.update", node_update },
+    { "node.exec", node_exec },        { "node.capabilities", node_capabilities },
+    { "job.logs", bvi_node_job_logs }, { "snapshot.upload", node_upload },
 };
 
 static bvi_node *node_of(bvi_manager *manager, const bvi_json *args, bvi_reply *reply)

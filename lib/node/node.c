@@ -270,6 +270,8 @@ void bvi_node_free(bvi_node *node)
     if (!node)
         return;
     node->closing = node->freeing = true;
+    if (node->check)
+        bvi_checkup_cancel(node->check);
     bvi_node_deferred_teardown(node);
     bvi_activity_teardown(node);
     bvi_timer_free(node->retry);

@@ -26,6 +26,7 @@ typedef enum bvi_recovery {
     BVI_RECOVERIES,
 } bvi_recovery;
 
+typedef struct bvi_checkup bvi_checkup;       /* node_check.c: a check under way */
 typedef struct bvi_metrics bvi_metrics;       /* node_metrics.c: a round of questions */
 typedef struct bvi_log_reader bvi_log_reader; /* node_logs.c: a caller waiting for output */
 typedef struct bvi_upload bvi_upload;         /* node_upload.c: a caller following the upload job */
@@ -67,6 +68,7 @@ struct bvi_node {
     bvi_agent_client *agent;
     bvi_engine_server *engine;
     bvi_plugin *plugin;
+    bvi_checkup *check;            /* NULL: none */
     bvi_json *wanted;              /* properties of the update under way */
     bvi_plugin *fresh;             /* being loaded anew, node_reload.c */
     BVI_VEC(bvi_plugin *) retired; /* replaced, with calls under way */
@@ -200,6 +202,8 @@ bool bvi_node_need_plugin(const bvi_node *node, bvi_reply *reply);
 /* Calls on one node; each owns its reply. */
 void bvi_node_show(bvi_node *node, bvi_reply *reply);
 void bvi_node_run(bvi_node *node, const bvi_json *args, bvi_reply *reply);
+void bvi_node_check(bvi_node *node, const bvi_json *args, bvi_reply *reply);
+void bvi_checkup_cancel(void *check);
 void bvi_node_update(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_node_capabilities(bvi_node *node, bvi_reply *reply);
 void bvi_node_exec(bvi_node *node, bvi_reply *reply);

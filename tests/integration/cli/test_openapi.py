@@ -180,7 +180,7 @@ CALLS = [
     ('node.create', {'image': 'fake/fake-main:1.0.0', 'name': 'x', 'properties': {'block-ms': '10'}, 'tags': ['a']}),
     ('node.show', {'node': N}), ('node.show', {'node': 'x'}), ('node.start', {'node': 'x'}),
     ('node.restart', {'node': 'x', 'force': True}), ('node.stop', {'node': 'x'}), ('node.delete', {'node': 'x'}),
-    ('node.run', {'node': N, 'method': 'height'}), ('node.reload', {'node': N}), ('node.tasks', {'node': N}), ('node.update', {'node': N, 'properties': {'block-ms': '90'}}), ('node.capabilities', {'node': N}), ('node.exec', {'node': N}),
+    ('node.run', {'node': N, 'method': 'height'}), ('node.reload', {'node': N}), ('node.tasks', {'node': N}), ('node.check', {'node': N, 'checks': ['jobs-status'], 'start': True}), ('node.update', {'node': N, 'properties': {'block-ms': '90'}}), ('node.capabilities', {'node': N}), ('node.exec', {'node': N}),
     ('job.list', {'node': N}), ('job.show', {'node': N, 'job': 'chain'}), ('job.stop', {'node': N, 'job': 'chain'}),
     ('job.show', {'node': N, 'job': 'chain'}), ('job.start', {'node': N, 'job': 'chain'}),
     ('job.skip', {'node': N, 'job': 'chain'}), ('job.show', {'node': N, 'job': 'chain'}),

@@ -151,6 +151,8 @@ START_TEST(typed_calls)
     bv_doc_free(properties);
     expect(0, bv_node_capabilities, "n");
     expect(0, bv_node_tasks, "n");
+    expect(0, bv_node_check, "n", NULL);
+    ck_assert(bv_doc_is_true(bv_doc_get(o.reply, "passed")));
     expect(0, bv_job_list, "n");
     expect(0, bv_job_show, "n", "chain");
     expect(0, bv_job_stop, "n", "chain");
