@@ -76,13 +76,12 @@ static int render_if(bvi_tpl_run *run, const bvi_tpl_node *node)
 
 /* ---- for ---- */
 
-/* A loop under way. `loop` is an object whose members change at each turn. */
+/* A loop under way. */
 typedef struct loop {
     const bvi_tpl_node *node;
     bvi_tpl_value container;
     size_t count;
-    bvi_tpl_member facts[4]; /* first, index, index0, last: sorted */
-    const char *rest;        /* of a text, what is still to come */
+    const char *rest; /* of a text, what is still to come */
 } loop;
 
 static int check_container(bvi_tpl_run *run, const bvi_tpl_node *node, const bvi_tpl_value *v)
@@ -132,17 +131,29 @@ static bvi_tpl_value turn_value(loop *l, size_t turn)
     return bvi_tpl_text(at, (size_t)(l->rest - at));
 }
 
+/* The variable `loop`, anew for each turn: `set_global` may keep it. */
+static int bind_facts(bvi_tpl_run *run, const loop *l, size_t turn)
+{
+    const bvi_tpl_member facts[] = {
+        { bvi_tpl_cstr("first"), bvi_tpl_bool(turn == 0) },
+        { bvi_tpl_cstr("index"), bvi_tpl_int((int64_t)turn + 1) },
+        { bvi_tpl_cstr("index0"), bvi_tpl_int((int64_t)turn) },
+        { bvi_tpl_cstr("last"), bvi_tpl_bool(turn + 1 == l->count) },
+    };
+    bvi_tpl_member *kept = bvi_arena_alloc(&run->arena, sizeof(facts));
+
+    if (!kept)
+        return bvi_tpl_fail_room(run, l->node->pos, run->arena.failure);
+    memcpy(kept, facts, sizeof(facts));
+    return bvi_tpl_bind(run, l->node->pos, (bvi_span){ "loop", 4 },
+                        bvi_tpl_object(kept, BVI_COUNT(facts)));
+}
+
 static int bind_turn(bvi_tpl_run *run, loop *l, size_t turn)
 {
     const bvi_tpl_node *node = l->node;
-    int r;
+    int r = bind_facts(run, l, turn);
 
-    l->facts[0].value = bvi_tpl_bool(turn == 0);
-    l->facts[1].value = bvi_tpl_int((int64_t)turn + 1);
-    l->facts[2].value = bvi_tpl_int((int64_t)turn);
-    l->facts[3].value = bvi_tpl_bool(turn + 1 == l->count);
-    r = bvi_tpl_bind(run, node->pos, (bvi_span){ "loop", 4 },
-                     bvi_tpl_object(l->facts, BVI_COUNT(l->facts)));
     if (r >= 0 && node->as.loop.key.len)
         r = bvi_tpl_bind(run, node->pos, node->as.loop.key, l->container.as.members[turn].key);
     return r < 0 ? r : bvi_tpl_bind(run, node->pos, node->as.loop.value, turn_value(l, turn));
@@ -165,10 +176,6 @@ static int render_turn(bvi_tpl_run *run, loop *l, size_t turn)
 
 static int render_turns(bvi_tpl_run *run, loop *l)
 {
-    static const char *const facts[] = { "first", "index", "index0", "last" };
-
-    for (size_t i = 0; i < BVI_COUNT(facts); i++)
-        l->facts[i].key = bvi_tpl_cstr(facts[i]);
     for (size_t turn = 0; turn < l->count; turn++) {
         bool leave;
         int r = render_turn(run, l, turn);
