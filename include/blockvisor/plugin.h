@@ -23,7 +23,7 @@ typedef struct bv_plugin_opts {
     size_t size;           /**< sizeof(bv_plugin_opts); lets the struct grow. */
     const char *variant;   /**< Of the image; NULL: the first. */
     const char *answers;   /**< Path of an answers file. NULL: plugin_test.json, .yaml or .yml
-                              beside the plugin, if there is one; "": none. */
+                              beside the plugin or its babel.yaml, if there is one; "": none. */
     const bv_doc *env;     /**< Object laid over what node_env() answers; NULL: nothing. */
     const bv_doc *params;  /**< Object of strings laid over node_params(); NULL: nothing. */
     const bv_doc *secrets; /**< Object of strings for get_secret(); "*" answers for all others.

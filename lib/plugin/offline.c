@@ -342,6 +342,19 @@ bvi_plugin_limits bvi_offline_limits(const bv_script_limits *limits)
     return result;
 }
 
+/* Beside the scripts, or else beside babel.yaml, which need not be in the image. */
+static int find_answers(const bvi_workspace *ws, char **ret_path, bv_error **err)
+{
+    const char *slash = ws->image_path ? strrchr(ws->image_path, '/') : NULL;
+    bvi_auto_free char *dir = NULL;
+    int r = bvi_answers_find(ws->dir, ret_path, err);
+
+    if (r < 0 || *ret_path || !slash)
+        return r;
+    dir = bvi_strndup(ws->image_path, (size_t)(slash - ws->image_path) + 1);
+    return dir ? bvi_answers_find(dir, ret_path, err) : bvi_fail_nomem(err);
+}
+
 int bvi_offline_answers(const bvi_workspace *workspace, const char *path, char **ret_path,
                         bvi_json **ret_answers, bv_error **err)
 {
@@ -349,7 +362,7 @@ int bvi_offline_answers(const bvi_workspace *workspace, const char *path, char *
     int r = 0;
 
     if (!path) {
-        r = bvi_answers_find(workspace->dir, &found, err);
+        r = find_answers(workspace, &found, err);
     } else if (path[0]) {
         found = bvi_strdup(path);
         r = found ? 0 : bvi_fail_nomem(err);

@@ -375,13 +375,24 @@ static int choose_variants(testing *run, bv_error **err)
     return r < 0 ? bvi_fail_nomem(err) : 0;
 }
 
+/* Beside the answers file, or else beside the scripts. NULL: no memory. */
+static char *golden_path(const testing *run)
+{
+    const char *slash = run->answers_path ? strrchr(run->answers_path, '/') : NULL;
+
+    if (!run->answers_path)
+        return bvi_path_join(run->workspace->dir, GOLDEN_FILE, NULL);
+    return bvi_asprintf("%.*s%s", slash ? (int)(slash - run->answers_path) + 1 : 0,
+                        run->answers_path, GOLDEN_FILE);
+}
+
 /* Results of tests that do not run this time stay as they are. */
 static int load_golden(testing *run, bv_error **err)
 {
     bool is_partial = run->opts->filter || run->opts->variant;
     int r;
 
-    run->golden_path = bvi_path_join(run->workspace->dir, GOLDEN_FILE, NULL);
+    run->golden_path = golden_path(run);
     if (!run->golden_path)
         return bvi_fail_nomem(err);
     r = bvi_fs_exists(run->golden_path)

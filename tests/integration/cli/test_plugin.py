@@ -155,6 +155,23 @@ def test_golden_results():
         assert '-     "b": "c"\n' in result.out and '+     "b": "d"\n' in result.out, result
 
 
+def test_image_directory():
+    with Plugin('', None) as p:
+        os.makedirs(p.path('rootfs/var/lib/babel/plugin'))
+        os.makedirs(p.path('rootfs/etc'))
+        p.put('rootfs/var/lib/babel/plugin/main.rhai',
+              'fn f() { render_template("/etc/a.template", "/etc/a", #{x: 1}); file_read("/etc/a").as_string() }')
+        p.put('rootfs/etc/a.template', 'x = {{ x }}')
+        os.remove(p.path('main.rhai'))
+        with open(os.path.join(EMBER, 'babel.yaml')) as f:
+            p.put('babel.yaml', f.read())
+        p.put('plugin_test.yaml', 'expect: [{call: f, value: "x = 1"}, {call: f, name: golden}]')
+        assert expect(call(p, 'f')).out == 'x = 1\n'
+        expect(test(p, '--update'), out='2 passed')
+        assert os.path.exists(p.path('plugin_test.golden.json'))
+        expect(test(p), out='2 passed')
+
+
 def test_lines():
     with Plugin() as p:
         info = p.path('lcov.info')
