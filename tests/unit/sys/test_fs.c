@@ -225,6 +225,42 @@ START_TEST(directories_are_made_beneath)
 }
 END_TEST
 
+START_TEST(reads_ordinary_files_beneath)
+{
+    static const struct {
+        const char *path;
+        size_t max;
+        int code;
+    } reads[] = {
+        { "d/f", 4, BV_OK },
+        { "d/f", 3, BV_E_LIMIT },
+        { "d/none", 4, BV_E_NOT_FOUND },
+        { "d", 4, BV_E_INVALID },
+        { "d/link", 4, BV_E_INVALID },
+        { "../root/d/f", 4, BV_E_INVALID },
+        { "d/pipe", 4, BV_E_INVALID },
+    };
+    int dir;
+
+    ck_assert_int_eq(mkdir(bvt_path("root"), 0755), 0);
+    ck_assert_int_eq(mkdir(bvt_path("root/d"), 0755), 0);
+    bvt_write_file("root/d/f", "text");
+    ck_assert_int_eq(symlink("f", bvt_path("root/d/link")), 0);
+    ck_assert_int_eq(mkfifo(bvt_path("root/d/pipe"), 0600), 0);
+    dir = open(bvt_path("root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < BVI_COUNT(reads); i++) {
+        char *text = NULL;
+        size_t len = 0;
+        int r = bvi_fs_read_beneath(dir, reads[i].path, reads[i].max, &text, &len, NULL);
+
+        ck_assert_msg(r == reads[i].code, "'%s': %s", reads[i].path, bv_code_name(r));
+        ck_assert(r < 0 || (len == 4 && strcmp(text, "text") == 0));
+        bv_free(text);
+    }
+    close(dir);
+}
+END_TEST
+
 START_TEST(survives_every_failed_allocation)
 {
     const char *path = bvt_write_file("f.json", "{\"a\":[1,2,3]}");
@@ -246,4 +282,4 @@ BVT_MAIN("sys/fs", bvt_test(reads_up_to_its_maximum), bvt_test(reads_large_and_e
          bvt_test(json_survives_a_round), bvt_test(quarantine_keeps_the_file),
          bvt_test(small_things), bvt_loop(paths_join, joins), bvt_test(locks_exclude),
          bvt_loop(nothing_leads_out, escapes), bvt_test(directories_are_made_beneath),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(reads_ordinary_files_beneath), bvt_test(survives_every_failed_allocation))
