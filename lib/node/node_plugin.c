@@ -34,10 +34,17 @@ static void on_result(const bvi_agent_result *result, const bv_error *err, void 
 {
     request *req = data;
     bvi_plugin_reply *reply = req->reply;
+    bv_error *failure = NULL;
     bvi_json *value = NULL;
 
     if (err) {
         bvi_plugin_reply_error(reply, bvi_error_copy(err));
+    } else if (result->truncated) {
+        (void)bvi_fail(&failure, BV_E_LIMIT,
+                       "the command wrote more than %u bytes; let it write to a file and read what "
+                       "is needed",
+                       BVI_AGENT_OUTPUT_MAX);
+        bvi_plugin_reply_error(reply, failure);
     } else if (req->bytes) {
         bvi_plugin_reply_bytes(reply, result->out, result->out_len);
     } else {
