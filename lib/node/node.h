@@ -129,6 +129,12 @@ void bvi_node_run_fresh(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 int bvi_node_serve_engine(bvi_node *node, bv_error **err); /* idempotent */
 /* What an environment for plugins and an engine service need, see node_plugin.c and node_engine.c.
  */
+/* Secrets without a control plane, node_secrets.c. BV_E_NOT_FOUND "not_found". The caller owns the
+ * bytes, which end with a zero. */
+int bvi_node_get_secret(const bvi_node *node, const char *key, char **ret_bytes, size_t *ret_len,
+                        bv_error **err);
+int bvi_node_put_secret(const bvi_node *node, const char *key, const void *bytes, size_t len,
+                        bv_error **err);
 void bvi_node_plugin_env(bvi_node *node, bvi_plugin_env *env);
 int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
                          bv_error **err);

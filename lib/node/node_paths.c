@@ -20,9 +20,13 @@ typedef struct path_rule {
     }
 
 static const path_rule host_rules[] = {
-    HOST(var_dir, root, "/var/lib/blockvisor"), HOST(nodes_dir, var_dir, "/nodes"),
-    HOST(images_dir, var_dir, "/images"),       HOST(snapshots_dir, var_dir, "/snapshots"),
-    HOST(run_dir, root, "/run/blockvisor"),     HOST(lock, var_dir, "/host.lock"),
+    HOST(var_dir, root, "/var/lib/blockvisor"),
+    HOST(nodes_dir, var_dir, "/nodes"),
+    HOST(images_dir, var_dir, "/images"),
+    HOST(snapshots_dir, var_dir, "/snapshots"),
+    HOST(run_dir, root, "/run/blockvisor"),
+    HOST(lock, var_dir, "/host.lock"),
+    HOST(secrets, root, "/etc/blockvisor/secrets.json"),
     HOST(events_seq, var_dir, "/events.seq"),
 };
 
@@ -35,6 +39,7 @@ static const path_rule node_rules[] = {
     NODE(state, dir, "/state.json"),
     NODE(plugin_data, dir, "/plugin.data"),
     NODE(plugin_config, dir, "/plugin_config.json"),
+    NODE(secrets, dir, "/secrets.json"),
     NODE(rootfs, dir, "/rootfs"),
     NODE(data, dir, "/data"),
     NODE(run, dir, "/run"),

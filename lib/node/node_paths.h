@@ -14,6 +14,7 @@ typedef struct bvi_host_paths {
     char *images_dir;    /* .../images */
     char *snapshots_dir; /* .../snapshots, the embedded store */
     char *run_dir;       /* <root>/run/blockvisor */
+    char *secrets;       /* <root>/etc/blockvisor/secrets.json: for all nodes */
     char *events_seq;    /* .../events.seq: numbers of events that may have been given out */
     char *lock;          /* .../host.lock, held by the process that runs this root */
 } bvi_host_paths;
@@ -27,6 +28,7 @@ typedef struct bvi_node_paths {
     char *state;         /* state.json */
     char *plugin_data;   /* plugin.data */
     char *plugin_config; /* plugin_config.json */
+    char *secrets;       /* secrets.json: what its plugin keeps secret */
     char *rootfs;        /* rootfs, the merged root */
     char *data;          /* data, bound to /blockjoy */
     char *run;           /* run, bound to /run/blockvisor */

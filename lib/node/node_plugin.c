@@ -325,27 +325,32 @@ static void env_has_protocol_archive(void *data, bvi_plugin_reply *reply)
 
 /* ---- what a plugin keeps ---- */
 
-/* Secrets are kept by a control plane; without one there are none. */
+/* A development node needs none: whatever it asks for is there. */
 static void env_get_secret(void *data, const char *key, bvi_plugin_reply *reply)
 {
     bvi_node *node = data;
+    bvi_auto_free char *bytes = NULL;
+    bv_error *err = NULL;
+    size_t len = 0;
 
     if (node->state.dev_mode)
         bvi_plugin_reply_bytes(reply, "dev-secret", strlen("dev-secret"));
+    else if (bvi_node_get_secret(node, key, &bytes, &len, &err) < 0)
+        bvi_plugin_reply_error(reply, err);
     else
-        reply_fail(reply, BV_E_NOT_FOUND, "not_found");
+        bvi_plugin_reply_bytes(reply, bytes, len);
 }
 
 static void env_put_secret(void *data, const char *key, const void *bytes, size_t len,
                            bvi_plugin_reply *reply)
 {
     bvi_node *node = data;
+    bv_error *err = NULL;
 
-    if (node->state.dev_mode)
+    if (node->state.dev_mode || bvi_node_put_secret(node, key, bytes, len, &err) == 0)
         bvi_plugin_reply_json(reply, bvi_json_new_null());
     else
-        reply_fail(reply, BV_E_UNSUPPORTED,
-                   "secrets are kept by a control plane, and this host has none");
+        bvi_plugin_reply_error(reply, err);
 }
 
 static void env_load_data(void *data, bvi_plugin_reply *reply)

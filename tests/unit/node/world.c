@@ -38,6 +38,8 @@ static const char script[] =
     "fn height() { 42 }\n"
     "fn protocol_status() { #{ state: \"broadcasting\", health: \"healthy\" } }\n"
     "fn echo(text) { text }\n"
+    "fn keep(text) { put_secret(\"k\", text.to_blob()); \"kept\" }\n"
+    "fn secret(key) { get_secret(key).as_string() }\n"
     "fn say(text) { print(text); info(text); warn(text); debug(text); \"said\" }\n"
     "fn tick(text) { run_sh(text).unwrap() }\n"
     "fn upload() { create_job(\"upload\", #{ job_type: #{ run_sh: \"up\" }, restart: \"never\" });"
