@@ -243,10 +243,30 @@ static int module_error(bvi_script_call *call, bvi_pos pos, const char *name)
     return r;
 }
 
+int bvi_vm_member_text(bvi_script_call *call, const bvi_script *unit, const bvi_member *m,
+                       const char *name, bvi_buf *out)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < m->count; i++)
+        r = bvi_buf_printf(out, "%s%s", i > 0 ? "::" : "",
+                           bvi_unit_str(unit, unit->names[m->first + i])->data);
+    if (r == 0 && name)
+        r = bvi_buf_printf(out, "::%s", name);
+    return r < 0 ? bvi_script_throw_code(call, r) : 0;
+}
+
+static int no_module(bvi_script_call *call, const bvi_script *unit, const bvi_member *m)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, BVI_MEMBER_TEXT_MAX);
+    int r = bvi_vm_member_text(call, unit, m, NULL, &text);
+
+    return r < 0 ? r : module_error(call, m->pos, bvi_buf_str(&text));
+}
+
 int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_module **ret)
 {
     const bvi_script *unit = frame->proto->unit;
-    const bvi_string *alias = bvi_unit_str(unit, unit->names[m->first]);
     const bvi_value *v;
 
     if (m->root == BVI_ROOT_LOCAL)
@@ -254,19 +274,19 @@ int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, 
     else if (m->root == BVI_ROOT_UP)
         v = bvi_deref(&bvi_fnp(&frame->fn)->values[m->slot]);
     else
-        v = bvi_map_find(&bvi_home(frame->home)->imports, alias);
-    for (uint32_t i = 1; v && v->type == BVI_T_MODULE && i < m->count; i++) {
-        alias = bvi_unit_str(unit, unit->names[m->first + i]);
-        v = bvi_map_find(&bvi_mod(v)->imports, alias);
-    }
+        v = bvi_map_find(&bvi_home(frame->home)->imports,
+                         bvi_unit_str(unit, unit->names[m->first]));
     if (!v || v->type != BVI_T_MODULE)
-        return module_error(call, m->pos, alias->data);
-    *ret = bvi_mod(v);
+        return no_module(call, unit, m);
+    for (uint32_t i = 1; v && i < m->count; i++)
+        v = bvi_map_find(&bvi_mod(v)->imports, bvi_unit_str(unit, unit->names[m->first + i]));
+    *ret = v ? bvi_mod(v) : NULL;
     return 0;
 }
 
 int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site)
 {
+    BVI_AUTO(bvi_buf_done) bvi_buf full = BVI_SCRIPT_BUF_INIT(call->engine, BVI_MEMBER_TEXT_MAX);
     bvi_frame *frame = &call->frames[call->frames_len - 1];
     const bvi_script *unit = frame->proto->unit;
     const bvi_member *m = &unit->members[site->member];
@@ -274,19 +294,15 @@ int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site)
     uint32_t base = (uint32_t)(call->sp - call->stack) - site->argc;
     bvi_module *module = NULL;
     const bvi_proto *proto;
-    bvi_auto_free char *full = NULL;
     int r = bvi_vm_member(call, frame, m, &module);
 
     if (r < 0)
         return r;
-    proto = bvi_unit_find(module->unit, name, (int)site->argc);
+    proto = module ? bvi_unit_find(module->unit, name, (int)site->argc) : NULL;
     if (proto && !proto->is_private)
         return bvi_vm_push_script(call, proto, module, base, base, site->pos);
-    full = bvi_asprintf("%s::%s", bvi_unit_str(unit, unit->names[m->first + m->count - 1])->data,
-                        name->data);
-    if (!full)
-        return bvi_script_throw_nomem(call);
-    return bvi_vm_not_found(call, full, call->stack + base, site->argc);
+    r = bvi_vm_member_text(call, unit, m, name->data, &full);
+    return r < 0 ? r : bvi_vm_not_found(call, bvi_buf_str(&full), call->stack + base, site->argc);
 }
 
 /* ---- names that are no variables ---- */

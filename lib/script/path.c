@@ -105,6 +105,21 @@ static int variable_error(bvi_script_call *call, const bvi_frame *frame, const b
     return r;
 }
 
+static int no_member(bvi_script_call *call, const bvi_script *unit, const bvi_member *m,
+                     const bvi_path *path)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf full = BVI_SCRIPT_BUF_INIT(call->engine, BVI_MEMBER_TEXT_MAX);
+    const char *name = bvi_unit_str(unit, m->name)->data;
+    int r = bvi_vm_member_text(call, unit, m, name, &full);
+
+    if (r < 0)
+        return r;
+    r = bvi_vm_fail_at(call, path->pos, BVI_FAILURE_VARIABLE_NOT_FOUND, "Variable not found: %s",
+                       bvi_buf_str(&full));
+    bvi_vm_field_text(call, "variable", name);
+    return r;
+}
+
 static int member_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *path,
                        bvi_value **ret)
 {
@@ -116,14 +131,9 @@ static int member_root(bvi_script_call *call, bvi_frame *frame, const bvi_path *
 
     if (r < 0)
         return r;
-    v = bvi_map_find(&module->exports, bvi_unit_str(unit, m->name));
-    if (!v) {
-        char prefix[128];
-
-        snprintf(prefix, sizeof(prefix),
-                 "%s::", bvi_unit_str(unit, unit->names[m->first + m->count - 1])->data);
-        return variable_error(call, frame, path, prefix);
-    }
+    v = module ? bvi_map_find(&module->exports, bvi_unit_str(unit, m->name)) : NULL;
+    if (!v)
+        return no_member(call, unit, m, path);
     *ret = bvi_deref(v);
     return 0;
 }

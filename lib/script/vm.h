@@ -219,7 +219,12 @@ int bvi_vm_call_member(bvi_script_call *call, const bvi_site *site);
  */
 int bvi_vm_call_value(bvi_script_call *call, const bvi_value *fn, uint32_t argc, uint32_t ret,
                       bvi_pos pos);
+/* NULL: the first alias is there, a later one is not. */
 int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_module **ret);
+/* "alias::alias::name"; the name may be NULL. */
+#define BVI_MEMBER_TEXT_MAX (64u * 1024u)
+int bvi_vm_member_text(bvi_script_call *call, const bvi_script *unit, const bvi_member *m,
+                       const char *name, bvi_buf *out);
 int bvi_vm_get_name(bvi_script_call *call, bvi_frame *frame, uint32_t name, bvi_pos pos,
                     bvi_value *ret);
 int bvi_vm_step_pending(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);

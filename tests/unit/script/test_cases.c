@@ -17,6 +17,7 @@ static const char *const files[] = {
     "language.txt",        "modules.txt",       "cases/eval.txt",     "cases/methods.txt",
     "cases/numbers.txt",   "cases/strings.txt", "cases/arrays.txt",   "cases/flow.txt",
     "cases/functions.txt", "cases/maps.txt",    "cases/failures.txt", "cases/syntax.txt",
+    "cases/imports.txt",
 };
 
 #define NEWLINE_MARK "\xe2\x86\xb5"
@@ -119,4 +120,42 @@ START_TEST(conforms)
 }
 END_TEST
 
-BVT_MAIN("script/cases", bvt_loop(conforms, files))
+/* Functions called from outside: the top level first, then the function with that name and number
+ * of arguments. */
+static const char host_script[] = "import \"m\" as m;\n"
+                                  "const A = m::get();\n"
+                                  "fn f() { global::A }\n"
+                                  "fn g() { 1/0 }\n"
+                                  "fn h(x) { x }\n"
+                                  "private fn p() { 9 }\n"
+                                  "fn e() { exit(3); 4 }\n"
+                                  "let v = 5;\n"
+                                  "fn s() { v }\n"
+                                  "print(\"top\");\n";
+
+static const struct {
+    const char *function;
+    const char *outcome;
+} host_calls[] = {
+    { "f", "print: top | i64: 6" },
+    { "g", "print: top | ERROR: Division by zero: 1 / 0" },
+    { "h", "print: top | ERROR: Function not found: h" },
+    { "p", "print: top | i64: 9" },
+    { "e", "print: top | i64: 3" },
+    { "s", "print: top | ERROR: Variable not found: v (line 9, position 10)" },
+    { "nope", "print: top | ERROR: Function not found: nope" },
+};
+
+START_TEST(host_calls_conform)
+{
+    harness h;
+
+    harness_init(&h);
+    h.module_dir = bvt_format("%s/modules", SCRIPT_CASES_DIR);
+    harness_open(&h);
+    ck_assert_str_eq(harness_run(&h, host_script, host_calls[_i].function), host_calls[_i].outcome);
+    harness_close(&h);
+}
+END_TEST
+
+BVT_MAIN("script/cases", bvt_loop(conforms, files), bvt_loop(host_calls_conform, host_calls))
