@@ -144,6 +144,8 @@ uint32_t bvi_c_here(bvi_compiler *c); /* a place that will be jumped to */
 void bvi_c_number(bvi_compiler *c, int64_t i, bvi_pos pos);
 uint32_t bvi_c_add_path(bvi_compiler *c, const bvi_expr *e);
 uint32_t bvi_c_add_site(bvi_compiler *c, const bvi_site *site);
+/* The keys of a map literal, see BVI_RANKED_KEYS_MAX; returns where they stand. */
+uint32_t bvi_c_add_keys(bvi_compiler *c, const uint32_t *keys, uint32_t count);
 uint32_t bvi_c_add_name(bvi_compiler *c, uint32_t name);
 void bvi_c_push_func(bvi_compiler *c, bvi_func *f, uint32_t name, bool closure);
 void bvi_c_pop_func(bvi_compiler *c);

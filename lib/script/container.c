@@ -44,6 +44,27 @@ int bvi_array_slice(const bvi_value *array, size_t at, size_t count, bvi_value *
     return 0;
 }
 
+int bvi_array_open(bvi_script_engine *engine, uint32_t count, bvi_value *ret)
+{
+    bvi_array *a;
+    int r = check_items(engine, count, "Size of array");
+
+    if (r < 0)
+        return r;
+    a = bvi_traced_new(engine, BVI_T_ARRAY, sizeof(*a));
+    if (!a)
+        return BV_E_NOMEM;
+    if (count > 0)
+        a->items = bvi_script_realloc(engine, NULL, 0, count * sizeof(*a->items));
+    if (count > 0 && !a->items) {
+        bvi_obj_unref(a);
+        return BV_E_NOMEM;
+    }
+    a->len = a->cap = count;
+    *ret = bvi_of_obj(a);
+    return 0;
+}
+
 int bvi_array_own(bvi_value *array)
 {
     bvi_value copy = BVI_VALUE_UNIT;

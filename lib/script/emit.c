@@ -468,6 +468,27 @@ uint32_t bvi_c_add_name(bvi_compiler *c, uint32_t name)
     return u->names_len++;
 }
 
+static uint32_t rank_of(const bvi_compiler *c, const uint32_t *keys, uint32_t count, uint32_t key)
+{
+    const bvi_string *text = bvi_unit_str(c->unit, key);
+    uint32_t rank = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        rank += bvi_string_compare(bvi_unit_str(c->unit, keys[i]), text) < 0;
+    return rank;
+}
+
+uint32_t bvi_c_add_keys(bvi_compiler *c, const uint32_t *keys, uint32_t count)
+{
+    uint32_t first = c->unit->names_len;
+
+    for (uint32_t i = 0; !c->failed && i < count; i++)
+        bvi_c_add_name(c, keys[i]);
+    for (uint32_t i = 0; !c->failed && count <= BVI_RANKED_KEYS_MAX && i < count; i++)
+        bvi_c_add_name(c, rank_of(c, keys, count, keys[i]));
+    return first;
+}
+
 void bvi_c_add_handler(bvi_compiler *c, bvi_handler h)
 {
     bvi_proto *p = c->func->proto;

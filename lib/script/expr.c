@@ -239,9 +239,7 @@ static void map(bvi_compiler *c, bvi_expr *e)
                         "Expecting ',' to separate the items of this object map literal");
     }
     bvi_c_expect(c, BVI_TOK_RBRACE, "to end this object map literal");
-    first = c->unit->names_len;
-    for (size_t i = 0; !c->failed && i < keys.len; i++)
-        bvi_c_add_name(c, keys.items[i]);
+    first = bvi_c_add_keys(c, keys.items, (uint32_t)keys.len);
     bvi_c_emit2(c, BVI_OP_MAP, first, (uint32_t)keys.len, e->pos);
     bvi_c_note_end(c, note, (uint32_t)keys.len);
     bvi_vec_done(&keys);

@@ -16,32 +16,54 @@ int bvi_vm_make_array(bvi_script_call *call, uint32_t count)
 {
     bvi_value v = BVI_VALUE_UNIT;
     bvi_value *items = call->sp - count;
-    int r = bvi_value_array(call->engine, &v);
+    int r = bvi_array_open(call->engine, count, &v);
 
-    if (r == 0)
-        r = bvi_array_reserve(&v, count);
-    if (r < 0) {
-        bvi_drop(&v);
+    if (r < 0)
         return checked(call, r);
-    }
     for (uint32_t i = 0; i < count; i++) {
         bvi_arr(&v)->items[i] = items[i];
         bvi_arr(&v)->items[i].tag = 0;
     }
-    bvi_arr(&v)->len = count;
     call->sp = items;
     *call->sp++ = v;
     return 0;
 }
 
-int bvi_vm_make_map(bvi_script_call *call, const bvi_script *unit, uint32_t first, uint32_t count)
+static int fill_map(bvi_value *map, const bvi_script *unit, const uint32_t *keys, bvi_value *items,
+                    uint32_t count)
 {
-    bvi_value v = BVI_VALUE_UNIT;
-    bvi_value *items = call->sp - count;
-    int r = bvi_value_map(call->engine, &v);
+    int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < count; i++)
-        r = bvi_map_set(&v, bvi_unit_str(unit, unit->names[first + i]), bvi_move(&items[i]));
+        r = bvi_map_set(map, bvi_unit_str(unit, keys[i]), bvi_move(&items[i]));
+    return r;
+}
+
+/* The place of each entry was found when the source was compiled. */
+static void fill_ranked(bvi_map *m, const bvi_script *unit, const uint32_t *keys,
+                        const bvi_value *items, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        bvi_map_entry *e = &m->entries[keys[count + i]];
+
+        e->key = bvi_unit_str(unit, keys[i]);
+        bvi_obj_ref(e->key);
+        e->value = items[i];
+        e->value.tag = 0;
+    }
+}
+
+int bvi_vm_make_map(bvi_script_call *call, const bvi_script *unit, uint32_t first, uint32_t count)
+{
+    bool ranked = count <= BVI_RANKED_KEYS_MAX;
+    bvi_value v = BVI_VALUE_UNIT;
+    bvi_value *items = call->sp - count;
+    int r = bvi_map_open(call->engine, ranked ? count : 0, &v);
+
+    if (r == 0 && ranked)
+        fill_ranked(bvi_mp(&v), unit, &unit->names[first], items, count);
+    else if (r == 0)
+        r = fill_map(&v, unit, &unit->names[first], items, count);
     if (r < 0) {
         bvi_drop(&v);
         return checked(call, r);

@@ -263,6 +263,26 @@ static int grow_entries(bvi_map *m, size_t need)
                            sizeof(bvi_map_entry));
 }
 
+int bvi_map_open(bvi_script_engine *engine, uint32_t count, bvi_value *ret)
+{
+    bvi_map *m;
+
+    if (count > engine->options.limits.map_entries)
+        return bvi_script_too_large(engine, "Size of object map");
+    m = bvi_traced_new(engine, BVI_T_MAP, sizeof(*m));
+    if (!m)
+        return BV_E_NOMEM;
+    if (count > 0)
+        m->entries = bvi_script_realloc(engine, NULL, 0, count * sizeof(*m->entries));
+    if (count > 0 && !m->entries) {
+        bvi_obj_unref(m);
+        return BV_E_NOMEM;
+    }
+    m->len = m->cap = m->ordered = count;
+    *ret = bvi_of_obj(m);
+    return 0;
+}
+
 int bvi_map_own(bvi_value *map)
 {
     const bvi_map *from = bvi_mp(map);

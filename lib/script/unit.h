@@ -241,6 +241,10 @@ typedef struct bvi_proto {
     uint32_t max_stack;
 } bvi_proto;
 
+/* The keys of a map literal stand in unit->names as they were written. Up to so many are followed
+ * by the place of each in their order, so that making the map compares nothing. */
+#define BVI_RANKED_KEYS_MAX 64u
+
 /* A compiled source. Counted: the host, modules and running calls hold it. */
 struct bvi_script {
     uint32_t refs;

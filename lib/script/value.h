@@ -283,6 +283,8 @@ uint32_t bvi_string_char(const bvi_string *s, size_t index);
 /* ---- containers (container.c) ---- */
 
 int bvi_array_own(bvi_value *array);
+/* An array of count items, which the caller sets at once. */
+int bvi_array_open(bvi_script_engine *engine, uint32_t count, bvi_value *ret);
 int bvi_array_reserve(bvi_value *array, size_t more);              /* owns first */
 int bvi_array_push(bvi_value *array, bvi_value item);              /* takes item, also on failure */
 int bvi_array_insert(bvi_value *array, size_t at, bvi_value item); /* takes item, also on failure */
@@ -298,6 +300,8 @@ int bvi_blob_remove(bvi_value *blob, size_t at, size_t len);
 /* ---- maps (map.c) ---- */
 
 int bvi_map_own(bvi_value *map);
+/* A map of count entries, which the caller sets at once, in the order of keys. */
+int bvi_map_open(bvi_script_engine *engine, uint32_t count, bvi_value *ret);
 bvi_map *bvi_map_in_order(const bvi_value *map);
 bvi_value *bvi_map_find(const bvi_value *map,
                         const bvi_string *key); /* NULL when absent; borrowed */
