@@ -11,7 +11,9 @@
 #ifndef BLOCKVISOR_PLUGIN_H
 #define BLOCKVISOR_PLUGIN_H
 
+#include <blockvisor/ctx.h>
 #include <blockvisor/doc.h>
+#include <blockvisor/op.h>
 #include <blockvisor/script.h>
 
 BV_BEGIN_DECLS
@@ -28,6 +30,8 @@ typedef struct bv_plugin_opts {
     const bv_doc *params;  /**< Object of strings laid over node_params(); NULL: nothing. */
     const bv_doc *secrets; /**< Object of strings for get_secret(); "*" answers for all others.
                               NULL: nothing. */
+    bv_ctx *ctx; /**< Your context: calls are started with bv_plugin_start() and end in its loop,
+                    and take the time they say. NULL: bv_plugin_call() waits for them. */
     const bv_script_limits *limits; /**< Of one call. Zero fields: those of a plugin on a node, and
                                        60 s for wall_ms. expression_depth, array_items, map_entries
                                        and slice_operations cannot be chosen. */
@@ -77,12 +81,33 @@ BV_API int bv_plugin_describe(const bv_plugin *plugin, bv_doc **ret_doc, bv_erro
  *
  * @param argument     The one parameter; NULL: "", which also fits functions without one.
  * @param ret_outcome  Freed with bv_doc_free().
- * @return 0 when there is an outcome, also of a function that failed; BV_E_NOT_FOUND (no such
- * function), BV_E_CANCELLED (interrupted), BV_E_TIMEOUT (limits.wall_ms), BV_E_NOMEM.
+ * @return 0 when there is an outcome, also of a function that failed; BV_E_STATE (it was opened
+ * with a context), BV_E_NOT_FOUND (no such function), BV_E_CANCELLED (interrupted), BV_E_TIMEOUT
+ * (limits.wall_ms), BV_E_NOMEM.
  * @since 0.1
  */
 BV_API int bv_plugin_call(bv_plugin *plugin, const char *function, const char *argument,
                           bv_doc **ret_outcome, bv_error **err);
+
+/** How a call that was started ended: with an outcome, or with an error. Both are borrowed. */
+typedef void (*bv_plugin_called_fn)(bv_op *op, const bv_doc *outcome, const bv_error *err,
+                                    void *data);
+
+/**
+ * Starts a call of a plugin that was opened with a context. Several may be under way: the functions
+ * the daemon reads, the plugin's own, and init with upload each wait for their like.
+ *
+ * upload needs the configuration that init has evaluated.
+ *
+ * @param called  Called once, from dispatch, also when the plugin was closed meanwhile: then with
+ *                BV_E_CANCELLED.
+ * @param ret_op  May be NULL. Released with bv_op_unref(); can be cancelled.
+ * @return 0 when it was started, BV_E_NOT_FOUND (no such function), BV_E_BUSY (too many are
+ * waiting), BV_E_STATE (the plugin has no context), BV_E_NOMEM.
+ * @since 0.1
+ */
+BV_API int bv_plugin_start(bv_plugin *plugin, const char *function, const char *argument,
+                           bv_plugin_called_fn called, void *data, bv_op **ret_op, bv_error **err);
 
 /**
  * Evaluates plugin_config() and checks the result, as init does first. The outcome's `value` is the

@@ -7,11 +7,25 @@
 
 #include "base/time.h"
 #include "io/clock.h"
-#include "plugin/eval.h"
 #include "plugin/offline.h"
+#include "plugin/outcome.h"
+
+/* The world's time is no measure of a script's. */
+#define NO_TIMEOUT_MS INT32_MAX
+
+/* A call in somebody else's loop. */
+typedef struct started {
+    bvi_offline *offline; /* NULL: closed */
+    struct started *next;
+    char *function;
+    bvi_eval_done_fn done;
+    void *data;
+} started;
 
 struct bvi_offline {
     bv_ctx *ctx;
+    bool shared; /* the context is somebody else's */
+    started *started;
     bvi_fake_env *fake;
     bvi_scripted *scripted;
     bvi_plugin *plugin;
@@ -104,6 +118,12 @@ static int check_patience(bvi_offline *o, int64_t until_us, bv_error **err)
     return 0;
 }
 
+static int in_shared_loop(bv_error **err)
+{
+    return bvi_fail(err, BV_E_STATE,
+                    "the plugin was opened in a context: calls are started, and end in its loop");
+}
+
 static int wait_for(bvi_offline *o, bv_op *op, bv_error **err)
 {
     int64_t until_us = bvi_time_add(bvi_clock_system.monotonic_us(NULL),
@@ -126,66 +146,16 @@ static int wait_for(bvi_offline *o, bv_op *op, bv_error **err)
 
 /* ---- calls ---- */
 
-/* What `bv node run` prints is text for these, and a JSON value for others. */
-static bool is_text(const char *function)
-{
-    return strcmp(function, "name") == 0 || strcmp(function, "address") == 0;
-}
-
-static int put_value(bvi_json *outcome, const char *function, const char *text)
-{
-    bvi_json *json = NULL;
-
-    if (is_text(function))
-        return bvi_json_put_string(outcome, "value", text);
-    if (!text[0])
-        return bvi_json_put(outcome, "value", bvi_json_new_null());
-    (void)bvi_json_parse(text, strlen(text), &json, NULL); /* NULL: no memory */
-    return bvi_json_put(outcome, "value", json);
-}
-
-static bvi_json *typed_outcome(const char *function, const char *text)
-{
-    bvi_auto_json bvi_json *outcome = bvi_json_new_object();
-
-    if (!outcome || bvi_json_put_string(outcome, "text", text) < 0 ||
-        put_value(outcome, function, text) < 0)
-        return NULL;
-    return bvi_take(outcome);
-}
-
-/* The place is the script's, if it was the script that failed; the text has what came on top. */
-static bvi_json *failed_outcome(const bvi_offline *o, const bv_error *err)
-{
-    const bvi_json *place = bvi_plugin_failure(o->plugin);
-    bvi_auto_json bvi_json *failure = place ? bvi_json_copy(place) : bvi_json_new_object();
-    bvi_auto_free char *text = bvi_error_text(err);
-    const bv_error *cause = err;
-
-    while (bv_error_cause(cause))
-        cause = bv_error_cause(cause);
-    if (!failure || !text || bvi_json_put_string(failure, "text", text) < 0 ||
-        (!place && bvi_json_put_string(failure, "message", bv_error_message(cause)) < 0))
-        return NULL;
-    return bvi_eval_failure(bvi_take(failure));
-}
-
-static bool is_own_end(const bv_error *err)
-{
-    int code = bv_error_code(err);
-
-    return code == BV_E_CANCELLED || code == BV_E_NOMEM || code == BV_E_INTERNAL;
-}
-
 static void on_done(bv_op *op, const bvi_plugin_value *value, const bv_error *err, void *data)
 {
     bvi_offline *o = data;
 
     o->done = true;
-    if (err && is_own_end(err))
+    if (bvi_outcome_is_none(err))
         o->err = bvi_error_copy(err);
     else
-        o->outcome = err ? failed_outcome(o, err) : typed_outcome(o->function, value->text);
+        o->outcome =
+            err ? bvi_outcome_failure(o->plugin, err) : bvi_outcome_value(o->function, value);
 }
 
 static void on_evaluated(bv_op *op, const bvi_json *outcome, const bv_error *err, void *data)
@@ -225,22 +195,28 @@ static int find_arity(const bvi_offline *o, const char *function, const char *ar
                           "no matching method '%s' found: it takes no parameter", function);
 }
 
-static int begin(bvi_offline *o, const char *function, const char *arg, bv_op **ret_op,
-                 bv_error **err)
+/* How a call ends; typed is for functions the daemon knows. */
+typedef struct ending {
+    bvi_plugin_done_fn typed;
+    bvi_eval_done_fn other;
+    void *data;
+} ending;
+
+static int begin(bvi_offline *o, const char *function, const char *arg, int64_t timeout_ms,
+                 const ending *end, bv_op **ret_op, bv_error **err)
 {
-    int64_t timeout_ms = INT32_MAX; /* the world's time is no measure of a script's */
     unsigned arity = 0;
     int r;
 
-    o->done = false;
-    o->function = function;
+    bvi_plugin_forget_failure(o->plugin);
     if (bvi_plugin_is_typed(function))
-        return bvi_plugin_call(o->plugin, function, arg, timeout_ms, on_done, o, ret_op, err);
+        return bvi_plugin_call(o->plugin, function, arg, timeout_ms, end->typed, end->data, ret_op,
+                               err);
     r = find_arity(o, function, arg, &arity, err);
     if (r < 0)
         return r;
     return bvi_plugin_eval(o->plugin, function, arity ? arg ? arg : "" : NULL, timeout_ms,
-                           on_evaluated, o, ret_op, err);
+                           end->other, end->data, ret_op, err);
 }
 
 /* Takes the operation that was begun. */
@@ -262,9 +238,12 @@ int bvi_offline_config(bvi_offline *offline, bvi_json **ret_outcome, bv_error **
     bv_op *op = NULL;
     int r;
 
+    if (offline->shared)
+        return in_shared_loop(err);
+    bvi_plugin_forget_failure(offline->plugin);
     offline->done = false;
     offline->function = "init"; /* which has no value of its own either */
-    r = bvi_plugin_reload_config(offline->plugin, INT32_MAX, on_done, offline, &op, err);
+    r = bvi_plugin_reload_config(offline->plugin, NO_TIMEOUT_MS, on_done, offline, &op, err);
     if (r == 0)
         r = finish(offline, op, &outcome, err);
     if (r < 0)
@@ -296,12 +275,81 @@ static int prepare(bvi_offline *o, const char *function, bv_error **err)
 int bvi_offline_call(bvi_offline *offline, const char *function, const char *arg,
                      bvi_json **ret_outcome, bv_error **err)
 {
+    const ending end = { on_done, on_evaluated, offline };
     bv_op *op = NULL;
-    int r = prepare(offline, function, err);
+    int r = offline->shared ? in_shared_loop(err) : prepare(offline, function, err);
 
-    if (r == 0)
-        r = begin(offline, function, arg, &op, err);
+    if (r < 0)
+        return r;
+    offline->done = false;
+    offline->function = function;
+    r = begin(offline, function, arg, NO_TIMEOUT_MS, &end, &op, err);
     return r < 0 ? r : finish(offline, op, ret_outcome, err);
+}
+
+/* ---- calls in somebody else's loop ---- */
+
+static void started_free(started *s)
+{
+    for (started **at = s->offline ? &s->offline->started : NULL; at && *at; at = &(*at)->next) {
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    }
+    bvi_free(s->function);
+    bvi_free(s);
+}
+
+/* The plugin may have been closed meanwhile. */
+static void on_started_done(bv_op *op, const bvi_plugin_value *value, const bv_error *err,
+                            void *data)
+{
+    started *s = data;
+    bvi_auto_error bv_error *no_memory = NULL;
+    bvi_auto_json bvi_json *outcome = NULL;
+
+    if (!bvi_outcome_is_none(err)) {
+        outcome = err ? bvi_outcome_failure(s->offline ? s->offline->plugin : NULL, err)
+                      : bvi_outcome_value(s->function, value);
+        err = NULL;
+        if (!outcome)
+            (void)bvi_fail_nomem(&no_memory);
+    }
+    s->done(op, outcome, no_memory ? no_memory : err, s->data);
+    started_free(s);
+}
+
+static void on_started_evaluated(bv_op *op, const bvi_json *outcome, const bv_error *err,
+                                 void *data)
+{
+    started *s = data;
+
+    s->done(op, outcome, err, s->data);
+    started_free(s);
+}
+
+int bvi_offline_start(bvi_offline *offline, const char *function, const char *arg,
+                      bvi_eval_done_fn done, void *data, bv_op **ret_op, bv_error **err)
+{
+    started *s;
+    ending end = { on_started_done, on_started_evaluated, NULL };
+    int r;
+
+    if (!offline->shared)
+        return bvi_fail(err, BV_E_STATE, "the plugin was opened without a context");
+    s = bvi_new0(started);
+    if (!s)
+        return bvi_fail_nomem(err);
+    *s = (started){ .offline = offline, .next = offline->started, .done = done, .data = data };
+    offline->started = s;
+    s->function = bvi_strdup(function);
+    end.data = s;
+    r = s->function ? begin(offline, function, arg, offline->timeout_ms, &end, ret_op, err)
+                    : bvi_fail_nomem(err);
+    if (r < 0)
+        started_free(s);
+    return r;
 }
 
 void bvi_offline_interrupt(bvi_offline *offline)
@@ -477,7 +525,9 @@ int bvi_offline_open(const bvi_offline_opts *opts, bvi_offline **ret_offline, bv
     o->due_us = -1;
     o->wake_fd = -1;
     set_time(o, opts);
-    r = make_ctx(o, err);
+    o->ctx = opts->ctx;
+    o->shared = opts->ctx != NULL;
+    r = o->shared ? 0 : make_ctx(o, err);
     if (r == 0)
         r = bvi_fake_env_new(&o->fake, err);
     if (r == 0)
@@ -502,9 +552,12 @@ void bvi_offline_close(bvi_offline *offline)
 {
     if (!offline)
         return;
+    for (started *s = offline->started; s; s = s->next)
+        s->offline = NULL;
     bvi_plugin_free(offline->plugin);
     bvi_scripted_free(offline->scripted);
-    bv_ctx_free(offline->ctx);
+    if (!offline->shared)
+        bv_ctx_free(offline->ctx);
     bvi_fake_env_free(offline->fake);
     bvi_json_free(offline->outcome);
     bv_error_free(offline->err);

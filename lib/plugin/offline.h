@@ -11,6 +11,7 @@
 
 #include <blockvisor/script.h>
 
+#include "plugin/eval.h"
 #include "plugin/scripted.h"
 #include "plugin/workspace.h"
 
@@ -20,6 +21,8 @@
 typedef struct bvi_offline bvi_offline;
 
 typedef struct bvi_offline_opts {
+    bv_ctx *ctx; /* somebody's, who drives it: calls are started in it, and take real time. NULL: a
+                    world of its own */
     const bvi_workspace *workspace;  /* borrowed until close */
     const char *variant;             /* NULL: the first */
     const bvi_json *answers;         /* a checked file; NULL: the node answers in its own way */
@@ -49,6 +52,10 @@ BVI_DEFINE_FREEP(bvi_offline, bvi_offline_close)
  */
 int bvi_offline_call(bvi_offline *offline, const char *function, const char *arg,
                      bvi_json **ret_outcome, bv_error **err);
+/* The same in the context that was given, which ends it. The configuration is not evaluated
+ * beforehand. */
+int bvi_offline_start(bvi_offline *offline, const char *function, const char *arg,
+                      bvi_eval_done_fn done, void *data, bv_op **ret_op, bv_error **err);
 /* Evaluates and checks plugin_config(), as init does first: the value is the configuration with
  * every key of the schema, null when there is no such function. */
 int bvi_offline_config(bvi_offline *offline, bvi_json **ret_outcome, bv_error **err);

@@ -372,6 +372,11 @@ const bvi_json *bvi_plugin_failure(const bvi_plugin *plugin)
     return plugin->failure;
 }
 
+void bvi_plugin_forget_failure(bvi_plugin *plugin)
+{
+    bvi_json_free(bvi_take(plugin->failure));
+}
+
 const bvi_json *bvi_plugin_config(const bvi_plugin *plugin)
 {
     return plugin->config;

@@ -250,9 +250,10 @@ bool bvi_plugin_is_typed(const char *name);
 int bvi_plugin_reload_config(bvi_plugin *plugin, int64_t timeout_ms, bvi_plugin_done_fn done,
                              void *data, bv_op **ret_op, bv_error **err);
 
-/* How the script failed last, as bvi_script_failure_json() describes it; NULL: it did not. Borrowed
- * until the next call completes. */
+/* How the script failed last, as bvi_script_failure_json() describes it; NULL: it did not, or that
+ * was forgotten. Borrowed until the next call completes. */
 const bvi_json *bvi_plugin_failure(const bvi_plugin *plugin);
+void bvi_plugin_forget_failure(bvi_plugin *plugin);
 
 /* Which lines ran so far; a line may be told more than once, and ran if one of them says so. The
  * source is a path in the plugin's directory. */

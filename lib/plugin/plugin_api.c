@@ -34,6 +34,7 @@ static int open_offline(bv_plugin *plugin, const bv_plugin_opts *opts, bv_error 
     bvi_plugin_limits limits = bvi_offline_limits(opts->limits);
     bvi_auto_json bvi_json *answers = NULL;
     bvi_offline_opts offline = {
+        .ctx = opts->ctx,
         .workspace = plugin->workspace,
         .variant = opts->variant,
         .env = bvi_json_of(opts->env),
@@ -163,6 +164,34 @@ int bv_plugin_call(bv_plugin *plugin, const char *function, const char *argument
 
     if (r == 0)
         *ret_outcome = bvi_doc_of(outcome);
+    return r;
+}
+
+typedef struct started_call {
+    bv_plugin_called_fn called;
+    void *data;
+} started_call;
+
+static void on_called(bv_op *op, const bvi_json *outcome, const bv_error *err, void *data)
+{
+    started_call *call = data;
+
+    call->called(op, (const bv_doc *)outcome, err, call->data);
+    bvi_free(call);
+}
+
+int bv_plugin_start(bv_plugin *plugin, const char *function, const char *argument,
+                    bv_plugin_called_fn called, void *data, bv_op **ret_op, bv_error **err)
+{
+    started_call *call = bvi_new0(started_call);
+    int r;
+
+    if (!call)
+        return bvi_fail_nomem(err);
+    *call = (started_call){ called, data };
+    r = bvi_offline_start(plugin->offline, function, argument, on_called, call, ret_op, err);
+    if (r < 0)
+        bvi_free(call);
     return r;
 }
 

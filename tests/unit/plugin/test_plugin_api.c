@@ -230,6 +230,89 @@ START_TEST(endless_calls_end)
 }
 END_TEST
 
+/* ---- in a loop of our own ---- */
+
+typedef struct calls_seen {
+    unsigned count;
+    int code;
+    char text[256];
+} calls_seen;
+
+static void on_called(bv_op *op, const bv_doc *outcome, const bv_error *err, void *data)
+{
+    calls_seen *seen = data;
+    const bv_doc *failure = bv_doc_get(outcome, "error");
+
+    seen->count++;
+    seen->code = bv_error_code(err);
+    (void)snprintf(seen->text, sizeof(seen->text), "%s",
+                   bv_doc_string(bv_doc_get(failure ? failure : outcome, "text"), "none"));
+}
+
+START_TEST(calls_in_our_loop)
+{
+    static const struct {
+        const char *function;
+        const char *text;
+    } wanted[] = {
+        { "height", "3" },
+        { "f", "[\"x\"]" },
+        { "name", "Rhai function 'name' returned error: Runtime error: no (line 2, position 13)" },
+    };
+    bv_plugin_opts opts = BV_PLUGIN_OPTS_INIT;
+    bv_plugin *plugin = NULL;
+    bv_error *err = NULL;
+    bv_doc *doc = NULL;
+    calls_seen seen = { 0 };
+
+    bv_plugin_close(open_plugin("fn height() { 3 } fn f(x) { [run_sh(x).unwrap()] }\n"
+                                "fn name() { throw \"no\" }",
+                                "sh: [{delay_ms: 1, stdout: x}]", &err));
+    bvt_assert_ok(bv_ctx_new(NULL, &opts.ctx, &err), err);
+    bvt_assert_ok(bv_plugin_open(bvt_path("p"), &opts, &plugin, &err), err);
+    for (unsigned i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        bvt_assert_ok(
+            bv_plugin_start(plugin, wanted[i].function, "x", on_called, &seen, NULL, &err), err);
+        ck_assert_uint_eq(seen.count, i);
+        while (seen.count == i)
+            ck_assert_int_ge(bv_ctx_dispatch(opts.ctx, -1), 0);
+        ck_assert_str_eq(seen.text, wanted[i].text);
+    }
+    ck_assert_int_eq(bv_plugin_call(plugin, "f", NULL, &doc, NULL), BV_E_STATE);
+    ck_assert_int_eq(bv_plugin_config(plugin, &doc, NULL), BV_E_STATE);
+    ck_assert_int_eq(bv_plugin_start(plugin, "nothing", NULL, on_called, &seen, NULL, &err),
+                     BV_E_NOT_FOUND);
+    bv_error_free(err);
+    /* closing cancels; the callbacks still come */
+    seen.count = 0;
+    ck_assert_int_eq(bv_plugin_start(plugin, "f", "c", on_called, &seen, NULL, NULL), 0);
+    ck_assert_int_eq(bv_plugin_start(plugin, "name", NULL, on_called, &seen, NULL, NULL), 0);
+    bv_plugin_close(plugin);
+    while (seen.count < 2)
+        ck_assert_int_ge(bv_ctx_dispatch(opts.ctx, -1), 0);
+    ck_assert_int_eq(seen.code, BV_E_CANCELLED);
+    bv_ctx_free(opts.ctx);
+}
+END_TEST
+
+START_TEST(an_old_failure_is_forgotten)
+{
+    bv_plugin *plugin = open_plugin("fn name() { throw 1 }", NULL, NULL);
+    bv_error *err = NULL;
+    bv_doc *doc = NULL;
+
+    bvt_assert_ok(bv_plugin_call(plugin, "name", NULL, &doc, &err), err);
+    ck_assert_int_eq(bv_doc_int64(bv_doc_get(bv_doc_get(doc, "error"), "line"), 0), 1);
+    bv_doc_free(doc);
+    bvt_assert_ok(bv_plugin_call(plugin, "upload", NULL, &doc, &err), err);
+    ck_assert_str_eq(bv_doc_string(bv_doc_get(bv_doc_get(doc, "error"), "message"), ""),
+                     "Missing plugin_config function");
+    ck_assert_ptr_null(bv_doc_get(bv_doc_get(doc, "error"), "line"));
+    bv_doc_free(doc);
+    bv_plugin_close(plugin);
+}
+END_TEST
+
 START_TEST(what_cannot_be_opened)
 {
     bv_plugin_opts opts = { .size = 1 };
@@ -281,4 +364,5 @@ END_TEST
 
 BVT_MAIN("plugin/plugin_api", bvt_loop(calls, cases), bvt_test(requests_are_told),
          bvt_test(is_described), bvt_test(configuration_is_checked), bvt_test(endless_calls_end),
+         bvt_test(calls_in_our_loop), bvt_test(an_old_failure_is_forgotten),
          bvt_test(what_cannot_be_opened), bvt_test(survives_every_failed_allocation))
