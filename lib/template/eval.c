@@ -135,50 +135,60 @@ static int eval_math(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value *ret
 
 /* ---- text ---- */
 
-static int append_joined(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_buf *text)
+static int check_joinable(bvi_tpl_run *run, const bvi_tpl_expr *e, const bvi_tpl_value *v)
 {
-    bvi_tpl_value v = BVI_TPL_NULL_VALUE;
-    int r = bvi_tpl_eval(run, e, &v);
     bvi_span name = bvi_tpl_expr_name(e);
 
-    if (r < 0)
-        return r;
-    if (v.type != BVI_TPL_STRING && !bvi_tpl_is_number(&v))
-        return bvi_tpl_fail(run, e->pos,
-                            "Tried to concat a value that is not a string or a number from %s %.*s",
-                            e->kind == BVI_TPL_PATH ? "ident" : "function", (int)name.len, name.at);
-    r = bvi_tpl_print(text, &v);
-    return r < 0 ? bvi_tpl_fail_room(run, e->pos, r) : 0;
+    if (v->type == BVI_TPL_STRING || bvi_tpl_is_number(v))
+        return 0;
+    return bvi_tpl_fail(run, e->pos,
+                        "Tried to concat a value that is not a string or a number from %s %.*s",
+                        e->kind == BVI_TPL_PATH ? "ident" : "function", (int)name.len, name.at);
 }
 
-static int eval_concat(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value *ret)
+/* All of them come before the text, so that texts being made do not pile up. */
+static int eval_items(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value **ret_items)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(run->arena.max);
-
-    for (const bvi_tpl_expr *it = e->as.list.first; it; it = it->next) {
-        int r = append_joined(run, it, &text);
-
-        if (r < 0)
-            return r;
-    }
-    return bvi_tpl_keep(run, e->pos, &text, ret);
-}
-
-static int eval_list(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value *ret)
-{
-    size_t count = e->as.list.count;
-    bvi_tpl_value *items = bvi_arena_alloc(&run->arena, count * sizeof(*items));
+    bvi_tpl_value *items = bvi_arena_alloc(&run->arena, e->as.list.count * sizeof(*items));
     size_t n = 0;
 
     if (!items)
         return bvi_tpl_fail_room(run, e->pos, run->arena.failure);
     for (const bvi_tpl_expr *it = e->as.list.first; it; it = it->next) {
-        int r = bvi_tpl_eval(run, it, &items[n++]);
+        int r = bvi_tpl_eval(run, it, &items[n]);
 
+        if (r >= 0 && e->kind == BVI_TPL_CONCAT)
+            r = check_joinable(run, it, &items[n]);
         if (r < 0)
             return r;
+        n++;
     }
-    *ret = bvi_tpl_array(items, n);
+    *ret_items = items;
+    return 0;
+}
+
+static int eval_concat(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value *ret)
+{
+    bvi_tpl_value *items = NULL;
+    BVI_AUTO(bvi_buf_done) bvi_buf text = { .data = NULL };
+    int r = eval_items(run, e, &items);
+
+    if (r < 0)
+        return r;
+    bvi_buf_init(&text, bvi_tpl_room(run));
+    for (size_t i = 0; r >= 0 && i < e->as.list.count; i++)
+        r = bvi_tpl_print(&text, &items[i]);
+    return r < 0 ? bvi_tpl_fail_room(run, e->pos, r) : bvi_tpl_keep(run, e->pos, &text, ret);
+}
+
+static int eval_list(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value *ret)
+{
+    bvi_tpl_value *items = NULL;
+    int r = eval_items(run, e, &items);
+
+    if (r < 0)
+        return r;
+    *ret = bvi_tpl_array(items, e->as.list.count);
     return bvi_tpl_checked(run, e->pos, ret);
 }
 

@@ -95,7 +95,7 @@ static int filter_same(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_v
 
 static int filter_as_str(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(bvi_tpl_room(use->run));
     int r = bvi_tpl_use_room(use, bvi_tpl_print(&text, input));
 
     return r < 0 ? r : bvi_tpl_use_keep(use, &text, ret);
@@ -103,7 +103,7 @@ static int filter_as_str(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl
 
 static int filter_json_encode(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(bvi_tpl_room(use->run));
     bool pretty = false;
     int r = bvi_tpl_arg_bool(use, "pretty", &pretty);
 

@@ -45,8 +45,8 @@ static int filter_nth(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_va
 
 static int filter_join(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf sep = BVI_BUF_INIT(use->run->arena.max);
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf sep = BVI_BUF_INIT(bvi_tpl_room(use->run));
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(bvi_tpl_room(use->run));
     int r = bvi_tpl_arg_pattern(use, "sep", false, &sep);
 
     for (size_t i = 0; r >= 0 && i < input->len; i++) {
@@ -272,7 +272,7 @@ static int filter_sort(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_v
 
 static int lower_key(bvi_tpl_using *use, const bvi_tpl_value *v, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(bvi_tpl_room(use->run));
     size_t used = 0;
     int r = 0;
 
@@ -347,7 +347,7 @@ static int take_grouped(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_span
     size_t n = 0;
 
     for (size_t i = 0; i < input->len; i++) {
-        BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(use->run->arena.max);
+        BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(bvi_tpl_room(use->run));
         const bvi_tpl_value *v = attribute_of(&input->as.items[i], attribute);
         int r;
 

@@ -18,7 +18,7 @@ static bvi_span span_of(const bvi_tpl_value *v)
 /* For filters without arguments. */
 static int apply(bvi_tpl_using *use, const bvi_tpl_value *input, text_fn fn, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(bvi_tpl_room(use->run));
     int r = bvi_tpl_use_room(use, fn(&out, span_of(input)));
 
     return r < 0 ? r : bvi_tpl_use_keep(use, &out, ret);
@@ -131,7 +131,7 @@ static bool ends_with(bvi_span text, const bvi_buf *pat)
 static int filter_trim_start_matches(bvi_tpl_using *use, const bvi_tpl_value *input,
                                      bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf pat = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf pat = BVI_BUF_INIT(bvi_tpl_room(use->run));
     bvi_span text = span_of(input);
     int r = bvi_tpl_arg_pattern(use, "pat", true, &pat);
 
@@ -147,7 +147,7 @@ static int filter_trim_start_matches(bvi_tpl_using *use, const bvi_tpl_value *in
 static int filter_trim_end_matches(bvi_tpl_using *use, const bvi_tpl_value *input,
                                    bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf pat = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf pat = BVI_BUF_INIT(bvi_tpl_room(use->run));
     bvi_span text = span_of(input);
     int r = bvi_tpl_arg_pattern(use, "pat", true, &pat);
 
@@ -190,7 +190,7 @@ static void skip_match(bvi_span *rest, bvi_span before, bvi_span needle)
 
 static int filter_replace(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(bvi_tpl_room(use->run));
     bvi_span from = { "", 0 }, to = { "", 0 };
     bvi_span rest = span_of(input);
     bvi_span before;
@@ -235,7 +235,7 @@ static int split_parts(bvi_tpl_using *use, bvi_span text, bvi_span pat, bvi_tpl_
 
 static int filter_split(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf pat = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf pat = BVI_BUF_INIT(bvi_tpl_room(use->run));
     bvi_tpl_value *items = NULL;
     bvi_span needle;
     size_t count;
@@ -257,7 +257,7 @@ static int filter_split(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_
 
 static int filter_truncate(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(bvi_tpl_room(use->run));
     bvi_span end = { "\xe2\x80\xa6", 3 };
     int64_t length = TRUNCATE_DEFAULT;
     size_t at = 0;
@@ -332,7 +332,7 @@ static int append_indented(bvi_buf *out, bvi_span text, const indent *how)
 
 static int filter_indent(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(use->run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(bvi_tpl_room(use->run));
     indent how = { .prefix = { "    ", 4 } };
     int r = bvi_tpl_arg_string(use, "prefix", false, &how.prefix);
 

@@ -4,7 +4,8 @@
  * The dialect is what both understand: literals, `.`, `[...]`, `*`, `+`, `?`, `{n,m}`, `|`, groups,
  * `^`, `$`, and these, which are translated: `\d \D \w \W \s \S`, also in brackets (lower case),
  * `\b \B`, `\n \t \r`, `(?:`, `(?i)` at the start, lazy quantifiers. Back references, look-around
- * and Unicode classes are refused. Matching is linear in the text; both are bounded all the same.
+ * and Unicode classes are refused. The C library may need a second for a pattern made for that, so
+ * both texts are bounded and a match is paid for by what it may cost.
  */
 #include <regex.h>
 #include <string.h>
@@ -14,10 +15,10 @@
 #include "template/run.h"
 
 #define PATTERN_MAX    256u
-#define TEXT_MAX       4096u
+#define TEXT_MAX       1024u
 #define TRANSLATED_MAX 4096u
 /* Numbers in braces multiply the size of the compiled pattern. */
-#define REPEATS_MAX 255u
+#define REPEATS_MAX 64u
 
 typedef struct translator {
     const char *at;
@@ -209,7 +210,7 @@ static int translate_braces(translator *t)
     }
     t->repeats *= number ? number : 1;
     if (t->repeats > REPEATS_MAX)
-        return refuse(t, "numbers in braces whose product is above 255");
+        return refuse(t, "numbers in braces whose product is above 64");
     if (t->at == t->end)
         return refuse(t, "braces that do not end");
     t->at++;
@@ -277,6 +278,21 @@ static int run_regex(const translator *t, const char *text, bool *ret, bv_error 
         return bvi_fail_nomem(err);
     *ret = r == 0;
     return 0;
+}
+
+uint64_t bvi_tpl_match_cost(const char *pattern, size_t pattern_len, size_t len)
+{
+    uint64_t repeats = 1;
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < pattern_len && repeats <= REPEATS_MAX; i++) {
+        bool digit = pattern[i] >= '0' && pattern[i] <= '9';
+
+        if (!digit && number)
+            repeats *= number;
+        number = digit && number <= REPEATS_MAX ? number * 10 + (uint64_t)(pattern[i] - '0') : 0;
+    }
+    return 1000 + pattern_len * pattern_len + pattern_len * repeats * (repeats + 4 * len);
 }
 
 int bvi_tpl_matches(const char *pattern, size_t pattern_len, const char *text, size_t len,

@@ -9,8 +9,9 @@
 
 static int put(bvi_tpl_run *run, size_t pos, const char *text, size_t len)
 {
-    int r =
-        run->out->len + len > run->output_max ? BV_E_LIMIT : bvi_buf_append(run->out, text, len);
+    size_t used = run->captured + run->out->len;
+    size_t room = used < run->output_max ? run->output_max - used : 0;
+    int r = len > room ? BV_E_LIMIT : bvi_buf_append(run->out, text, len);
 
     if (r < 0)
         return bvi_tpl_fail_room(run, pos, r);
@@ -50,9 +51,11 @@ static int capture(bvi_tpl_run *run, const bvi_tpl_node *body, bvi_buf *into)
     bvi_buf *out = run->out;
     int r;
 
+    run->captured += out->len;
     run->out = into;
     r = bvi_tpl_render_nodes(run, body);
     run->out = out;
+    run->captured -= out->len;
     return r;
 }
 

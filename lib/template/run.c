@@ -86,6 +86,11 @@ int bvi_tpl_spend(bvi_tpl_run *run, size_t pos, uint64_t operations)
     return 0;
 }
 
+size_t bvi_tpl_room(const bvi_tpl_run *run)
+{
+    return run->arena.max - run->arena.used;
+}
+
 int bvi_tpl_enter(bvi_tpl_run *run, size_t pos)
 {
     if (run->depth >= BVI_TPL_DEPTH_MAX)

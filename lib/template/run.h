@@ -58,7 +58,8 @@ typedef struct bvi_tpl_run {
     BVI_VEC(bvi_tpl_binding) bindings;
     bvi_tpl_frame *frame;
     bvi_buf *out;
-    size_t output_max;
+    size_t output_max; /* of all output buffers together */
+    size_t captured;   /* bytes in those around `out` */
     bool escapes;
     bvi_tpl_jump jump;
     unsigned depth;
@@ -78,6 +79,8 @@ int bvi_tpl_fail_room(bvi_tpl_run *run, size_t pos, int code);
 int bvi_tpl_wrap(bvi_tpl_run *run, int code, const char *fmt, ...) BV_PRINTF(3, 4);
 /* Counts operations. */
 int bvi_tpl_spend(bvi_tpl_run *run, size_t pos, uint64_t operations);
+/* Bytes the arena still has: a buffer whose content goes there needs no more. */
+size_t bvi_tpl_room(const bvi_tpl_run *run);
 int bvi_tpl_enter(bvi_tpl_run *run, size_t pos); /* a level; leave with run->depth-- */
 int bvi_tpl_checked(bvi_tpl_run *run, size_t pos, const bvi_tpl_value *v); /* nested too deep? */
 /* A buffer's content as a value. */
@@ -186,7 +189,9 @@ extern const bvi_tpl_filter bvi_tpl_number_filters[];
 extern const bvi_tpl_filter bvi_tpl_array_filters[];
 extern const bvi_tpl_filter bvi_tpl_value_filters[];
 
-/* regex.c: whether the pattern matches anywhere. BV_E_INVALID names what is wrong with it. */
+/* regex.c: operations a match may be worth; numbers outside of braces count as well. */
+uint64_t bvi_tpl_match_cost(const char *pattern, size_t pattern_len, size_t len);
+/* Whether the pattern matches anywhere. BV_E_INVALID names what is wrong with it. */
 int bvi_tpl_matches(const char *pattern, size_t pattern_len, const char *text, size_t len,
                     bool *ret, bv_error **err);
 

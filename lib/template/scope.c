@@ -267,7 +267,7 @@ static int visible_members(bvi_tpl_run *run, size_t pos, bvi_tpl_value *ret)
 
 int bvi_tpl_context_text(bvi_tpl_run *run, size_t pos, bvi_tpl_value *ret)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(run->arena.max);
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(bvi_tpl_room(run));
     bvi_tpl_value context = BVI_TPL_NULL_VALUE;
     int r = visible_members(run, pos, &context);
 

@@ -153,7 +153,7 @@ static int test_matching(bvi_tpl_using *use, const bvi_tpl_value *v, bool *ret)
     if (r >= 0)
         r = need_text_arg(use, &pattern);
     if (r >= 0)
-        r = bvi_tpl_use_spend(use, 100 + v->len);
+        r = bvi_tpl_use_spend(use, bvi_tpl_match_cost(pattern.at, pattern.len, v->len));
     if (r < 0)
         return r;
     r = bvi_tpl_matches(pattern.at, pattern.len, v->as.text, v->len, ret, &why);

@@ -83,6 +83,14 @@ static const struct {
     { "{% set l = [1] %}{% for i in range(end=40) %}{% set_global l = l | concat(with=l) %}"
       "{% endfor %}",
       BV_E_LIMIT, "bytes of values" },
+    { NINES "{{ s is matching('(((a|b)*a(a|b){8}){8})+$') }}" ENDS, BV_E_LIMIT, "operations" },
+    { "{% set s = 'abaababbabaabbababaabbabaaabbaba' %}{% for i in range(end=5) %}"
+      "{% set_global s = s ~ s %}{% endfor %}{% for i in range(end=999) %}"
+      "{{ s is matching('(a|b)*a(a|b){20}c') }}{% endfor %}",
+      BV_E_LIMIT, "operations" },
+    { "{% macro m(s) %}{{ s }}{{ self::m(s=s) }}{% endmacro %}{% set s = 'xxxxxxxxxxxxxxxx' %}"
+      "{% for i in range(end=16) %}{% set_global s = s ~ s %}{% endfor %}{{ self::m(s=s) }}",
+      BV_E_LIMIT, "bytes of output" },
     { "{{ range(end=99999999) | length }}", BV_E_LIMIT, "would give 99999999 numbers" },
     { "{% set l = [] %}{% for i in range(end=300) %}{% set_global l = [l] %}{% endfor %}",
       BV_E_LIMIT, "nested deeper than 200" },
