@@ -45,9 +45,8 @@ static void print_finding(const cli *c, const bv_doc *finding, size_t variants)
     const char *severity = str(finding, "severity");
 
     cli_put(stdout, str(finding, "path"));
-    if (number(finding, "line"))
-        (void)printf(":%d:%d", number(finding, "line"), number(finding, "column"));
-    (void)printf(": %s%s:%s ", colour_of(c, severity), severity, c->colour ? "\033[0m" : "");
+    (void)printf(":%d:%d: %s%s:%s ", number(finding, "line"), number(finding, "column"),
+                 colour_of(c, severity), severity, c->colour ? "\033[0m" : "");
     cli_put(stdout, str(finding, "message"));
     print_variants(finding, variants);
     (void)printf(" [%s]\n", str(finding, "rule"));

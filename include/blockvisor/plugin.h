@@ -201,7 +201,7 @@ typedef struct bv_plugin_check_opts {
  * The report is `{plugin, variants, findings, errors, warnings, notes}`, the last three are counts.
  * A finding is `{severity, rule, file, path, line, column, message, variants}`: severity is
  * "error", "warning" or "note"; rule one of the names that doc/dev/plugin-check.md explains; file
- * is below the plugin's directory, path the same from here; line and column are null where it is
+ * is below the plugin's directory, path the same from here; line and column are 1 where it is
  * about a file as a whole; variants are those it was seen with. Findings are in the order of their
  * places.
  *

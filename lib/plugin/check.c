@@ -67,6 +67,17 @@ static bool asks_for_variant(const bvi_check *check)
     return false;
 }
 
+static bool asks_for_params(const bvi_check *check)
+{
+    bvi_check_each(file, check) {
+        bvi_check_each_note(note, file) {
+            if (note->kind == BVI_NOTE_CALL && strcmp(note->text, "node_params") == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 static int choose_variants(bvi_check *check, bv_error **err)
 {
     const char *wanted = check->opts->variant;
@@ -84,10 +95,10 @@ static int choose_variants(bvi_check *check, bv_error **err)
         r = bvi_strv_add(&check->variants, check->ws->variants.items[i]);
     if (r == 0 && !check->variants.len)
         r = guess_variants(check);
-    if (r == 0 && !check->variants.len) {
-        check->made_up = asks_for_variant(check);
+    check->made_up = !check->ws->image &&
+                     (asks_for_params(check) || (!check->variants.len && asks_for_variant(check)));
+    if (r == 0 && !check->variants.len)
         r = bvi_strv_add(&check->variants, "");
-    }
     return r < 0 ? bvi_fail_nomem(err) : 0;
 }
 

@@ -2,15 +2,12 @@
  * check_config.c - what plugin_config() returned: its shape, its names, what it refers to. See
  * check_impl.h.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "plugin/check_impl.h"
 #include "plugin/check_shape.h"
 #include "plugin/config.h"
 #include "plugin/jobs.h"
-#include "sys/fs.h"
 #include "transfer/glob.h"
 
 #define NAMES_MAX 4096u
@@ -163,39 +160,6 @@ static void check_globs(const config_check *c)
     }
 }
 
-/* Whether a path of the node is missing from the image, where its directory is there. Without it
- * the file may come from a base image. */
-static bool is_missing(const char *rootfs, const char *path)
-{
-    bvi_auto_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bvi_auto_close int dir = -1;
-    bvi_auto_close int fd = -1;
-    const char *name = strrchr(path, '/');
-    bvi_auto_free char *parent = name ? bvi_strndup(path, (size_t)(name - path)) : NULL;
-    const char *below = parent ? parent + strspn(parent, "/") : "";
-
-    if (root < 0 || !*below)
-        return false;
-    if (bvi_fs_open_beneath(root, below, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, &dir, NULL) < 0)
-        return false;
-    return bvi_fs_open_beneath(dir, name + 1, O_PATH | O_CLOEXEC, 0, &fd, NULL) == BV_E_NOT_FOUND;
-}
-
-static void check_templates(const config_check *c)
-{
-    const char *rootfs = c->check->ws->rootfs;
-    size_t index = 0;
-
-    bvi_json_each(file, bvi_json_find(c->value, "config_files")) {
-        const char *template = bvi_json_string(bvi_json_find(file, "template"));
-        bvi_auto_free char *path = bvi_asprintf("config_files[%zu].template", index++);
-
-        if (path && template && rootfs && is_missing(rootfs, template))
-            bvi_report_add(&c->check->report, BVI_RULE_MISSING_TEMPLATE, c->variant,
-                           spot_of(c, path), "there is no template '%s' in '%s'", template, rootfs);
-    }
-}
-
 void bvi_check_config(bvi_check *check, size_t variant, const bvi_json *value)
 {
     config_check c = { check, variant, value };
@@ -212,5 +176,5 @@ void bvi_check_config(bvi_check *check, size_t variant, const bvi_json *value)
     check_names(&c);
     check_tasks(&c);
     check_globs(&c);
-    check_templates(&c);
+    bvi_check_templates(check, variant, value);
 }

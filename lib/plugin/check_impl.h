@@ -39,7 +39,7 @@ typedef struct bvi_check {
     BVI_VEC(bvi_check_file) files;
     const bvi_check_file *main; /* NULL: it does not compile */
     bvi_strv variants;          /* those that are checked; at least one */
-    bool made_up;               /* the plugin asks for a variant and nobody said which there are */
+    bool made_up;               /* the plugin asks for what nobody told us of its node */
     bvi_report report;
     bool compiles; /* all of them */
 } bvi_check;
@@ -99,6 +99,7 @@ int bvi_check_run(bvi_check *check, size_t variant, bv_error **err);
 
 /* What plugin_config() returned, and the configuration made of it (NULL: it could not be). */
 void bvi_check_config(bvi_check *check, size_t variant, const bvi_json *value);
+void bvi_check_templates(bvi_check *check, size_t variant, const bvi_json *value);
 void bvi_check_jobs(bvi_check *check, size_t variant, const bvi_json *config);
 
 /* The place in the source that made a part of the configuration: path is like

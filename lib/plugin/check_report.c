@@ -73,7 +73,10 @@ static bvi_finding *find_or_add(bvi_report *report, bvi_finding *wanted)
 void bvi_report_add(bvi_report *report, bvi_rule rule, size_t variant, bvi_spot spot,
                     const char *fmt, ...)
 {
-    bvi_finding wanted = { .rule = rule, .line = spot.line, .column = spot.column };
+    /* What is about a file as a whole is told at its beginning, for readers that want a place. */
+    bvi_finding wanted = { .rule = rule,
+                           .line = spot.line ? spot.line : 1,
+                           .column = spot.line ? spot.column : 1 };
     bvi_finding *finding = NULL;
     va_list args;
 
@@ -124,11 +127,6 @@ static int compare(const void *a, const void *b)
     return strcmp(x->message, y->message);
 }
 
-static bvi_json *number_or_null(unsigned number)
-{
-    return number ? bvi_json_new_uint64(number) : bvi_json_new_null();
-}
-
 static int put_variants(const bvi_report *report, const bvi_finding *finding, bvi_json *object)
 {
     bvi_json *list = bvi_json_new_array();
@@ -172,9 +170,9 @@ static int put_finding(const bvi_report *report, const bvi_finding *f, const pla
     if (r == 0)
         r = put_path(p, f->file, object);
     if (r == 0)
-        r = bvi_json_put(object, "line", number_or_null(f->line));
+        r = bvi_json_put_uint64(object, "line", f->line);
     if (r == 0)
-        r = bvi_json_put(object, "column", number_or_null(f->column));
+        r = bvi_json_put_uint64(object, "column", f->column);
     if (r == 0)
         r = bvi_json_put_string(object, "message", f->message);
     return r < 0 ? r : put_variants(report, f, object);

@@ -55,6 +55,7 @@ typedef enum bvi_severity {
     X(SCHEDULE, ERROR, "schedule")                      \
     X(SCHEDULED_FUNCTION, ERROR, "scheduled-function")  \
     X(GLOB, ERROR, "glob")                              \
+    X(TEMPLATE, ERROR, "template")                          \
     X(MISSING_TEMPLATE, WARNING, "missing-template")      \
     X(RUN_FAILED, ERROR, "run-failed")                  \
     X(FAKE_ANSWER, NOTE, "fake-answer")                 \
@@ -70,7 +71,7 @@ typedef enum bvi_rule {
         BVI_RULE_COUNT
 } bvi_rule;
 
-/* Where something is. file NULL: the plugin as a whole; line 0: the file as a whole. */
+/* Where something is; line 0: the file as a whole. */
 typedef struct bvi_spot {
     const char *file;
     unsigned line, column;

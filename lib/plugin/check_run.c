@@ -303,7 +303,7 @@ static void report_failure(const node *n, const char *function)
     const bvi_json *failure = bvi_json_find(n->outcome, "error");
     const char *message = bvi_json_string(bvi_json_find(failure, "message"));
     bvi_spot spot = spot_of_failure(n->check, function, failure);
-    /* With a variant that was made up, its tables answer () as a wrong node would. */
+    /* Where variant or properties had to be made up, they read as () like those of a wrong node. */
     bool excused = n->asked || n->check->made_up;
 
     if (!failure || is_known(&n->check->report, spot))
@@ -312,7 +312,7 @@ static void report_failure(const node *n, const char *function)
                    n->variant, spot, "%s%s fails%s: %s", function ? function : "the top level",
                    function ? "()" : "",
                    n->asked  ? " with made-up answers"
-                   : excused ? " for a made-up variant"
+                   : excused ? " on a made-up node"
                              : "",
                    message ? message : "");
 }

@@ -93,7 +93,7 @@ static void expect_file(const char *dir, const char *file, bvi_strv *lines)
         if (strstr(at, here))
             expect_rules(strstr(at, here) + strlen(here), file, line, lines);
         if (strstr(at, whole))
-            expect_rules(strstr(at, whole) + strlen(whole), file, 0, lines);
+            expect_rules(strstr(at, whole) + strlen(whole), file, 1, lines);
         at = end ? end + 1 : NULL;
     }
 }
@@ -167,6 +167,33 @@ END_TEST
 START_TEST(finds_the_faults_of_bad_ones)
 {
     check_all(PLUGINS "/bad", false);
+}
+END_TEST
+
+/* ---- no false alarms ---- */
+
+/* Programs of the language's own tests work, so all their names mean something. */
+START_TEST(knows_the_names_of_programs)
+{
+    BVI_AUTO(bvi_strv_done) bvi_strv names = BVI_VEC_INIT(PLUGINS_MAX);
+    bv_error *err = NULL;
+
+    bvt_assert_ok(bvi_fs_list(PROGRAMS, &names, &err), err);
+    ck_assert_uint_gt(names.len, 0);
+    for (size_t i = 0; i < names.len; i++) {
+        const bvi_check_opts opts = { NULL, NULL, NULL, NULL };
+        bvi_auto_json bvi_json *report = NULL;
+
+        report_of(bvt_format("%s/%s", PROGRAMS, names.items[i]), &opts, &report);
+        bvi_json_each(finding, bvi_json_find(report, "findings")) {
+            const char *rule = bvi_json_string(bvi_json_find(finding, "rule"));
+            const char *file = bvi_json_string(bvi_json_find(finding, "file"));
+
+            ck_assert_msg(strncmp(rule, "unknown-", strlen("unknown-")) != 0 ||
+                              strcmp(file, names.items[i]) != 0,
+                          "%s: %s", file, bvi_json_string(bvi_json_find(finding, "message")));
+        }
+    }
 }
 END_TEST
 
@@ -274,6 +301,6 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("plugin/check", bvt_test(passes_good_plugins), bvt_test(passes_the_examples),
-         bvt_test(finds_the_faults_of_bad_ones), bvt_test(checks_one_variant),
-         bvt_loop(refuses, refused), bvt_test(hands_out_secrets), bvt_test(ends_what_does_not_end),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(finds_the_faults_of_bad_ones), bvt_test(knows_the_names_of_programs),
+         bvt_test(checks_one_variant), bvt_loop(refuses, refused), bvt_test(hands_out_secrets),
+         bvt_test(ends_what_does_not_end), bvt_test(survives_every_failed_allocation))
