@@ -94,8 +94,9 @@ static void function_call(bvi_compiler *c, bvi_expr *e, uint32_t name, bool with
     if (text_is(c, name, "eval") && site.argc == 1) {
         bvi_c_emit(c, BVI_OP_EVAL, bvi_c_snapshot_scope(c), site.first_arg);
         c->func->evals++;
-    } else
+    } else {
         bvi_c_emit(c, BVI_OP_CALL, bvi_c_add_site(c, &site), e->pos);
+    }
     become_value(e);
     e->note = note;
 }
@@ -171,7 +172,9 @@ void bvi_c_reserved_call(bvi_compiler *c, bvi_expr *e)
     if (text_is(c, name, "call") && is_bang_call(c)) {
         bvi_c_next(c);
         function_call(c, e, name, true);
-    } else if (!callable || c->tok.type != BVI_TOK_LPAREN)
+        return;
+    }
+    if (!callable || c->tok.type != BVI_TOK_LPAREN)
         reserved_word(c, pos, name);
     else if (text_is(c, name, "is_shared"))
         is_shared_call(c, e);
