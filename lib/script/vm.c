@@ -10,10 +10,10 @@
  * locals; SAVE() writes them back before anything that may look at them, LOAD() reads them after
  * anything that may have moved them, and ENTER() reads all of them when another frame is on top.
  */
-#include "script/vm.h"
 #include <math.h>
 
 #include "script/coverage.h"
+#include "script/vm.h"
 #include "script/vm_quick.h"
 
 static int want_bool(bvi_script_call *call, const bvi_value *v)
@@ -246,26 +246,31 @@ static bool top_is_script(const bvi_script_call *call)
         NEXT(words);                                                                               \
     } while (0)
 
-/* The four forms of an operator on whole numbers: see opcode.h. What is not quick gets its operands
- * onto the stack and goes the common way. */
+/* clang-format off */
+
+/* The four forms of an operator: see opcode.h. What is not quick gets its operands onto the stack
+ * and goes the common way. */
 #define ARITHMETIC(opcode, compute, compute_float)                                                 \
-    op_##opcode                                                                                    \
-        : if (bvi_both_int(sp - 2, sp - 1) && compute(sp[-2].as.i, sp[-1].as.i, &sp[-2].as.i))     \
-    {                                                                                              \
+op_##opcode:                                                                                       \
+    if (bvi_both_int(sp - 2, sp - 1) && compute(sp[-2].as.i, sp[-1].as.i, &sp[-2].as.i)) {         \
+        sp--;                                                                                      \
+        NEXT(1);                                                                                   \
+    }                                                                                              \
+    if (bvi_both_float(sp - 2, sp - 1)) {                                                          \
+        sp[-2].as.f = compute_float(sp[-2].as.f, sp[-1].as.f);                                     \
         sp--;                                                                                      \
         NEXT(1);                                                                                   \
     }                                                                                              \
     goto operator;                                                                                 \
-    op_##opcode##_LI                                                                               \
-        : if (bvi_is_int(LOCAL(a)) && compute(LOCAL(a)->as.i, (int32_t)pc[1], &number))            \
-    {                                                                                              \
+op_##opcode##_LI:                                                                                  \
+    if (bvi_is_int(LOCAL(a)) && compute(LOCAL(a)->as.i, (int32_t)pc[1], &number)) {                \
         bvi_set_int(sp++, number);                                                                 \
         NEXT(2);                                                                                   \
     }                                                                                              \
     goto operator_li;                                                                              \
-    op_##opcode##_LL : if (bvi_both_int(LOCAL(a), LOCAL(pc[1])) &&                                 \
-                           compute(LOCAL(a)->as.i, LOCAL(pc[1])->as.i, &number))                   \
-    {                                                                                              \
+op_##opcode##_LL:                                                                                  \
+    if (bvi_both_int(LOCAL(a), LOCAL(pc[1])) &&                                                    \
+        compute(LOCAL(a)->as.i, LOCAL(pc[1])->as.i, &number)) {                                    \
         bvi_set_int(sp++, number);                                                                 \
         NEXT(2);                                                                                   \
     }                                                                                              \
@@ -275,15 +280,14 @@ static bool top_is_script(const bvi_script_call *call)
         NEXT(2);                                                                                   \
     }                                                                                              \
     goto operator_ll;                                                                              \
-    op_##opcode##_SI                                                                               \
-        : if (bvi_is_int(sp - 1) && compute(sp[-1].as.i, signed_operand(word), &sp[-1].as.i))      \
-    {                                                                                              \
+op_##opcode##_SI:                                                                                  \
+    if (bvi_is_int(sp - 1) && compute(sp[-1].as.i, signed_operand(word), &sp[-1].as.i))            \
         NEXT(1);                                                                                   \
-    }                                                                                              \
     goto operator_si;
+
 #define COMPARISON(opcode, sign)                                                                   \
-    op_##opcode : if (bvi_both_int(sp - 2, sp - 1))                                                \
-    {                                                                                              \
+op_##opcode:                                                                                       \
+    if (bvi_both_int(sp - 2, sp - 1)) {                                                            \
         sp -= 2;                                                                                   \
         DECIDE(sp[0].as.i sign sp[1].as.i, 1);                                                     \
     }                                                                                              \
@@ -292,17 +296,22 @@ static bool top_is_script(const bvi_script_call *call)
         DECIDE(sp[0].as.f sign sp[1].as.f, 1);                                                     \
     }                                                                                              \
     goto operator;                                                                                 \
-    op_##opcode##_LI : if (bvi_is_int(LOCAL(a))) DECIDE(LOCAL(a)->as.i sign(int32_t) pc[1], 2);    \
+op_##opcode##_LI:                                                                                  \
+    if (bvi_is_int(LOCAL(a)))                                                                      \
+        DECIDE(LOCAL(a)->as.i sign (int32_t)pc[1], 2);                                             \
     goto operator_li;                                                                              \
-    op_##opcode##_LL : if (bvi_both_int(LOCAL(a), LOCAL(pc[1])))                                   \
-                           DECIDE(LOCAL(a)->as.i sign LOCAL(pc[1])->as.i, 2);                      \
+op_##opcode##_LL:                                                                                  \
+    if (bvi_both_int(LOCAL(a), LOCAL(pc[1])))                                                      \
+        DECIDE(LOCAL(a)->as.i sign LOCAL(pc[1])->as.i, 2);                                         \
     goto operator_ll;                                                                              \
-    op_##opcode##_SI : if (bvi_is_int(sp - 1))                                                     \
-    {                                                                                              \
+op_##opcode##_SI:                                                                                  \
+    if (bvi_is_int(sp - 1)) {                                                                      \
         sp--;                                                                                      \
         DECIDE(sp->as.i sign signed_operand(word), 1);                                             \
     }                                                                                              \
     goto operator_si;
+
+/* clang-format on */
 
 static int32_t signed_operand(uint32_t word)
 {
