@@ -194,21 +194,33 @@ static int translate_group(translator *t)
     return put(t, "(");
 }
 
+/* Numbers in braces, and their product, stop growing when they are too large. */
+static uint64_t add_digit(uint64_t number, char digit)
+{
+    return number <= REPEATS_MAX ? number * 10 + (uint64_t)(digit - '0') : number;
+}
+
+static uint64_t multiply(uint64_t repeats, uint64_t number)
+{
+    return number == 0 || repeats > REPEATS_MAX ? repeats : repeats * number;
+}
+
 static int translate_braces(translator *t)
 {
     uint64_t number = 0;
 
     for (; t->at < t->end && *t->at != '}'; t->at++) {
-        if (*t->at >= '0' && *t->at <= '9')
-            number = number < REPEATS_MAX ? number * 10 + (uint64_t)(*t->at - '0') : number;
-        else if (*t->at == ',')
-            t->repeats *= number ? number : 1, number = 0;
-        else if (*t->at != '{')
+        bool digit = *t->at >= '0' && *t->at <= '9';
+
+        if (!digit && *t->at != ',' && *t->at != '{')
             return refuse(t, "braces with something else than numbers");
+        if (!digit)
+            t->repeats = multiply(t->repeats, number);
+        number = digit ? add_digit(number, *t->at) : 0;
         if (bvi_buf_append_char(&t->out, *t->at) < 0)
             return BV_E_NOMEM;
     }
-    t->repeats *= number ? number : 1;
+    t->repeats = multiply(t->repeats, number);
     if (t->repeats > REPEATS_MAX)
         return refuse(t, "numbers in braces whose product is above 64");
     if (t->at == t->end)
@@ -284,13 +296,15 @@ uint64_t bvi_tpl_match_cost(const char *pattern, size_t pattern_len, size_t len)
 {
     uint64_t repeats = 1;
     uint64_t number = 0;
+    bool inside = false; /* braces */
 
-    for (size_t i = 0; i < pattern_len && repeats <= REPEATS_MAX; i++) {
-        bool digit = pattern[i] >= '0' && pattern[i] <= '9';
+    for (size_t i = 0; i < pattern_len; i++) {
+        bool digit = inside && pattern[i] >= '0' && pattern[i] <= '9';
 
-        if (!digit && number)
-            repeats *= number;
-        number = digit && number <= REPEATS_MAX ? number * 10 + (uint64_t)(pattern[i] - '0') : 0;
+        if (!digit)
+            repeats = multiply(repeats, number);
+        number = digit ? add_digit(number, pattern[i]) : 0;
+        inside = pattern[i] == '{' || (inside && pattern[i] != '}');
     }
     return 1000 + pattern_len * pattern_len + pattern_len * repeats * (repeats + 4 * len);
 }

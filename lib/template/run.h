@@ -189,7 +189,7 @@ extern const bvi_tpl_filter bvi_tpl_number_filters[];
 extern const bvi_tpl_filter bvi_tpl_array_filters[];
 extern const bvi_tpl_filter bvi_tpl_value_filters[];
 
-/* regex.c: operations a match may be worth; numbers outside of braces count as well. */
+/* regex.c: how many operations a match is paid for with. */
 uint64_t bvi_tpl_match_cost(const char *pattern, size_t pattern_len, size_t len);
 /* Whether the pattern matches anywhere. BV_E_INVALID names what is wrong with it. */
 int bvi_tpl_matches(const char *pattern, size_t pattern_len, const char *text, size_t len,
