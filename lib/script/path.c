@@ -263,9 +263,12 @@ static const void *kind_of(const bvi_value *v)
                                  : &kinds[v->type];
 }
 
-/* What a getter or a setter answered. It has nowhere to wait. */
-static int end_property(bvi_script_call *call, const bvi_step *step, const char *name, int r)
+/* What a getter or a setter answered. */
+static int end_property(bvi_script_call *call, const bvi_step *step, const char *name, int r,
+                        bool may_wait)
 {
+    if (r == BVI_SCRIPT_PENDING && may_wait)
+        return r;
     if (r > 0)
         return bvi_vm_fail_at(call, step->item, BVI_FAILURE_DOT, "Property '%s' cannot suspend",
                               name);
@@ -275,7 +278,7 @@ static int end_property(bvi_script_call *call, const bvi_step *step, const char 
 }
 
 static int computed_property(bvi_script_call *call, const bvi_value *v, bvi_step *step,
-                             const bvi_string *name, bvi_value *ret)
+                             const bvi_string *name, bool may_wait, bvi_value *ret)
 {
     bvi_value self;
     int r;
@@ -295,7 +298,7 @@ static int computed_property(bvi_script_call *call, const bvi_value *v, bvi_step
     call->top_varies |= step->getter_varies;
     r = step->getter->fn(call, &self, 1, ret, step->getter_data);
     bvi_drop(&self);
-    return end_property(call, step, name->data, r);
+    return end_property(call, step, name->data, r, may_wait);
 }
 
 /* ---- indices ---- */
@@ -418,6 +421,8 @@ typedef struct walker {
     bvi_value temp;   /* holds *at when nothing else does */
     bvi_value *index; /* of the next index step */
     bool ended;       /* at ?. behind a unit */
+    bool may_wait;    /* a getter may answer later */
+    uint32_t next;    /* step */
 } walker;
 
 /* The chain goes on with a value of its own. */
@@ -448,11 +453,11 @@ static inline bvi_value *find_property(const bvi_value *map, bvi_step *step, bvi
 static int computed_step(walker *w, bvi_step *step, const bvi_value *index)
 {
     bvi_value made = BVI_VALUE_UNIT;
-    int r = index
-                ? computed_index(w->call, w->at, index, step, &made)
-                : computed_property(w->call, w->at, step, bvi_unit_str(w->unit, step->key), &made);
+    int r = index ? computed_index(w->call, w->at, index, step, &made)
+                  : computed_property(w->call, w->at, step, bvi_unit_str(w->unit, step->key),
+                                      w->may_wait, &made);
 
-    if (r < 0)
+    if (r != 0)
         bvi_drop(&made);
     else
         go_on_with(w, made);
@@ -493,10 +498,10 @@ static inline int read_step(walker *w, bvi_step *step)
 
 static int read_steps(walker *w, const bvi_path *path, uint32_t count)
 {
-    for (uint32_t i = 0; i < count && !w->ended; i++) {
-        int r = read_step(w, &w->unit->steps[path->first + i]);
+    while (w->next < count && !w->ended) {
+        int r = read_step(w, &w->unit->steps[path->first + w->next++]);
 
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     return 0;
@@ -507,23 +512,95 @@ static void end_walk(walker *w)
     bvi_drop(&w->temp);
 }
 
+static bvi_value result_of(const walker *w)
+{
+    return w->ended ? BVI_VALUE_UNIT : bvi_dup(w->at);
+}
+
 int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
                  bvi_value *ret)
 {
     BVI_AUTO(end_walk) walker w = { .call = call, .unit = frame->proto->unit, .index = indices };
+    bvi_value v;
     int r = root(call, frame, path, indices, &w.temp, &w.at);
 
     if (r == 0)
         r = read_steps(&w, path, path->steps);
     if (r < 0)
         return r;
-    if (w.ended) {
-        *ret = BVI_VALUE_UNIT;
-    } else {
-        bvi_value v = bvi_dup(w.at);
+    v = result_of(&w);
+    *ret = v;
+    return 0;
+}
 
-        *ret = v;
+/* ---- getters that answer later: a frame of their own waits, then the chain goes on ---- */
+
+enum { REG_NEXT, REG_INDEX };
+
+static void note_place(bvi_frame *f, const walker *w, const bvi_path *path)
+{
+    f->pos = w->unit->steps[path->first + w->next - 1].item;
+    f->reg[REG_NEXT] = w->next;
+    f->reg[REG_INDEX] = w->index - (w->call->stack + f->base);
+}
+
+static int step_getter(bvi_script_call *call, bvi_frame *frame, bvi_value *ret)
+{
+    const bvi_path *path = frame->data;
+    BVI_AUTO(end_walk)
+    walker w = { .call = call,
+                 .unit = frame[-1].proto->unit,
+                 .index = call->stack + frame->base + frame->reg[REG_INDEX],
+                 .may_wait = true,
+                 .next = (uint32_t)frame->reg[REG_NEXT] };
+    int r;
+
+    w.at = &w.temp;
+    r = bvi_vm_step_pending(call, frame, &w.temp);
+    if (r == 0)
+        r = read_steps(&w, path, path->steps);
+    else
+        return r;
+    if (r == BVI_SCRIPT_PENDING) {
+        note_place(frame, &w, path);
+        return bvi_vm_step_pending(call, frame, ret);
     }
+    if (r == 0)
+        *ret = result_of(&w);
+    return r;
+}
+
+static int wait_for_getter(const walker *w, const bvi_path *path, bvi_value *indices, uint32_t to)
+{
+    bvi_script_call *call = w->call;
+    int r = bvi_vm_push_native(call, step_getter, NULL, (uint32_t)(indices - call->stack),
+                               path->indices, to, (bvi_pos){ 0, 0 });
+
+    if (r == 0) {
+        call->frames[call->frames_len - 1].data = (void *)path;
+        note_place(&call->frames[call->frames_len - 1], w, path);
+    }
+    return r;
+}
+
+int bvi_path_load(bvi_script_call *call, bvi_frame *frame, const bvi_path *path)
+{
+    bvi_value *indices = call->sp - path->indices;
+    uint32_t to = (uint32_t)(indices - call->stack) - (path->root == BVI_ROOT_STACK);
+    BVI_AUTO(end_walk)
+    walker w = { .call = call, .unit = frame->proto->unit, .index = indices, .may_wait = true };
+    bvi_value v;
+    int r = root(call, frame, path, indices, &w.temp, &w.at);
+
+    if (r == 0)
+        r = read_steps(&w, path, path->steps);
+    if (r == BVI_SCRIPT_PENDING)
+        return wait_for_getter(&w, path, indices, to);
+    if (r < 0)
+        return r;
+    v = result_of(&w);
+    bvi_vm_cut(call, to);
+    bvi_vm_push(call, v);
     return 0;
 }
 
@@ -724,7 +801,7 @@ static int call_setter(bvi_script_call *call, const bvi_script_function *setter,
     bvi_drop(&args[0]);
     bvi_drop(&args[1]);
     bvi_drop(&ignored);
-    return end_property(call, step, setter->name, r);
+    return end_property(call, step, setter->name, r, false);
 }
 
 static int assign_property(bvi_script_call *call, bvi_value *at, bvi_step *step, bvi_string *name,

@@ -177,7 +177,8 @@ typedef struct bvi_script_function {
 
 /* A type of host objects, borrowed for the engine's life. In methods, params does not count the
  * receiver, which is args[0]. Methods flagged BVI_SCRIPT_PROPERTY_ONLY are getters without a
- * parameter, setters with one: their args[1] is the new value. Neither can wait: a method can. */
+ * parameter, setters with one: their args[1] is the new value. Getters can wait where their
+ * value is read, not as the receiver of a method or on the way to a place; setters cannot. */
 typedef struct bvi_script_type {
     const char *name;                   /* shown by type_of() and in messages */
     const bvi_script_function *methods; /* ends with a NULL name */

@@ -37,20 +37,6 @@ static int rethrow(bvi_script_call *call, const bvi_value *slot)
 
 /* ---- chains ---- */
 
-static int get_path(bvi_script_call *call, bvi_frame *f, const bvi_path *path)
-{
-    bvi_value *indices = call->sp - path->indices;
-    uint32_t to = (uint32_t)(indices - call->stack) - (path->root == BVI_ROOT_STACK);
-    bvi_value v = BVI_VALUE_UNIT;
-    int r = bvi_path_get(call, f, path, indices, &v);
-
-    if (r < 0)
-        return r;
-    bvi_vm_cut(call, to);
-    *call->sp++ = v;
-    return 0;
-}
-
 static int set_path(bvi_script_call *call, bvi_frame *f, const bvi_path *path)
 {
     bvi_value *indices = call->sp - 1 - path->indices;
@@ -483,8 +469,7 @@ op_GET_PATH : {
         *sp++ = item;
         NEXT(1);
     }
-    TRY(get_path(call, f, path));
-    NEXT(1);
+    CALL(bvi_path_load(call, f, path));
 }
 op_SET_PATH : {
     bvi_value *place = bvi_quick_place(f, &unit->paths[a], base, sp - 2, true);

@@ -180,6 +180,9 @@ int bvi_op_append_text(bvi_script_call *call, bvi_value *string, const bvi_value
 /* ---- chains (path.c); indices is the first index on the stack ---- */
 int bvi_path_get(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
                  bvi_value *ret);
+/* As an instruction: the indices on top of the stack become the value. A getter that answers later
+ * leaves a frame that waits for it. */
+int bvi_path_load(bvi_script_call *call, bvi_frame *frame, const bvi_path *path);
 int bvi_path_set(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,
                  bvi_value *value);
 int bvi_path_op(bvi_script_call *call, bvi_frame *frame, const bvi_path *path, bvi_value *indices,

@@ -45,8 +45,12 @@ static int twice(bvi_script_call *call, bvi_value *args, size_t argc, bvi_value 
 }
 
 static const bvi_script_function functions[] = {
-    { "ask", "", ask, 0 },       { "ask", "s", ask, 0 },  { "refuse", "s", refuse, 0 },
-    { "twice", "pv", twice, 0 }, { NULL, NULL, NULL, 0 },
+    { "ask", "", ask, 0 },
+    { "ask", "s", ask, 0 },
+    { "refuse", "s", refuse, 0 },
+    { "twice", "pv", twice, 0 },
+    { "asked", "i", ask, BVI_SCRIPT_PROPERTY },
+    { NULL, NULL, NULL, 0 },
 };
 
 static void open_host_with(host *h, const bvi_script_options *options, const char *source)
@@ -241,6 +245,13 @@ static const struct {
     { "fn f() { this += ask(); } let x = 1; x.f(); x", 1, "8" },
     { "let m = #{v: 1, f: |n| { this.v += ask() + n; }}; m.f(1); m.v", 1, "9" },
     { "eval(\"ask() * 2\")", 1, "14" },
+    { "let x = 1; x.asked + 1", 1, "8" },
+    { "1.asked.asked + 2.asked", 3, "14" },
+    { "let m = #{a: [1, 2]}; m.a[1].asked + (m.a[0].asked.is_odd).to_string()", 2, "7true" },
+    { "let m = #{a: [[3], [4]]}; `${m.a[1][0].asked}`", 1, "7" },
+    { "let f = |x| x.asked; [1, 2].map(f)", 2, "[7, 7]" },
+    { "let r = []; try { r.push(1.asked); throw 5.asked } catch (e) { r.push(e) } r", 2, "[7, 7]" },
+    { "let x = 5; 1.asked[0]", 1, "true" },
     { "let r = 0; try { r = ask(); throw 1 } catch { r += ask(); } r", 2, "14" },
 };
 
