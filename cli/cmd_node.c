@@ -439,6 +439,8 @@ static void print_node(const bv_doc *n)
     line("Name:", str(n, "name"));
     line("Id:", str(n, "id"));
     line("Image:", str(bv_doc_get(n, "image"), "name"));
+    if (bv_doc_string(bv_doc_get(n, "plugin_dir"), NULL))
+        line("Plugin:", str(n, "plugin_dir"));
     line("Status:", str(n, "status"));
     line("Expected:", str(n, "expected_status"));
     line("Problem:", bv_doc_string(bv_doc_get(n, "problem"), NULL));

@@ -216,6 +216,8 @@ static void plugin_checked(void *data, bool cancelled)
         const char *severity = bvi_json_string(bvi_json_find(it, "severity"));
         bool is_error = severity && strcmp(severity, "error") == 0;
 
+        if (severity && strcmp(severity, "note") == 0)
+            continue; /* for authors: `bv plugin check` has them */
         add(check, is_error ? check->problems[CHECK_PLUGIN] : check->notes[CHECK_PLUGIN],
             finding_text(it));
     }

@@ -151,6 +151,7 @@ static int look(bvi_node *node, bv_error **err)
 
 static const bvi_step reconnect_steps[] = {
     { "reach its agent", look },
+    { "renew its configuration", bvi_step_renew_config },
     { NULL, NULL },
 };
 
