@@ -165,18 +165,6 @@ int bvi_plugin_check(const char *path, const bvi_check_opts *opts, bvi_json **re
 
 /* ---- in public ---- */
 
-static int check_texts(const bv_doc *doc, const char *what, bv_error **err)
-{
-    if (doc && bv_doc_type_of(doc) != BV_DOC_OBJECT)
-        return bvi_fail(err, BV_E_INVALID, "%s are not an object", what);
-    bvi_json_each(value, bvi_json_of(doc)) {
-        if (!bvi_json_string(value))
-            return bvi_fail(err, BV_E_INVALID, "%s: '%s' is not a string", what,
-                            bvi_json_key(value));
-    }
-    return 0;
-}
-
 int bv_plugin_check(const char *path, const bv_plugin_check_opts *opts, bv_doc **ret_report,
                     bv_error **err)
 {
@@ -190,9 +178,9 @@ int bv_plugin_check(const char *path, const bv_plugin_check_opts *opts, bv_doc *
         return bvi_fail(err, BV_E_INVALID, "options have an unknown size %zu", opts->size);
     if (opts->env && bv_doc_type_of(opts->env) != BV_DOC_OBJECT)
         return bvi_fail(err, BV_E_INVALID, "the environment is not an object");
-    r = check_texts(opts->params, "parameters", err);
+    r = bvi_workspace_check_texts(bvi_json_of(opts->params), "parameters", err);
     if (r == 0)
-        r = check_texts(opts->secrets, "secrets", err);
+        r = bvi_workspace_check_texts(bvi_json_of(opts->secrets), "secrets", err);
     if (r < 0)
         return r;
     given = (bvi_check_opts){ opts->variant, bvi_json_of(opts->env), bvi_json_of(opts->params),

@@ -30,6 +30,7 @@ static bool has(const bvi_check *check, const char *name)
     return bvi_check_function(check->main, name, -1) != NULL;
 }
 
+/* A function that is not there, or is there under a name that is nearly right. */
 static void missing(bvi_check *check, const char *name, const char *remedy)
 {
     bvi_spot spot = { check->main->source->path, 0, 0 };
@@ -39,34 +40,44 @@ static void missing(bvi_check *check, const char *name, const char *remedy)
         if (!is_daemon_function(function->text))
             bvi_near_try(&near, function->text);
     }
-    if (near.best)
-        spot = bvi_check_spot(check->main, bvi_check_function(check->main, near.best, -1));
+    if (!near.best) {
+        bvi_report_add(&check->report, BVI_RULE_MISSING_FUNCTION, BVI_REPORT_ALL, spot,
+                       "function '%s' is missing; %s", name, remedy);
+        return;
+    }
+    spot = bvi_check_spot(check->main, bvi_check_function(check->main, near.best, -1));
     bvi_report_add(&check->report, BVI_RULE_MISSING_FUNCTION, BVI_REPORT_ALL, spot,
-                   "function '%s' is missing%s%s%s%s", name, near.best ? "; is '" : "",
-                   near.best ? near.best : "", near.best ? "' meant to be it?" : "; ",
-                   near.best ? "" : remedy);
+                   "function '%s' is missing; is '%s' meant to be it?", name, near.best);
 }
 
-static void check_missing(bvi_check *check)
+static void deprecated(bvi_check *check, const char *what, const char *why)
 {
     bvi_spot spot = { check->main->source->path, 0, 0 };
-    bool has_config = has(check, "plugin_config");
 
-    if (!has_config && bvi_check_top(check->main, "PLUGIN_CONFIG", true))
-        has_config = true; /* reported as deprecated */
-    else if (!has_config && has(check, "init"))
-        bvi_report_add(&check->report, BVI_RULE_DEPRECATED, BVI_REPORT_ALL, spot,
-                       "function 'plugin_config' is missing; without it there is no default init, "
-                       "upload or status of services");
-    else if (!has_config)
+    bvi_report_add(&check->report, BVI_RULE_DEPRECATED, BVI_REPORT_ALL, spot,
+                   "function '%s' is missing; %s", what, why);
+}
+
+static void check_config_function(bvi_check *check)
+{
+    if (has(check, "plugin_config") || bvi_check_top(check->main, "PLUGIN_CONFIG", true))
+        return; /* the constant is reported where it stands */
+    if (has(check, "init"))
+        deprecated(check, "plugin_config",
+                   "without it there is no default init, upload or status of services");
+    else
         missing(check, "plugin_config", "a plugin has it, or init(), or both");
+}
+
+static void check_status_function(bvi_check *check)
+{
     if (has(check, "protocol_status"))
         return;
     for (size_t i = 0; i < BVI_COUNT(status_trio); i++) {
         if (has(check, status_trio[i])) {
-            bvi_report_add(&check->report, BVI_RULE_DEPRECATED, BVI_REPORT_ALL, spot,
-                           "function 'protocol_status' is missing; '%s' is of an earlier engine",
-                           status_trio[i]);
+            deprecated(check, "protocol_status",
+                       "application_status(), sync_status() and staking_status() are of an "
+                       "earlier engine");
             return;
         }
     }
@@ -100,7 +111,8 @@ void bvi_check_functions(bvi_check *check)
 {
     if (!check->main)
         return;
-    check_missing(check);
+    check_config_function(check);
+    check_status_function(check);
     bvi_check_each_listed(function, check->main, functions)
         check_arity(check, function);
 }

@@ -117,18 +117,6 @@ static bool on_request(void *data, const bvi_json *request, bvi_plugin_reply *re
     return false;
 }
 
-static int check_texts(const bv_doc *doc, const char *what, bv_error **err)
-{
-    if (doc && bv_doc_type_of(doc) != BV_DOC_OBJECT)
-        return bvi_fail(err, BV_E_INVALID, "%s are not an object", what);
-    bvi_json_each(value, bvi_json_of(doc)) {
-        if (!bvi_json_string(value))
-            return bvi_fail(err, BV_E_INVALID, "%s: '%s' is not a string", what,
-                            bvi_json_key(value));
-    }
-    return 0;
-}
-
 static int check_opts(const bv_eval_opts *opts, bv_error **err)
 {
     int r;
@@ -143,8 +131,8 @@ static int check_opts(const bv_eval_opts *opts, bv_error **err)
         return bvi_fail(err, BV_E_INVALID, "an argument needs a function");
     if (opts->env && bv_doc_type_of(opts->env) != BV_DOC_OBJECT)
         return bvi_fail(err, BV_E_INVALID, "the environment is not an object");
-    r = check_texts(opts->params, "parameters", err);
-    return r < 0 ? r : check_texts(opts->secrets, "secrets", err);
+    r = bvi_workspace_check_texts(bvi_json_of(opts->params), "parameters", err);
+    return r < 0 ? r : bvi_workspace_check_texts(bvi_json_of(opts->secrets), "secrets", err);
 }
 
 /* The documents of the plugin's image, or of one that is made up. */

@@ -243,6 +243,18 @@ static int choose(const bvi_workspace *ws, const bvi_workspace_overlay *overlay,
     return *ret_variant ? 0 : no_such_variant(ws, overlay->variant, err);
 }
 
+int bvi_workspace_check_texts(const bvi_json *object, const char *what, bv_error **err)
+{
+    if (object && bvi_json_type_of(object) != BVI_JSON_OBJECT)
+        return bvi_fail(err, BV_E_INVALID, "%s are not an object", what);
+    bvi_json_each(value, object) {
+        if (!bvi_json_string(value))
+            return bvi_fail(err, BV_E_INVALID, "%s: '%s' is not a string", what,
+                            bvi_json_key(value));
+    }
+    return 0;
+}
+
 static int lay_over(bvi_json *object, const bvi_json *overlay)
 {
     int r = 0;

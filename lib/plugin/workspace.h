@@ -38,6 +38,10 @@ int bvi_workspace_open(const char *path, bvi_workspace **ret_workspace, bv_error
 void bvi_workspace_free(bvi_workspace *workspace);
 BVI_DEFINE_FREEP(bvi_workspace, bvi_workspace_free)
 
+/* Whether an overlay is an object of texts, as params are; NULL is. BV_E_INVALID: "<what> are not
+ * an object", or which one is no text. */
+int bvi_workspace_check_texts(const bvi_json *object, const char *what, bv_error **err);
+
 /* The answers of node_env() and node_params(), made new: the caller's. BV_E_NOT_FOUND names the
  * variants there are. */
 int bvi_workspace_node_env(const bvi_workspace *workspace, const bvi_workspace_overlay *overlay,
