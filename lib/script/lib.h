@@ -35,6 +35,21 @@ static inline void bvi_lib_part(int64_t start, int64_t count, size_t len, size_t
     *ret_count = (size_t)count;
 }
 
+/* The range of an argument as built-ins take it: unlike in x[range] negative bounds are the
+ * beginning. */
+static inline bvi_range bvi_lib_range(const bvi_value *v)
+{
+    bvi_range range = *bvi_rng(v);
+
+    if (range.start < 0)
+        range.start = 0;
+    if (range.end < 0) {
+        range.end = 0;
+        range.inclusive = false;
+    }
+    return range;
+}
+
 /* The same from arguments i: a range, or start and perhaps a count. */
 void bvi_lib_part_args(const bvi_value *args, size_t argc, size_t i, size_t len, size_t *ret_start,
                        size_t *ret_count);

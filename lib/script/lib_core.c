@@ -16,6 +16,7 @@
 void bvi_lib_part_args(const bvi_value *args, size_t argc, size_t i, size_t len, size_t *ret_start,
                        size_t *ret_count)
 {
+    bvi_range range;
     int64_t start, count;
 
     if (args[i].type != BVI_T_RANGE) {
@@ -23,7 +24,8 @@ void bvi_lib_part_args(const bvi_value *args, size_t argc, size_t i, size_t len,
                      ret_count);
         return;
     }
-    bvi_clamp_range(bvi_rng(&args[i]), len, &start, &count);
+    range = bvi_lib_range(&args[i]);
+    bvi_clamp_range(&range, len, &start, &count);
     *ret_start = (size_t)start;
     *ret_count = (size_t)count;
 }

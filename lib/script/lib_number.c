@@ -343,7 +343,7 @@ static bvi_range bits_of(const bvi_value *args)
     int64_t start;
 
     if (args[1].type == BVI_T_RANGE)
-        return *bvi_rng(&args[1]);
+        return bvi_lib_range(&args[1]);
     start = range.start < 0 ? range.start + 64 : range.start;
     range.end = args[2].as.i <= 0 ? start : args[2].as.i > 64 ? 64 : start + args[2].as.i;
     range.start = start;

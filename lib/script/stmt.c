@@ -384,12 +384,19 @@ static uint32_t intern_type(bvi_compiler *c, const char *name)
     return bvi_c_intern(c, type, strlen(type));
 }
 
+/* The one type whose name is reserved. */
+static bool is_fn_type(const bvi_token *t)
+{
+    return t->type == BVI_TOK_RESERVED_WORD && t->len == 2 && memcmp(t->text, "Fn", 2) == 0;
+}
+
 /* "type." or "\"type\"." before the name: a method of that type only. Returns the type's constant,
  * 0 when there is none, and leaves the name to *ret_name. */
 static uint32_t receiver_type(bvi_compiler *c, uint32_t *ret_name)
 {
     bool quoted = c->tok.type == BVI_TOK_STRING;
-    bool is_fn = c->tok.type == BVI_TOK_RESERVED_WORD && c->tok.len == 2;
+    bool is_fn = is_fn_type(&c->tok);
+    bvi_pos pos = c->tok.pos;
     uint32_t type;
 
     if (!quoted && !is_fn) {
@@ -401,6 +408,8 @@ static uint32_t receiver_type(bvi_compiler *c, uint32_t *ret_name)
         type = bvi_c_intern(c, c->tok.text, c->tok.len);
         bvi_c_next(c);
     }
+    if (is_fn && c->tok.type != BVI_TOK_DOT)
+        bvi_c_error(c, pos, "'Fn' is a reserved keyword");
     bvi_c_expect(c, BVI_TOK_DOT, "after the type name for 'this'");
     *ret_name = function_name(c);
     if (c->failed)
