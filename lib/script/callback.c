@@ -51,8 +51,9 @@ static uint32_t native_args(bvi_script_call *call, const bvi_value *fn, const bv
     return count;
 }
 
-int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn,
-                    const bvi_value *args, uint32_t count, const bvi_value *self, bool with_this)
+static int call_generally(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn,
+                          const bvi_value *args, uint32_t count, const bvi_value *self,
+                          bool with_this)
 {
     int wanted = wanted_args(call, fn, count);
     uint32_t argc = wanted < 0 ? native_args(call, fn, args, count) : (uint32_t)wanted;
@@ -74,4 +75,43 @@ int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn
         bvi_call_bind_this(call, frames_before, self, false, (bvi_origin){ BVI_NO_PATH, 0 });
     bvi_drop(&held);
     return r < 0 ? r : BVI_SCRIPT_INVOKE;
+}
+
+/* A closure that takes as many arguments as it gets, or fewer, and nothing else. */
+static bool takes_plainly(const bvi_value *fn, uint32_t count)
+{
+    const bvi_fn *f = bvi_fnp(fn);
+
+    return fn->type == BVI_T_FN && f->proto && f->captured == f->count && f->proto->arity > 0 &&
+           f->proto->arity <= count;
+}
+
+static int call_plainly(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn,
+                        const bvi_value *args)
+{
+    const bvi_proto *proto = bvi_fnp(fn)->proto;
+    uint32_t base = (uint32_t)(call->sp - call->stack);
+    bvi_value held = bvi_dup(fn);
+    int r = bvi_vm_reserve(call, proto->arity);
+
+    for (uint32_t i = 0; r == 0 && i < proto->arity; i++)
+        bvi_vm_push(call, bvi_dup(&args[i]));
+    if (r == 0) {
+        frame->waiting = true;
+        r = bvi_vm_push_script(call, proto, bvi_fnp(&held)->home, base, base, (bvi_pos){ 0, 0 });
+    }
+    if (r < 0) {
+        bvi_drop(&held);
+        return r;
+    }
+    call->frames[call->frames_len - 1].fn = held;
+    return BVI_SCRIPT_INVOKE;
+}
+
+int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn,
+                    const bvi_value *args, uint32_t count, const bvi_value *self, bool with_this)
+{
+    if (!with_this && takes_plainly(fn, count))
+        return call_plainly(call, frame, fn, args);
+    return call_generally(call, frame, fn, args, count, self, with_this);
 }

@@ -149,11 +149,6 @@ static inline bvi_value *pop_plain(bvi_script_call *call, bvi_frame *f, bvi_valu
     return to + 1;
 }
 
-static inline bool returns_to_script(const bvi_script_call *call, const bvi_frame *f)
-{
-    return f->is_plain && call->frames_len > 1 && !f[-1].is_native;
-}
-
 static bool top_is_script(const bvi_script_call *call)
 {
     return call->frames_len > 0 && !call->frames[call->frames_len - 1].is_native;
@@ -671,8 +666,12 @@ op_LINE:
     bvi_coverage_ran(unit->coverage, a);
     NEXT(1);
 op_RETURN:
-    if (returns_to_script(call, f)) {
+    if (f->is_plain && call->frames_len > 1) {
         sp = pop_plain(call, f--, sp);
+        if (f->is_native) {
+            call->sp = sp;
+            return BVI_SCRIPT_DONE;
+        }
         unit = f->proto->unit;
         code = f->proto->code;
         pc = code + f->pc;
