@@ -34,6 +34,8 @@ fn tick(text) { run_sh("echo " + text + " >>/blockjoy/ticks").unwrap() }
 fn slow(seconds) { run_sh("sleep " + seconds, 60).unwrap() }
 fn sh(text) { run_sh(text).unwrap() }
 fn disk() { run_sh("grep /mnt/fast /proc/mounts").unwrap() }
+fn secret(key) { get_secret(key).as_string() }
+fn keep(text) { put_secret("own", text.to_blob()); "" }
 fn say(text) { print(text); text }
 """
 
@@ -187,6 +189,17 @@ def tasks_run():
     expect(task["name"] == "tick" and task["next_at"] >= time.time() - 2, f"{task}")
 
 
+def secrets_are_found():
+    path = HOST.root / "etc/blockvisor/secrets.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"shared": "of all nodes"}))
+    path.chmod(0o600)
+    expect(HOST.run("one", "secret", "shared") == "of all nodes", "the operator's secret is not found")
+    HOST.run("one", "keep", "its own")
+    expect(HOST.run("one", "secret", "own") == "its own", "its own secret is not found")
+    expect("not_found" in HOST.bv("node", "run", "secret", "two", "--param", "own", check=False).err, "another finds it")
+
+
 def metrics_text():
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(10)
@@ -230,5 +243,5 @@ if __name__ == "__main__":
         sys.exit(blockvisor.main([
             prepares, answers_during_a_slow_init, answers_during_a_slow_method, deadlines_end_methods,
             a_client_that_goes_away, the_node_cannot_change_its_plugin, development_nodes_are_live, properties_change,
-            a_change_survives_the_daemon, checks_tell_what_is_wrong, ram_disks_are_there, tasks_run,
+            a_change_survives_the_daemon, checks_tell_what_is_wrong, ram_disks_are_there, tasks_run, secrets_are_found,
             metrics_are_collected, what_plugins_say_is_an_event]))
