@@ -10,6 +10,8 @@
 #define OPERATIONS    5000000u
 #define TIMEOUT_MS    (60 * 1000)
 #define TIME_PER_TURN 1000 /* microseconds */
+/* Of one node; a plugin that makes jobs in a loop makes as many. */
+#define WARNINGS_MAX 256u
 /* Secrets that were asked for are not kept so long: each function asks anew. */
 #define TIME_BETWEEN (3600 * 1000000LL)
 
@@ -83,6 +85,16 @@ static bool on_secret(bvi_check_node *n, bvi_plugin_reply *reply)
     return true;
 }
 
+static void keep_warning(bvi_check_node *n, const bvi_json *line)
+{
+    const char *level = bvi_json_string(bvi_json_find(line, "level"));
+    const char *text = bvi_json_string(bvi_json_find(line, "text"));
+
+    if (strcmp(level, "warn") == 0 && strncmp(text, "job '", strlen("job '")) == 0 &&
+        strstr(text, "unknown key '") && bvi_strv_add(&n->warnings, text) == BV_E_NOMEM)
+        n->check->report.no_memory = true;
+}
+
 static bool on_request(void *data, const bvi_json *request, bvi_plugin_reply *reply)
 {
     bvi_check_node *n = data;
@@ -92,6 +104,8 @@ static bool on_request(void *data, const bvi_json *request, bvi_plugin_reply *re
         bvi_json_put(n->jobs, bvi_json_string(bvi_json_find(request, "name")),
                      bvi_json_copy(bvi_json_find(request, "config"))) < 0)
         n->check->report.no_memory = true;
+    if (strcmp(call, "log") == 0)
+        keep_warning(n, request);
     if (strcmp(call, "get_secret") == 0)
         return on_secret(n, reply);
     for (size_t i = 0; i < BVI_COUNT(requests); i++) {
@@ -151,6 +165,7 @@ void bvi_check_node_close(bvi_check_node *n)
     bvi_fake_env_free(n->fake);
     bv_ctx_free(n->ctx);
     bvi_json_free(n->jobs);
+    bvi_strv_done(&n->warnings);
     bvi_json_free(n->outcome);
     bv_error_free(n->err);
     *n = (bvi_check_node){ .check = NULL };
@@ -166,6 +181,7 @@ int bvi_check_node_open(bvi_check_node *n, bvi_check *check, size_t variant, siz
     *n = (bvi_check_node){
         .check = check, .variant = variant, .kind = kind, .now_us = 1700000000000000
     };
+    n->warnings.max = WARNINGS_MAX;
     n->jobs = bvi_json_new_object();
     r = n->jobs ? bv_ctx_new(&opts, &n->ctx, err) : bvi_fail_nomem(err);
     if (r == 0)

@@ -23,6 +23,7 @@ typedef struct bvi_check_node {
     bvi_fake_env *fake;
     bvi_plugin *plugin;
     bvi_json *jobs;    /* created by the plugin: {name: config} */
+    bvi_strv warnings; /* logged by the engine about them: "job '<name>': unknown key ..." */
     bool asked;        /* since the function began: its result depends on answers ... */
     bool asked_node;   /* ... and not on those of get_secret() alone */
     bool done;         /* the function has ended */

@@ -244,6 +244,31 @@ static void check_made_need(const bvi_check_node *n, const bvi_json *job, const 
                        name);
 }
 
+/* The map was written out in the call, and its key was found there. */
+static bool is_told(const bvi_report *report, const char *about_key)
+{
+    for (size_t i = 0; i < report->findings.len; i++) {
+        if (strncmp(report->findings.items[i].message, about_key, strlen(about_key)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "job '<name>': unknown key ..." */
+static void report_key(const bvi_check_node *n, const char *warning)
+{
+    const char *start = strchr(warning, '\'') + 1; /* there is one */
+    const char *about_key = strstr(start, "unknown key '");
+    size_t len = strcspn(start, "'");
+    bvi_auto_free char *name = bvi_strndup(start, len);
+
+    if (!name || !about_key || is_told(&n->check->report, about_key))
+        return;
+    bvi_report_add(&n->check->report,
+                   strstr(about_key, "did you mean") ? BVI_RULE_MISSPELT_KEY : BVI_RULE_UNKNOWN_KEY,
+                   n->variant, spot_of_job(n->check, name), "%s", about_key);
+}
+
 /* After init() of the plugin's own: everything it started must be able to start. */
 static void check_made_jobs(const bvi_check_node *n)
 {
@@ -253,6 +278,8 @@ static void check_made_jobs(const bvi_check_node *n)
         bvi_json_each(need, bvi_json_find(job, "wait_for"))
             check_made_need(n, job, need);
     }
+    for (size_t i = 0; i < n->warnings.len; i++)
+        report_key(n, n->warnings.items[i]);
 }
 
 /* ---- the configuration ---- */

@@ -161,6 +161,7 @@ END_TEST
 START_TEST(passes_the_examples)
 {
     check_all(EXAMPLE_IMAGES, true);
+    check_all(EXAMPLE_IMAGES "/../plugins", true);
 }
 END_TEST
 
