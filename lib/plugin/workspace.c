@@ -34,6 +34,16 @@ static char *below(const char *dir, const char *path)
     return path && strcmp(path, ".") != 0 ? bvi_path_join(dir, path, NULL) : bvi_strdup(dir);
 }
 
+/* Paths in messages are made from it: "dir/main.rhai", not "dir//main.rhai". */
+static char *without_slashes(const char *path)
+{
+    size_t len = strlen(path);
+
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    return bvi_strndup(path, len);
+}
+
 static char *parent_of(const char *dir)
 {
     size_t len = strlen(dir);
@@ -194,12 +204,14 @@ int bvi_workspace_open(const char *path, bvi_workspace **ret_workspace, bv_error
                        bv_error **err)
 {
     BVI_AUTO(bvi_workspace_freep) bvi_workspace *ws = bvi_new0(bvi_workspace);
+    bvi_auto_free char *named = NULL;
     int r;
 
     if (!ws)
         return bvi_fail_nomem(err);
     ws->variants.max = BVI_IMAGE_VARIANTS_MAX;
-    r = load(ws, path, ret_image_err, err);
+    named = without_slashes(path);
+    r = named ? load(ws, named, ret_image_err, err) : bvi_fail_nomem(err);
     if (r < 0)
         return r;
     *ret_workspace = bvi_take(ws);

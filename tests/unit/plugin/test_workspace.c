@@ -38,7 +38,7 @@ static const struct {
 } layouts[] = {
     { "p/main.rhai", NULL, "p", "p", NULL, NULL },
     { "p/main.rhai", "p/babel.yaml", "p", "p", NULL, "p/babel.yaml" },
-    { "p/main.rhai", "p/babel.yaml", "p/", "p/", NULL, "p/babel.yaml" },
+    { "p/main.rhai", "p/babel.yaml", "p//", "p", NULL, "p/babel.yaml" },
     { "p/main.rhai", "babel.yaml", "p", "p", NULL, "babel.yaml" },
     { "p/other.rhai", "p/babel.yaml", "p/other.rhai", "p", NULL, "p/babel.yaml" },
     { "p/main.rhai", "p/root/x", "p", "p", "p/root", NULL },
