@@ -97,16 +97,72 @@ static bvi_json *copy_json(const bvi_agent_result *result)
     return bvi_json_copy(result->json);
 }
 
-static void env_create_job(void *data, const char *name, const bvi_json *config,
-                           bvi_plugin_reply *reply)
+static void create_job(bvi_node *node, const char *name, const bvi_json *config,
+                       bvi_plugin_reply *reply)
 {
-    bvi_node *node = data;
     bvi_agent_wait wait;
     bv_error *err = NULL;
     request *req = begin(reply, &wait);
 
     if (req)
         started(req, bvi_agent_create_job(node->agent, name, config, &wait, &req->call, &err), err);
+}
+
+/* A download that waits for the answer whether there is anything to download. */
+typedef struct download_job {
+    bvi_node *node;
+    bvi_plugin_reply *reply;
+    char *name;
+    bvi_json *config;
+} download_job;
+
+static void download_job_free(download_job *job)
+{
+    if (!job)
+        return;
+    bvi_free(job->name);
+    bvi_json_free(job->config);
+    bvi_free(job);
+}
+
+static void on_job_archive(bool has, const bv_error *err, void *data)
+{
+    download_job *job = data;
+    bv_error *failure = NULL;
+
+    if (bvi_plugin_reply_is_cancelled(job->reply)) {
+        bvi_plugin_reply_json(job->reply, NULL); /* dropped; the node may be gone */
+    } else if (err) {
+        bvi_plugin_reply_error(job->reply, bvi_error_copy(err));
+    } else if (has) {
+        create_job(job->node, job->name, job->config, job->reply);
+    } else {
+        (void)bvi_fail(&failure, BV_E_NOT_FOUND, "manifest not available for %s",
+                       job->node->state.store_key);
+        bvi_plugin_reply_error(job->reply, failure);
+    }
+    download_job_free(job);
+}
+
+static void env_create_job(void *data, const char *name, const bvi_json *config,
+                           bvi_plugin_reply *reply)
+{
+    download_job *job;
+
+    if (!bvi_json_find(bvi_json_find(config, "job_type"), "download")) {
+        create_job(data, name, config, reply);
+        return;
+    }
+    job = bvi_new0(download_job);
+    if (job) {
+        *job = (download_job){ data, reply, bvi_strdup(name), bvi_json_copy(config) };
+        if (job->name && job->config) {
+            bvi_node_has_archive(data, on_job_archive, job);
+            return;
+        }
+    }
+    download_job_free(job);
+    reply_fail(reply, BV_E_NOMEM, "out of memory");
 }
 
 typedef int (*named_call_fn)(bvi_agent_client *client, const char *name, const bvi_agent_wait *wait,
@@ -305,8 +361,15 @@ static bvi_json *stamp_json(const bvi_agent_result *result)
     return result->has_stamp ? bvi_json_new_int64(result->stamp_us) : bvi_json_new_null();
 }
 
+/* The data of a development node is its owner's: it counts as used, so nothing fills it. */
 static void env_protocol_data_stamp(void *data, bvi_plugin_reply *reply)
 {
+    const bvi_node *node = data;
+
+    if (node->state.dev_mode) {
+        bvi_plugin_reply_json(reply, bvi_json_new_int64(0));
+        return;
+    }
     call_plain(data, bvi_agent_protocol_data_stamp, stamp_json, reply);
 }
 

@@ -593,7 +593,7 @@ START_TEST(answers_calls)
     assert_ok(a);
     ck_assert_str_eq(bvi_json_string(bvi_json_find(a->result, "result")), "hello");
     world_assert(world_call(&w, "node.run", "{'node':'n','method':'sing'}"), BV_E_NOT_FOUND,
-                 "has: echo, height");
+                 "has: echo, fetch, height");
     a = world_do(&w, "node.capabilities");
     ck_assert_uint_ge(bvi_json_count(bvi_json_find(a->result, "capabilities")), 3);
     a = world_do(&w, "node.exec");

@@ -44,7 +44,8 @@ static const struct {
     int code;
     const char *says;
 } bad[] = {
-    { "'method':'nothing'", BV_E_NOT_FOUND, "node 'n' has: echo, height, init, keep" },
+    { "'method':'nothing'", BV_E_NOT_FOUND, "node 'n' has: echo, fetch, height, init, keep" },
+    { "'method':'fetch'", BV_E_REMOTE, "manifest not available for" },
     { "'method':'echo','timeout_ms':86400001", BV_E_INVALID, "at most 86400 s" },
     { "'method':'tick','param':'x','timeout_ms':3000", BV_E_TIMEOUT, "within 3000 ms" },
 };

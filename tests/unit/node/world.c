@@ -37,6 +37,8 @@ static const char script[] =
     "}\n"
     "fn height() { 42 }\n"
     "fn protocol_status() { #{ state: \"broadcasting\", health: \"healthy\" } }\n"
+    "fn fetch() { create_job(\"download\", #{job_type: #{download: #{}}, restart: \"never\"}); "
+    "\"made\" }\n"
     "fn echo(text) { text }\n"
     "fn keep(text) { put_secret(\"k\", text.to_blob()); \"kept\" }\n"
     "fn secret(key) { get_secret(key).as_string() }\n"
