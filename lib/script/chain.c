@@ -426,17 +426,34 @@ void bvi_c_property(bvi_compiler *c, bvi_expr *e)
     }
 }
 
+/* A literal item of a literal that can never be one. */
+static void check_literal_index(bvi_compiler *c, bvi_literal of, const bvi_expr *index)
+{
+    const char *name =
+        index->literal == BVI_LIT_BOOL ? "a boolean" : bvi_c_literal_name(index->literal);
+
+    if (!name || index->is_path)
+        return;
+    if (of == BVI_LIT_MAP && index->literal != BVI_LIT_STRING)
+        bvi_c_error(c, index->pos, "Object map expects string index, not %s", name);
+    else if ((of == BVI_LIT_ARRAY || of == BVI_LIT_STRING) && index->literal != BVI_LIT_NUMBER)
+        bvi_c_error(c, index->pos, "Array, string or bit-field expects numeric index, not %s",
+                    name);
+}
+
 void bvi_c_index(bvi_compiler *c, bvi_expr *e)
 {
     bvi_step step = { .is_index = true,
                       .safe = c->tok.type == BVI_TOK_SAFE_BRACKET,
                       .pos = c->tok.pos };
 
+    bvi_literal of = e->is_path ? BVI_LIT_NONE : e->literal;
     bvi_expr index;
 
     become_path(e);
     bvi_c_next(c);
     index = bvi_c_expression(c);
+    check_literal_index(c, of, &index);
     step.item = index.pos;
     bvi_c_expect(c, BVI_TOK_RBRACKET, "for a matching [ in this index expression");
     e->indices++;

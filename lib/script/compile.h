@@ -203,6 +203,8 @@ void bvi_c_load(bvi_compiler *c, bvi_expr *e); /* turns it into a value on the s
 bvi_expr bvi_c_expression(bvi_compiler *c);    /* both */
 void bvi_c_condition(bvi_compiler *c); /* an expression that is not a literal of another type */
 void bvi_c_want_bool(bvi_compiler *c, const bvi_expr *e);
+/* "a string" and the like; NULL: not a literal, or a boolean. */
+const char *bvi_c_literal_name(bvi_literal literal);
 void bvi_c_variable(bvi_compiler *c, bvi_expr *e); /* prefix rule of names */
 void bvi_c_this(bvi_compiler *c, bvi_expr *e);
 void bvi_c_reserved_call(bvi_compiler *c, bvi_expr *e);

@@ -392,7 +392,7 @@ static void binary(bvi_compiler *c, bvi_expr *e)
     e->pos = pos; /* messages about the result point at the operator */
 }
 
-static const char *literal_name(bvi_literal literal)
+const char *bvi_c_literal_name(bvi_literal literal)
 {
     static const char *const names[] = {
         [BVI_LIT_NUMBER] = "a number",   [BVI_LIT_STRING] = "a string",
@@ -406,7 +406,7 @@ static const char *literal_name(bvi_literal literal)
 
 void bvi_c_want_bool(bvi_compiler *c, const bvi_expr *e)
 {
-    const char *name = literal_name(e->literal);
+    const char *name = bvi_c_literal_name(e->literal);
 
     if (name && e->literal != BVI_LIT_FN)
         bvi_c_error(c, e->pos, "Expecting a boolean expression, not %s", name);
