@@ -45,17 +45,43 @@ static void hand_over(bvi_script_call *call, const method_call *m)
     bvi_drop(&call->stack[m->self]);
 }
 
+/* A closure may not have the variable that it gets as this among those it captured: it would see
+ * it change under its hands. */
+static int check_race(bvi_script_call *call, const method_call *m, const bvi_value *fn_value)
+{
+    const bvi_value *variable = NULL;
+    const bvi_fn *fn = bvi_fnp(fn_value);
+
+    if (m->path->root == BVI_ROOT_LOCAL)
+        variable = &call->stack[m->frame->base + m->path->slot];
+    else if (m->path->root == BVI_ROOT_UP)
+        variable = &bvi_fnp(&m->frame->fn)->values[m->path->slot];
+    if (!variable || variable->type != BVI_T_CELL)
+        return 0;
+    for (uint32_t i = 0; i < fn->captured; i++) {
+        if (fn->values[i].as.obj == variable->as.obj)
+            return bvi_vm_fail_at(call, m->pos, BVI_FAILURE_DATA_RACE,
+                                  "Data race detected on variable '%s'",
+                                  bvi_unit_str(m->frame->proto->unit, m->path->name)->data);
+    }
+    return 0;
+}
+
 /* Calls fn with this being the receiver; the first skip arguments are not passed. */
 static int call_with_this(bvi_script_call *call, const method_call *m, const bvi_value *fn_value,
                           uint32_t skip)
 {
-    bvi_value fn = bvi_dup(fn_value);
-    bvi_value self = bvi_dup(&call->stack[m->self]);
+    int r = check_race(call, m, fn_value);
+    bvi_value fn, self;
     uint32_t frames_before = call->frames_len;
     bool is_const = bvi_path_is_const(m->frame, m->path);
     bvi_origin origin = origin_of(m);
-    int r = bvi_vm_call_value(call, &fn, m->site->argc - skip, m->ret, m->pos);
 
+    if (r < 0)
+        return r;
+    fn = bvi_dup(fn_value);
+    self = bvi_dup(&call->stack[m->self]);
+    r = bvi_vm_call_value(call, &fn, m->site->argc - skip, m->ret, m->pos);
     if (r == 0)
         bvi_call_bind_this(call, frames_before, &self, is_const, origin);
     if (r == 0 && call->frames_len > frames_before && !call->frames[call->frames_len - 1].is_native)

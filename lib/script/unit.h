@@ -34,6 +34,7 @@ typedef struct bvi_pos {
     X(DOT, "ErrorDotExpr", true)                                                                   \
     X(FOR, "ErrorFor", true)                                                                       \
     X(THIS, "ErrorUnboundThis", true)                                                              \
+    X(DATA_RACE, "ErrorDataRace", true)                                                            \
     X(CONSTANT, "ErrorAssignmentToConstant", true)                                                 \
     X(NON_PURE, "ErrorNonPureMethodCallOnConstant", true)                                          \
     X(STACK_OVERFLOW, "ErrorStackOverflow", false)                                                 \
