@@ -83,9 +83,10 @@ static int collect(graph *g)
         size_t index = 0;
 
         bvi_json_each(item, inner ? bvi_json_find(list, inner) : list) {
-            if (r == 0)
-                r = add(g, bvi_json_string(bvi_json_find(item, "name")), lists[i].stage,
-                        bvi_json_find(item, "needs"),
+            const char *name = bvi_json_string(bvi_json_find(item, "name"));
+
+            if (r == 0 && name) /* else a fault that is told elsewhere */
+                r = add(g, name, lists[i].stage, bvi_json_find(item, "needs"),
                         bvi_asprintf("%s%s%s[%zu].needs", lists[i].list, inner ? "." : "",
                                      inner ? inner : "", index));
             index++;

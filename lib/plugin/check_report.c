@@ -108,6 +108,18 @@ size_t bvi_report_count(const bvi_report *report, bvi_severity severity)
     return count;
 }
 
+size_t bvi_report_errors_of(const bvi_report *report, size_t variant)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < report->findings.len; i++) {
+        const bvi_finding *finding = &report->findings.items[i];
+
+        count += rules[finding->rule].severity == BVI_SEVERITY_ERROR && applies(finding, variant);
+    }
+    return count;
+}
+
 /* ---- as a document ---- */
 
 static int compare(const void *a, const void *b)

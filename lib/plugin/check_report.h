@@ -102,6 +102,8 @@ void bvi_report_add(bvi_report *report, bvi_rule rule, size_t variant, bvi_spot 
                     const char *fmt, ...) BV_PRINTF(5, 6);
 bvi_severity bvi_rule_severity(bvi_rule rule);
 size_t bvi_report_count(const bvi_report *report, bvi_severity severity);
+/* Errors of one variant, shared with others or not. */
+size_t bvi_report_errors_of(const bvi_report *report, size_t variant);
 /* {findings, errors, warnings, notes} as described at bv_plugin_check(). dir: where the files are;
  * image_path: where the one named BVI_REPORT_IMAGE is. */
 int bvi_report_json(bvi_report *report, const char *dir, const char *image_path,

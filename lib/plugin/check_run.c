@@ -308,7 +308,7 @@ static void check_conversion(bvi_check_node *n, const bvi_json *value, size_t er
 {
     bvi_auto_free char *why = n->err ? bvi_error_text(n->err) : NULL;
 
-    if (!why || bvi_report_count(&n->check->report, BVI_SEVERITY_ERROR) > errors_before)
+    if (!why || bvi_report_errors_of(&n->check->report, n->variant) > errors_before)
         return;
     bvi_report_add(&n->check->report, BVI_RULE_WRONG_VALUE, n->variant,
                    spot_of_service(n->check, value, why), "%s", why);
@@ -341,19 +341,23 @@ static int find_node(nodes *ns, const char *function, bvi_check_node **ret_node,
 static int convert_config(bvi_check_node *n, const bvi_json *value, size_t errors_before,
                           bv_error **err)
 {
+    const bvi_json *config;
     int r = bvi_check_node_reload(n, err);
 
     if (r < 0)
         return r;
     check_conversion(n, value, errors_before);
-    if (bvi_plugin_config(n->plugin))
-        bvi_check_jobs(n->check, n->variant, bvi_plugin_config(n->plugin));
+    config = bvi_plugin_config(n->plugin);
+    if (!config)
+        config = value; /* has faults, but what its jobs need can be seen all the same */
+    if (config)
+        bvi_check_jobs(n->check, n->variant, config);
     return 0;
 }
 
 static int run_config(nodes *ns, bv_error **err)
 {
-    size_t errors = bvi_report_count(&ns->check->report, BVI_SEVERITY_ERROR);
+    size_t errors = bvi_report_errors_of(&ns->check->report, ns->variant);
     bvi_auto_json bvi_json *value = NULL;
     bvi_check_node *n = NULL;
     int r = find_node(ns, CONFIG_FUNCTION, &n, err);
@@ -379,7 +383,7 @@ static int run_all(nodes *ns, bv_error **err)
     if (bvi_check_function(main, CONFIG_FUNCTION, 0))
         r = run_config(ns, err);
     else if (bvi_check_top(main, "PLUGIN_CONFIG", true))
-        r = convert_config(n, NULL, bvi_report_count(&ns->check->report, BVI_SEVERITY_ERROR), err);
+        r = convert_config(n, NULL, bvi_report_errors_of(&ns->check->report, ns->variant), err);
     for (const bvi_wanted *w = bvi_check_wanted; w->function && r == 0; w++) {
         if (!bvi_check_function(main, w->function, 0))
             continue;
