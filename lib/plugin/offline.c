@@ -441,6 +441,17 @@ static int set_node(bvi_offline *o, const bvi_offline_opts *opts, bv_error **err
     return r;
 }
 
+/* A variant that was asked for stays, whatever the caller's environment is of. */
+static int put_env(bvi_json *node, const bvi_offline_opts *opts)
+{
+    bvi_json *env = bvi_json_copy(opts->env);
+    int r = bvi_json_put(node, "env", env); /* frees it when it fails */
+
+    if (r == 0 && opts->variant && opts->variant[0])
+        r = bvi_json_put_string(env, "node_variant", opts->variant);
+    return r;
+}
+
 /* What the caller gave beside the answers, as a document of answers. */
 static int overlay_document(const bvi_offline_opts *opts, bvi_json **ret_document, bv_error **err)
 {
@@ -449,7 +460,7 @@ static int overlay_document(const bvi_offline_opts *opts, bvi_json **ret_documen
     int r = 0;
 
     if (opts->env)
-        r = bvi_json_put(node, "env", bvi_json_copy(opts->env));
+        r = put_env(node, opts);
     if (r == 0 && opts->params)
         r = bvi_json_put(node, "params", bvi_json_copy(opts->params));
     if (!document || r < 0) {

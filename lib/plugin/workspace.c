@@ -334,7 +334,11 @@ int bvi_workspace_node_env(const bvi_workspace *ws, const bvi_workspace_overlay 
         r = bvi_json_put_bool(env, "dev_mode", true);
     for (size_t i = 0; r == 0 && i < BVI_COUNT(fields); i++)
         r = bvi_json_put_string(env, fields[i].key, fields[i].text);
-    if (r < 0 || lay_over(env, overlay->env) < 0)
+    if (r == 0)
+        r = lay_over(env, overlay->env);
+    if (r == 0 && overlay->variant && overlay->variant[0])
+        r = bvi_json_put_string(env, "node_variant", overlay->variant); /* it was asked for */
+    if (r < 0)
         return bvi_fail_nomem(err); /* env too, when it could not be made */
     *ret_env = bvi_take(env);
     return 0;

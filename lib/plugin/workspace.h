@@ -26,7 +26,7 @@ typedef struct bvi_workspace {
 /* What replaces parts of the documents below. A zeroed one changes nothing. */
 typedef struct bvi_workspace_overlay {
     const char *variant;    /* NULL: the first; without an image any name is taken */
-    const bvi_json *env;    /* an object laid over node_env(), key by key */
+    const bvi_json *env;    /* an object laid over node_env(), key by key; a variant above stays */
     const bvi_json *params; /* {key: text} laid over the variant's properties */
 } bvi_workspace_overlay;
 

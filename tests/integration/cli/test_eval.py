@@ -160,6 +160,9 @@ def test_node():
         assert expect(eval_('-e', asks, '--secrets', default), out='').out == '["A", "other"]\n'
         assert expect(eval_('-e', 'let e = node_env(); [e.node_name, e.extra.a, e.node_variant, e.node_ip]', '--env', env,
                             '--variant', 'main'), out='').out == '["mine", [1, 2.5, ()], "main", "1.2.3.4"]\n'
+        other = put('other.json', '{"node_variant": "other"}')
+        assert expect(eval_('-e', 'node_env().node_variant', '--env', other), out='').out == '"other"\n'
+        assert expect(eval_('-e', 'node_env().node_variant', '--env', other, '--variant', 'main'), out='').out == '"main"\n'
         assert expect(eval_('-e', 'node_params()', '-p', 'a=1', '--param', 'b=x=y', '-p', 'a=2'), out='').out == \
             '#{"a": "2", "b": "x=y"}\n'
         assert expect(eval_('-e', 'save_data("d"); load_data() + file_read("/x").len'), out='').out == '"d0"\n'

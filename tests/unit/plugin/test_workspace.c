@@ -206,6 +206,25 @@ START_TEST(takes_any_variant_without_an_image)
 }
 END_TEST
 
+/* One environment serves all variants: each is told its own name. */
+START_TEST(keeps_the_variant_asked_for)
+{
+    static const char text[] = "{\"node_variant\":\"other\"}";
+    BVI_AUTO(bvi_workspace_freep) bvi_workspace *ws = NULL;
+    bvi_auto_json bvi_json *given = NULL;
+    bvi_auto_json bvi_json *env = NULL;
+    bv_error *err = NULL;
+
+    write_below("p/main.rhai", "1");
+    bvt_assert_ok(bvi_workspace_open(bvt_path("p"), &ws, NULL, &err), err);
+    bvt_assert_ok(bvi_json_parse(text, strlen(text), &given, &err), err);
+    bvt_assert_ok(bvi_workspace_node_env(
+                      ws, &(bvi_workspace_overlay){ .variant = "mine", .env = given }, &env, &err),
+                  err);
+    same_text(env, "node_variant", "mine");
+}
+END_TEST
+
 START_TEST(survives_every_failed_allocation)
 {
     const bvi_workspace_overlay overlay = { .variant = "two" };
@@ -227,4 +246,4 @@ END_TEST
 BVT_MAIN("plugin/workspace", bvt_loop(finds_the_files, layouts), bvt_test(says_what_is_missing),
          bvt_test(tells_a_broken_image), bvt_test(makes_up_a_node), bvt_test(lays_over),
          bvt_test(names_the_variants), bvt_test(takes_any_variant_without_an_image),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(keeps_the_variant_asked_for), bvt_test(survives_every_failed_allocation))
