@@ -53,8 +53,8 @@ int bvi_node_replace_file(const char *root, const char *path, const void *bytes,
                           mode_t mode, bv_error **err);
 /* The directory a file is in, for opening what is below it. */
 int bvi_node_open_parent(const char *root, const char *path, int *ret_fd, bv_error **err);
-/* Where a path leads when its last component is a symbolic link, or a chain of them; the path itself
- * otherwise. Nothing has to be there at the end. */
+/* Where a path leads when its last component is a symbolic link, or a chain of them; the path
+ * itself otherwise. Nothing has to be there at the end. */
 int bvi_node_follow_links(const char *root, const char *path, char **ret_path, bv_error **err);
 /* Makes the directories above a file that are not there. */
 int bvi_node_make_parents(const char *root, const char *path, bv_error **err);

@@ -7,8 +7,8 @@
  */
 #include <string.h>
 
-#include "base/utf8.h"
 #include "base/case_map.h"
+#include "base/utf8.h"
 
 typedef struct case_range {
     uint32_t first;

@@ -13,8 +13,8 @@
 #include <strings.h>
 
 #include "base/buf.h"
-#include "net/http_curl.h"
 #include "net/http.h"
+#include "net/http_curl.h"
 
 /* Retry-After beyond this is taken as this. */
 #define RETRY_AFTER_MAX_MS (24 * 3600 * 1000ll)

@@ -139,8 +139,8 @@ int bvi_hostlib_ask(bvi_script_call *call, int64_t timeout_ms, bvi_value_fn to_v
 int bvi_hostlib_register(bvi_script_engine *engine, void *data, bv_error **err)
 {
     static const bvi_script_function *const tables[] = {
-        bvi_hostlib_jobs,  bvi_hostlib_sh,   bvi_hostlib_http,
-        bvi_hostlib_files, bvi_hostlib_node, bvi_hostlib_util, bvi_hostlib_sleep,
+        bvi_hostlib_jobs, bvi_hostlib_sh,   bvi_hostlib_http,  bvi_hostlib_files,
+        bvi_hostlib_node, bvi_hostlib_util, bvi_hostlib_sleep,
     };
     int r = 0;
 

@@ -214,29 +214,47 @@ bool bvi_sources_mention(const bvi_sources *sources, const char *word)
     return false;
 }
 
-/* Whether some component is "..". */
-static bool climbs(const char *name)
+/* The file that an import means, below the plugin's directory: "." and ".." worked out, with the
+ * suffix. NULL without memory; "" when the path leaves the directory. */
+static char *import_path(const char *name)
 {
-    for (const char *at = name; at; at = strchr(at, '/')) {
+    char *path = bvi_asprintf("%s%s", name, has_suffix(name) ? "" : SUFFIX);
+    size_t len = 0;
+
+    if (!path)
+        return NULL;
+    for (const char *at = path; at; at = strchr(at, '/')) {
+        size_t part;
+
         at += *at == '/';
-        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
-            return true;
+        part = strcspn(at, "/");
+        if (part == 0 || (part == 1 && at[0] == '.'))
+            continue;
+        if (part == 2 && at[0] == '.' && at[1] == '.') {
+            if (len == 0)
+                break;
+            while (len > 0 && path[--len] != '/')
+                continue;
+            continue;
+        }
+        if (len > 0)
+            path[len++] = '/';
+        memmove(path + len, at, part); /* never behind what is still to be read */
+        len += part;
     }
-    return false;
+    path[len] = '\0';
+    return path;
 }
 
 int bvi_sources_import(const bvi_sources *sources, const char *name, const bvi_source **ret_source,
                        bv_error **err)
 {
-    bvi_auto_free char *path = NULL;
+    bvi_auto_free char *path = import_path(name);
 
-    if (name[0] == '/' || climbs(name))
-        return bvi_fail(err, BV_E_DENIED, "module '%s' is outside of the plugin's directory", name);
-    while (strncmp(name, "./", 2) == 0)
-        name += 2;
-    path = bvi_asprintf("%s" SUFFIX, name);
     if (!path)
         return bvi_fail_nomem(err);
+    if (name[0] == '/' || path[0] == '\0')
+        return bvi_fail(err, BV_E_DENIED, "module '%s' is outside of the plugin's directory", name);
     *ret_source = bvi_sources_find(sources, path);
     if (!*ret_source)
         return bvi_fail(err, BV_E_NOT_FOUND, "module '%s' is not in '%s'", name, sources->dir);
