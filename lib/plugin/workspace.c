@@ -9,6 +9,7 @@
 #include "sys/fs.h"
 
 #define DEFINITION "babel.yaml"
+#define OLD_MAIN   "babel.rhai" /* of images before babel.yaml */
 /* A list of names in a message. */
 #define NAMES_TEXT_MAX 1024u
 
@@ -95,6 +96,25 @@ static int find_root_beside(bvi_workspace *ws, bv_error **err)
     return 0;
 }
 
+/* Images of 2023 and 2024 have one script, of another name, beside what describes them. */
+static int find_old_script(bvi_workspace *ws, const char *path, bv_error **err)
+{
+    bvi_auto_free char *script = NULL;
+    int r = look_for(path, OLD_MAIN, &script, err);
+
+    if (r < 0)
+        return r;
+    if (!script)
+        return bvi_fail(err, BV_E_NOT_FOUND,
+                        "no plugin in '%s': it has neither " BVI_PLUGIN_MAIN " nor " BVI_PLUGIN_DIR
+                        "/" BVI_PLUGIN_MAIN,
+                        path);
+    bvi_free(ws->main_file);
+    ws->main_file = bvi_strdup(OLD_MAIN);
+    ws->dir = bvi_strdup(path);
+    return ws->main_file && ws->dir ? 0 : bvi_fail_nomem(err);
+}
+
 static int find_scripts(bvi_workspace *ws, const char *path, bv_error **err)
 {
     for (size_t i = 0; i < BVI_COUNT(places); i++) {
@@ -112,10 +132,7 @@ static int find_scripts(bvi_workspace *ws, const char *path, bv_error **err)
         ws->rootfs = below(path, places[i].rootfs);
         return ws->rootfs ? 0 : bvi_fail_nomem(err);
     }
-    return bvi_fail(err, BV_E_NOT_FOUND,
-                    "no plugin in '%s': it has neither " BVI_PLUGIN_MAIN " nor " BVI_PLUGIN_DIR
-                    "/" BVI_PLUGIN_MAIN,
-                    path);
+    return find_old_script(ws, path, err);
 }
 
 static int find(bvi_workspace *ws, const char *path, bv_error **err)

@@ -30,9 +30,9 @@ typedef struct bvi_workspace_overlay {
     const bvi_json *params; /* {key: text} laid over the variant's properties */
 } bvi_workspace_overlay;
 
-/* path: the directory, or the main script itself. BV_E_NOT_FOUND when there is no main.rhai. A
- * broken babel.yaml fails as well, unless ret_image_err is given: then it is told there (NULL: it
- * is fine) and the workspace is as without one. */
+/* path: the directory, or the main script itself. BV_E_NOT_FOUND when there is no main.rhai, nor
+ * the babel.rhai of old images. A broken babel.yaml fails as well, unless ret_image_err is given:
+ * then it is told there (NULL: it is fine) and the workspace is as without one. */
 int bvi_workspace_open(const char *path, bvi_workspace **ret_workspace, bv_error **ret_image_err,
                        bv_error **err);
 void bvi_workspace_free(bvi_workspace *workspace);

@@ -40,6 +40,7 @@ static const struct {
     { "p/main.rhai", "p/babel.yaml", "p", "p", NULL, "p/babel.yaml" },
     { "p/main.rhai", "p/babel.yaml", "p//", "p", NULL, "p/babel.yaml" },
     { "p/main.rhai", "babel.yaml", "p", "p", NULL, "babel.yaml" },
+    { "p/babel.rhai", NULL, "p", "p", NULL, NULL },
     { "p/other.rhai", "p/babel.yaml", "p/other.rhai", "p", NULL, "p/babel.yaml" },
     { "p/main.rhai", "p/root/x", "p", "p", "p/root", NULL },
     { "p/var/lib/babel/plugin/main.rhai", "p/var/lib/babel/babel.yaml", "p",
