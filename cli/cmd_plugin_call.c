@@ -68,14 +68,16 @@ static int print_json(const bv_doc *outcome, const bv_doc *journal)
     return doc ? EXIT_OK : EXIT_LIMIT;
 }
 
-static void print_text(const bv_doc *outcome, bool typed)
+static void print_text(const cli_args *args, const bv_doc *outcome)
 {
     const char *failure = bv_doc_string(bv_doc_get(bv_doc_get(outcome, "error"), "text"), NULL);
     const char *type = bv_doc_string(bv_doc_get(outcome, "type"), NULL);
 
     if (failure)
         (void)fprintf(stderr, "%s\n", failure);
-    else if (typed && type)
+    else if (cli_flag(args, "json"))
+        plugin_print_value(outcome);
+    else if (cli_flag(args, "typed") && type)
         (void)printf("%s: %s\n", type, bv_doc_string(bv_doc_get(outcome, "text"), ""));
     else
         (void)puts(bv_doc_string(bv_doc_get(outcome, "value"),
@@ -86,7 +88,6 @@ static void print_text(const bv_doc *outcome, bool typed)
 
 static int call(cli *c, const cli_args *args, bv_plugin *plugin)
 {
-    bool json = c->json || cli_flag(args, "json");
     bv_doc *outcome = NULL;
     bv_doc *journal = NULL;
     bv_error *err = NULL;
@@ -96,11 +97,11 @@ static int call(cli *c, const cli_args *args, bv_plugin *plugin)
                        &err) < 0 ||
         bv_plugin_take_requests(plugin, &journal, &err) < 0)
         code = cli_report(err);
-    else if (json)
+    else if (c->json)
         code = print_json(outcome, journal);
-    if (code == EXIT_OK && !json) {
+    if (code == EXIT_OK && !c->json) {
         print_journal(c, args, journal);
-        print_text(outcome, cli_flag(args, "typed"));
+        print_text(args, outcome);
     }
     if (code == EXIT_OK && bv_doc_get(outcome, "error"))
         code = EXIT_FAILED;

@@ -42,17 +42,19 @@ static void print_request(const bv_doc *request, void *data)
     bv_free(text);
 }
 
-static int print_outcome(const bv_doc *outcome, bool json, bool typed)
+static int print_outcome(const cli *c, const cli_args *args, const bv_doc *outcome)
 {
     const bv_doc *error = bv_doc_get(outcome, "error");
 
-    if (json) {
+    if (c->json) {
         cli_print_json(outcome);
     } else if (error) {
         (void)fflush(stdout); /* what it printed comes first */
         (void)fprintf(stderr, "%s\n", bv_doc_string(bv_doc_get(error, "text"), ""));
+    } else if (cli_flag(args, "json")) {
+        plugin_print_value(outcome);
     } else {
-        if (typed)
+        if (cli_flag(args, "typed"))
             (void)printf("%s: ", bv_doc_string(bv_doc_get(outcome, "type"), ""));
         (void)puts(bv_doc_string(bv_doc_get(outcome, "text"), ""));
     }
@@ -211,7 +213,7 @@ static int evaluate(cli *c, const cli_args *args, const script *s, const plugin_
     if (bv_eval(&opts, &outcome, &err) < 0)
         code = cli_report(err);
     else
-        code = print_outcome(outcome, json, cli_flag(args, "typed"));
+        code = print_outcome(c, args, outcome);
     bv_error_free(err);
     bv_doc_free(outcome);
     return code;

@@ -106,7 +106,7 @@ static const cli_option check_options[] = {
 static const cli_option eval_options[] = {
     { "expression", 'e', CLI_TEXT, "SCRIPT", "run this text instead of a file" },
     { "typed", 't', CLI_FLAG, NULL, "print the type before the value" },
-    { "json", 'j', CLI_FLAG, NULL, "the same as --output json" },
+    { "json", 'j', CLI_FLAG, NULL, "print the value alone, as JSON" },
     { "call", 'c', CLI_TEXT, "FN", "call this function afterwards, with ARG if given" },
     { "dir", 'd', CLI_TEXT, "DIR", "where modules are (default: the file's directory)" },
     PLUGIN_NODE_OPTIONS,
@@ -126,7 +126,7 @@ static const cli_option call_options[] = {
     PLUGIN_NODE_OPTIONS,
     { "answers", 0, CLI_TEXT, "FILE", "how the node answers (default: plugin_test.json)" },
     { "typed", 't', CLI_FLAG, NULL, "print type and debug form" },
-    { "json", 'j', CLI_FLAG, NULL, "the same as --output json" },
+    { "json", 'j', CLI_FLAG, NULL, "print the value alone, as JSON" },
     { "journal", 0, CLI_FLAG, NULL, "print what it asked of its node to stderr" },
     { "timeout", 0, CLI_NUMBER, "S", "seconds it may take (default: 60)" },
     END,

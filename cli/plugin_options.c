@@ -142,3 +142,10 @@ void plugin_options_done(plugin_options *options)
     bv_doc_free(options->env);
     bv_doc_free(options->secrets);
 }
+
+void plugin_print_value(const bv_doc *outcome)
+{
+    const bv_doc *value = bv_doc_get(outcome, "value");
+
+    cli_print_json(value ? value : bv_doc_get(outcome, "text"));
+}

@@ -38,4 +38,7 @@ int plugin_read_params(const cli_args *args, bv_doc **ret_doc);
  * EXIT_OK: told already. */
 char *plugin_read_file(const char *path, size_t *ret_len, int *ret_code);
 
+/* For --json: the value in an outcome. What JSON has no form for is its debug form, as text. */
+void plugin_print_value(const bv_doc *outcome);
+
 #endif

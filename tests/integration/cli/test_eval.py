@@ -175,16 +175,23 @@ def test_node():
 
 
 def test_json():
-    answer = json.loads(expect(eval_('-e', '#{a: [1, 2.5, "x", (), true]}', '--json'), out='').out)
+    assert json.loads(expect(eval_('-e', '#{a: [1, 2.5, "x", (), true]}', '--json'), out='').out) == {'a': [1, 2.5, 'x', None, True]}
+    assert expect(eval_('-j', '-e', 'print("p"); "a\\n"'), out='', err='print: p\n').out == '"a\\n"\n'
+    assert expect(eval_('-j', '-e', '2.0'), out='').out == '2.0\n'
+    assert expect(eval_('-j', '-e', '0..3'), out='').out == '"0..3"\n'
+    assert expect(eval_('-j', '-e', '()'), out='').out == 'null\n'
+    expect(eval_('-j', '-e', 'throw "x"'), 1, err='Runtime error: x (line 1, position 1)\n')
+
+    answer = json.loads(expect(bv('-o', 'json', 'plugin', 'eval', '-e', '#{a: [1, 2.5, "x", (), true]}'), out='').out)
     assert answer == {'type': 'map', 'text': '#{"a": [1, 2.5, "x", (), true]}', 'value': {'a': [1, 2.5, 'x', None, True]}}
     answer = json.loads(expect(bv('-o', 'json', 'plugin', 'eval', '-e', 'print("p"); |x| x'), out='', err='print: p\n').out)
     assert answer['type'] == 'Fn' and 'value' not in answer, answer
-    answer = json.loads(expect(eval_('-e', 'fn f(x) { throw #{code: x} }\nf(7)', '-j'), 1, out='').out)
+    answer = json.loads(expect(eval_('-e', 'fn f(x) { throw #{code: x} }\nf(7)', '-o', 'json'), 1, out='').out)
     error = answer['error']
     assert error['kind'] == 'ErrorRuntime' and error['value'] == {'code': 7}, error
     assert (error['line'], error['column'], error['source']) == (1, 11, None), error
     assert error['trace'] == [{'what': 'function', 'name': 'f', 'source': None, 'line': 2, 'column': 1}], error
-    answer = json.loads(expect(eval_('-e', 'let x = ;', '-j'), 1, out='').out)
+    answer = json.loads(expect(eval_('-e', 'let x = ;', '-o', 'json'), 1, out='').out)
     assert answer['error']['kind'] == 'ErrorParsing' and answer['error']['message'] == "Unexpected ';'", answer
     assert (answer['error']['line'], answer['error']['column']) == (1, 9), answer
 

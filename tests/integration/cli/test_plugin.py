@@ -79,7 +79,8 @@ def test_values():
         assert expect(call(p, 'height')).out == '16\n'
         assert expect(call(p, 'pair', 'v')).out == '#{"a": "v", "b": \'c\'}\n'
         assert expect(call(p, 'pair', '--typed')).out == 'map: #{"a": "", "b": \'c\'}\n'
-        assert json.loads(expect(call(p, 'height', '--json')).out)['value'] == 16
+        assert expect(call(p, 'height', '--json')).out == '16\n'
+        assert json.loads(expect(call(p, 'height', '-o', 'json')).out)['value'] == 16
         result = expect(call(p, 'name'))
         assert result.out == 'n-t\n' and result.err == 'info: asked\n', result
         assert expect(call(p, 'name', '--quiet')).err == ''
