@@ -320,10 +320,28 @@ BVI_LIB(append)
 
 /* ---- case ---- */
 
+#define SIGMA       0x3a3
+#define FINAL_SIGMA "\xcf\x82" /* ς */
+
+static bool has_case(uint32_t c)
+{
+    return bvi_case_char(c, true) != c || bvi_case_char(c, false) != c;
+}
+
+/* The one letter whose small form depends on its place: at i of s, does it end a word? */
+static bool ends_word(const bvi_string *s, size_t i, uint32_t before)
+{
+    size_t used = 0;
+    int32_t c = i < s->len ? bvi_utf8_decode(s->data + i, s->len - i, &used) : -1;
+
+    return has_case(before) && (c < 0 || !has_case((uint32_t)c));
+}
+
 static int change_case(bvi_script_call *call, const bvi_value *v, bool upper, bvi_value *ret)
 {
     const bvi_string *s;
     TEXT_BUF(out);
+    uint32_t before = 0;
     int r = 0;
 
     if (v->type == BVI_T_CHAR) {
@@ -333,10 +351,15 @@ static int change_case(bvi_script_call *call, const bvi_value *v, bool upper, bv
     s = bvi_str(v);
     for (size_t i = 0; r == 0 && i < s->len;) {
         size_t used;
-        int32_t c = bvi_utf8_decode(s->data + i, s->len - i, &used);
+        int32_t decoded = bvi_utf8_decode(s->data + i, s->len - i, &used);
+        uint32_t c = decoded < 0 ? 0xfffdu : (uint32_t)decoded;
 
-        r = bvi_case_text(&out, c < 0 ? 0xfffdu : (uint32_t)c, upper);
         i += used;
+        if (!upper && c == SIGMA && ends_word(s, i, before))
+            r = bvi_buf_append(&out, FINAL_SIGMA, strlen(FINAL_SIGMA));
+        else
+            r = bvi_case_text(&out, c, upper);
+        before = c;
     }
     return r < 0 ? buf_end(call, r) : make(call, bvi_buf_str(&out), out.len, ret);
 }
