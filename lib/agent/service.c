@@ -97,11 +97,6 @@ void bvi_service_cancel(bvi_service_call *call)
         cancel(call->cancel_data);
 }
 
-bv_ctx *bvi_service_ctx(const bvi_service_call *call)
-{
-    return call->origin.ctx;
-}
-
 int64_t bvi_service_timeout_ms(const bvi_service_call *call, int64_t preferred_ms)
 {
     int64_t ms = call->origin.timeout_ms > 0 ? call->origin.timeout_ms : preferred_ms;

@@ -53,7 +53,6 @@ void bvi_service_cancel(bvi_service_call *call);
 
 /* ---- for handlers ---- */
 
-bv_ctx *bvi_service_ctx(const bvi_service_call *call);
 /* The caller's time limit in ms, or what the handler prefers when there is none. */
 int64_t bvi_service_timeout_ms(const bvi_service_call *call, int64_t preferred_ms);
 bool bvi_service_is_cancelled(const bvi_service_call *call);

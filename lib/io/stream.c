@@ -270,11 +270,6 @@ void bvi_stream_end(bvi_stream *s)
     note_progress(s, false);
 }
 
-int bvi_stream_peer(const bvi_stream *s, bvi_peer *ret_peer, bv_error **err)
-{
-    return bvi_socket_peer(s->fd, ret_peer, err);
-}
-
 bool bvi_stream_is_open(const bvi_stream *s)
 {
     return !s->closed;

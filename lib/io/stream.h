@@ -68,7 +68,6 @@ void bvi_stream_pause(bvi_stream *stream,
                       bool paused); /* stops reading, so that the peer's writes fill up */
 void bvi_stream_end(
     bvi_stream *stream); /* no more writes; when all is sent, the peer sees the end */
-int bvi_stream_peer(const bvi_stream *stream, bvi_peer *ret_peer, bv_error **err);
 bool bvi_stream_is_open(const bvi_stream *stream); /* on_close has not been called */
 
 /* ---- listeners ---- */

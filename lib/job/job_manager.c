@@ -800,13 +800,6 @@ int bvi_job_manager_list(bvi_job_manager *m, bvi_json **ret_infos, bv_error **er
     return 0;
 }
 
-const bvi_job_config *bvi_job_manager_config(const bvi_job_manager *m, const char *name)
-{
-    const bvi_job *job = find_job(m, name);
-
-    return job ? job->config : NULL;
-}
-
 static int64_t job_timeout_ms(const bvi_job *job)
 {
     return bvi_job_is_active(job) ? (int64_t)job->config->shutdown_timeout_secs * 1000 : 0;

@@ -109,8 +109,6 @@ int bvi_job_manager_info(bvi_job_manager *manager, const char *name, bvi_json **
                          bv_error **err);
 /* An object of name -> JobInfo. */
 int bvi_job_manager_list(bvi_job_manager *manager, bvi_json **ret_infos, bv_error **err);
-/* NULL: no such job. Borrowed until the next dispatch. */
-const bvi_job_config *bvi_job_manager_config(const bvi_job_manager *manager, const char *name);
 
 /* How long a stop may take, margin not included: 0 for an unknown or inactive job; for all, the
  * longest, because they are stopped together. */

@@ -955,11 +955,6 @@ void bvi_http_resume(bvi_http_call *call)
     bvi_task_post(&call->act);
 }
 
-const char *bvi_http_url(const bvi_http_call *call)
-{
-    return call->shown_url;
-}
-
 /* ---- the client ---- */
 
 static CURLMcode set_up_multi(bvi_http *http, const bvi_http_opts *opts)

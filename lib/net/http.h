@@ -139,7 +139,6 @@ void bvi_http_cancel(
     bvi_http_call *call); /* on_done comes with BV_E_CANCELLED, unless it is over already */
 void bvi_http_drop(bvi_http_call *call); /* no further callback; the handle is gone. NULL is fine */
 void bvi_http_resume(bvi_http_call *call); /* go on after BVI_HTTP_PAUSE or an on_body of 0 */
-const char *bvi_http_url(const bvi_http_call *call); /* without user, query and fragment */
 
 /*
  * 0 for 2xx, else the error an operator expects: 404, 410 BV_E_NOT_FOUND; 401, 403 BV_E_DENIED;

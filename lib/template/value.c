@@ -206,11 +206,6 @@ bool bvi_tpl_to_int(const bvi_tpl_value *v, int64_t *ret)
     return true;
 }
 
-bool bvi_tpl_same_text(const bvi_tpl_value *v, const char *text, size_t len)
-{
-    return v->type == BVI_TPL_STRING && v->len == len && memcmp(v->as.text, text, len) == 0;
-}
-
 static bool equal_items(const bvi_tpl_value *a, const bvi_tpl_value *b, uint64_t *work)
 {
     for (size_t i = 0; i < a->len; i++) {

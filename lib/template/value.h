@@ -69,7 +69,6 @@ bool bvi_tpl_is_true(const bvi_tpl_value *v);
 double bvi_tpl_double(const bvi_tpl_value *v); /* of a number */
 /* The integer a number is; false for fractions and beyond int64_t. */
 bool bvi_tpl_to_int(const bvi_tpl_value *v, int64_t *ret);
-bool bvi_tpl_same_text(const bvi_tpl_value *v, const char *text, size_t len);
 /* Numbers by value, everything else by type and content. Adds the steps it took to *work. */
 bool bvi_tpl_equal(const bvi_tpl_value *a, const bvi_tpl_value *b, uint64_t *work);
 /* <0, 0, >0 for two strings or two numbers. */

@@ -56,11 +56,6 @@ int bvi_checksum_set(bvi_checksum *sum, bvi_checksum_kind kind, const void *byte
     return 0;
 }
 
-bool bvi_compression_equal(const bvi_compression *a, const bvi_compression *b)
-{
-    return a->kind == b->kind && (a->kind == BVI_CODEC_STORED || a->level == b->level);
-}
-
 void bvi_chunk_init(bvi_chunk *chunk)
 {
     *chunk = (bvi_chunk){ .targets = BVI_VEC_INIT(BVI_TARGETS_MAX) };

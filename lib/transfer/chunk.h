@@ -53,8 +53,6 @@ typedef struct bvi_compression {
     int32_t level; /* 0 for stored */
 } bvi_compression;
 
-bool bvi_compression_equal(const bvi_compression *a, const bvi_compression *b);
-
 /* One destination: `size` bytes of file `path` from `pos`. */
 typedef struct bvi_target {
     char *path; /* relative, owned */

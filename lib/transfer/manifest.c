@@ -39,17 +39,6 @@ bvi_chunk *bvi_manifest_add_chunk(bvi_manifest *manifest)
     return chunk;
 }
 
-uint64_t bvi_manifest_stored_bytes(const bvi_manifest *manifest)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < manifest->chunks.len; i++) {
-        if (__builtin_add_overflow(sum, manifest->chunks.items[i].size, &sum))
-            return UINT64_MAX;
-    }
-    return sum;
-}
-
 const bvi_manifest_file *bvi_manifest_find(const bvi_manifest *manifest, const char *path)
 {
     size_t low = 0;

@@ -40,7 +40,6 @@ void bvi_manifest_init(bvi_manifest *manifest);
 void bvi_manifest_done(bvi_manifest *manifest);
 bvi_chunk *
 bvi_manifest_add_chunk(bvi_manifest *manifest); /* initialised; NULL: no memory or too many */
-uint64_t bvi_manifest_stored_bytes(const bvi_manifest *manifest);
 /* NULL when the manifest has no such file. After a check only. */
 const bvi_manifest_file *bvi_manifest_find(const bvi_manifest *manifest, const char *path);
 

@@ -202,11 +202,6 @@ uint64_t bvi_pack_plain(const bvi_pack *pack)
     return pack->plain;
 }
 
-uint64_t bvi_pack_stored(const bvi_pack *pack)
-{
-    return pack->stored;
-}
-
 int bvi_pack_result(bvi_pack *pack, uint64_t *ret_size, bvi_checksum *ret_sum, bv_error **err)
 {
     int r;

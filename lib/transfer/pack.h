@@ -30,8 +30,7 @@ BVI_DEFINE_FREEP(bvi_pack, bvi_pack_free)
  * input. *ret_end: that was the last of them. */
 int bvi_pack_read(bvi_pack *pack, uint8_t *out, size_t cap, size_t *ret_made, bool *ret_end,
                   bv_error **err);
-uint64_t bvi_pack_plain(const bvi_pack *pack);  /* bytes read so far */
-uint64_t bvi_pack_stored(const bvi_pack *pack); /* bytes made so far */
+uint64_t bvi_pack_plain(const bvi_pack *pack); /* bytes read so far */
 /* After the end. */
 int bvi_pack_result(bvi_pack *pack, uint64_t *ret_size, bvi_checksum *ret_sum, bv_error **err);
 
