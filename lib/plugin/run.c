@@ -116,6 +116,8 @@ static int convert_result(bvi_run *run, bv_error **err)
     int r;
 
     r = run->entry->convert(run, result, err);
+    if (r < 0 && !run->name[0])
+        return r; /* a script, not a function of one */
     if (r < 0)
         return bvi_wrap(err, r, "Rhai function '%s' returned error", run->name);
     run->has_value = true;

@@ -196,6 +196,10 @@ def test_json():
     assert (answer['error']['line'], answer['error']['column']) == (1, 9), answer
 
 
+def test_a_result_that_cannot_be_shown():
+    expect(eval_('-e', 'let a = []; for i in 0..100000 { a = [a]; } a'), 10, err='Error: the result is too long, or nested too deep, to be shown\n')
+
+
 LIMITS = [
     (('--timeout', '1'), 'loop {}', 'Script terminated'),
     (('--max-operations', '1000'), 'loop {}', 'Too many operations'),
