@@ -282,18 +282,36 @@ static int drive_for_script(bvi_run *run, bv_error **err)
     return bvi_script_resume_error(run->script, text);
 }
 
+/* "<file>:<line>:<column>: ", which the language's own texts leave out; "" where it is not known.
+ */
+static char *place_of(const bvi_json *failure)
+{
+    const char *source = NULL;
+    int64_t line = 0, column = 0;
+
+    if (!failure || bvi_json_get_string(failure, "source", &source, NULL) < 0 || !source ||
+        bvi_json_get_int64(failure, "line", &line, NULL) < 0 || line == 0 ||
+        bvi_json_get_int64(failure, "column", &column, NULL) < 0)
+        return bvi_strdup("");
+    return bvi_asprintf("%s:%lld:%lld: ", source, (long long)line, (long long)column);
+}
+
 static int script_failed(bvi_run *run, const char *fn, bv_error **err)
 {
     int r = bvi_script_failure(run->script, err);
     bvi_plugin *plugin = run->plugin;
+    bvi_auto_json bvi_json *failure = NULL;
+    bvi_auto_free char *place = NULL;
 
+    (void)bvi_script_failure_json(run->script, &failure, NULL); /* NULL: no memory */
+    place = place_of(failure);
     if (plugin->keep_failure) {
         bvi_json_free(bvi_take(plugin->failure));
-        (void)bvi_script_failure_json(run->script, &plugin->failure, NULL); /* NULL: no memory */
+        plugin->failure = bvi_take(failure);
     }
     if (!fn)
-        return bvi_wrap(err, r, "the plugin's top level failed");
-    return bvi_wrap(err, r, "Rhai function '%s' returned error", fn);
+        return bvi_wrap(err, r, "%sthe plugin's top level failed", place ? place : "");
+    return bvi_wrap(err, r, "%sRhai function '%s' returned error", place ? place : "", fn);
 }
 
 int bvi_run_drive(bvi_run *run, const char *fn, bv_error **err)

@@ -257,7 +257,8 @@ START_TEST(calls_in_our_loop)
     } wanted[] = {
         { "height", "3" },
         { "f", "[\"x\"]" },
-        { "name", "Rhai function 'name' returned error: Runtime error: no (line 2, position 13)" },
+        { "name", "main.rhai:2:13: Rhai function 'name' returned error: Runtime error: no (line 2, "
+                  "position 13)" },
     };
     bv_plugin_opts opts = BV_PLUGIN_OPTS_INIT;
     bv_plugin *plugin = NULL;
@@ -276,7 +277,7 @@ START_TEST(calls_in_our_loop)
         ck_assert_uint_eq(seen.count, i);
         while (seen.count == i)
             ck_assert_int_ge(bv_ctx_dispatch(opts.ctx, -1), 0);
-        ck_assert_str_eq(seen.text, wanted[i].text);
+        ck_assert_msg(strstr(seen.text, wanted[i].text) != NULL, "%s", seen.text);
     }
     ck_assert_int_eq(bv_plugin_call(plugin, "f", NULL, &doc, NULL), BV_E_STATE);
     ck_assert_int_eq(bv_plugin_config(plugin, &doc, NULL), BV_E_STATE);
