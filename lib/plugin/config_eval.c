@@ -28,22 +28,6 @@ static const char *entry_function(const bvi_run *run)
     return NULL;
 }
 
-/* The top level may use the node's properties as a constant (E5). */
-static int prepare(bvi_run *run, const char *fn, bv_error **err)
-{
-    const bvi_plugin_env *env = &run->plugin->env;
-    bvi_value params = BVI_VALUE_UNIT;
-    int r;
-
-    r = bvi_run_prepare(run, fn, NULL, err);
-    if (r < 0)
-        return r;
-    r = bvi_value_from_json(run->lane->engine, env->node_params(env->data), &params);
-    if (r >= 0)
-        r = bvi_script_call_set_constant(run->script, "NODE_PARAMS", params);
-    return r < 0 ? bvi_fail(err, r, "the node's parameters are too large") : 0;
-}
-
 static int converted(const bvi_plugin *plugin, const char *name, int r, const bvi_strv *unknown,
                      bv_error **err)
 {
@@ -101,7 +85,7 @@ int bvi_phase_eval_config(bvi_run *run, bv_error **err)
     int r;
 
     if (!run->script) {
-        r = prepare(run, fn, err);
+        r = bvi_run_prepare(run, fn, NULL, err);
         if (r < 0)
             return r;
     }

@@ -107,10 +107,11 @@ struct bvi_plugin {
     bvi_json *config;  /* converted; NULL: none */
     bool config_stale; /* it was evaluated from other scripts or parameters */
     struct {
-        char *mount; /* "/blockjoy/" */
-        char *data;  /* "/blockjoy/blockchain_data" */
-    } old_paths;     /* NULL unless a script uses their names of before node_env() */
-    bool is_old;     /* of before plugin_config(): it has METADATA */
+        char *mount;   /* "/blockjoy/" */
+        char *data;    /* "/blockjoy/blockchain_data" */
+    } old_paths;       /* NULL unless a script uses their names of before node_env() */
+    bool is_old;       /* of before plugin_config(): it has METADATA */
+    bool wants_params; /* as a constant: it has NODE_PARAMS */
     bvi_strv capabilities;
     bvi_secrets secrets;
     bvi_lane lanes[BVI_LANES];

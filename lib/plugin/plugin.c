@@ -261,16 +261,24 @@ void bvi_plugin_leave(bvi_plugin *plugin)
         destroy(plugin);
 }
 
+/* script: what is run instead of files, or NULL; its modules are not known yet. */
+static bool mentions(const bvi_plugin *plugin, const bvi_plugin_script *script, const char *word)
+{
+    return script ? memmem(script->text, script->len, word, strlen(word)) != NULL
+                  : bvi_sources_mention(&plugin->sources, word);
+}
+
 /* Scripts of some ages expect what later ones do not (spec plugin.md 14). */
-static int note_age(bvi_plugin *plugin, bv_error **err)
+static int note_age(bvi_plugin *plugin, const bvi_plugin_script *script, bv_error **err)
 {
     const bvi_plugin_env *env = &plugin->env;
     const char *mount =
         bvi_json_string(bvi_json_find(env->node_env(env->data), "data_mount_point"));
 
-    plugin->is_old = bvi_sources_mention(&plugin->sources, "METADATA");
-    if (!mount || (!bvi_sources_mention(&plugin->sources, "BLOCKCHAIN_DATA_PATH") &&
-                   !bvi_sources_mention(&plugin->sources, "DATA_DRIVE_MOUNT_POINT")))
+    plugin->is_old = mentions(plugin, script, "METADATA");
+    plugin->wants_params = mentions(plugin, script, "NODE_PARAMS");
+    if (!mount || (!mentions(plugin, script, "BLOCKCHAIN_DATA_PATH") &&
+                   !mentions(plugin, script, "DATA_DRIVE_MOUNT_POINT")))
         return 0;
     plugin->old_paths.mount = bvi_asprintf("%s/", mount);
     plugin->old_paths.data = bvi_asprintf("%s/blockchain_data", mount);
@@ -313,7 +321,7 @@ static int load(bvi_plugin *plugin, const bvi_plugin_opts *opts, bv_error **err)
     plugin->config_path = bvi_strdup(opts->config_path);
     if (opts->config_path && !plugin->config_path)
         return bvi_fail_nomem(err);
-    r = note_age(plugin, err);
+    r = note_age(plugin, NULL, err);
     if (r < 0)
         return r;
     if (bvi_plugin_load_config(plugin) < 0)
@@ -340,6 +348,8 @@ int bvi_plugin_load(bv_ctx *ctx, const bvi_plugin_opts *opts, bvi_plugin **ret_p
     for (size_t i = 0; i < BVI_LANES; i++)
         plugin->lanes[i].plugin = plugin;
     r = opts->script ? make_script_lane(plugin, opts->script, err) : load(plugin, opts, err);
+    if (r >= 0 && opts->script)
+        r = note_age(plugin, opts->script, err);
     if (r < 0)
         return opts->script ? r : bvi_wrap(err, r, "cannot load the plugin");
     *ret_plugin = bvi_take(plugin);

@@ -227,6 +227,20 @@ static int give_old_paths(bvi_run *run)
     return r < 0 ? r : bvi_script_call_set_variable(run->script, "BLOCKCHAIN_DATA_PATH", data);
 }
 
+/* Scripts of 2026 may have the node's properties as a constant. They got it for plugin_config()
+ * alone, and failed in every other function; here it is always there. */
+static int give_params(bvi_run *run)
+{
+    const bvi_plugin_env *env = &run->plugin->env;
+    bvi_value params = BVI_VALUE_UNIT;
+    int r;
+
+    if (!run->plugin->wants_params)
+        return 0;
+    r = bvi_value_from_json(run->lane->engine, env->node_params(env->data), &params);
+    return r < 0 ? r : bvi_script_call_set_constant(run->script, "NODE_PARAMS", params);
+}
+
 /* Takes what making the argument gave, and the argument. */
 static int prepare(bvi_run *run, const char *fn, int made, bvi_value arg, size_t argc,
                    bv_error **err)
@@ -243,6 +257,8 @@ static int prepare(bvi_run *run, const char *fn, int made, bvi_value arg, size_t
         return r;
     bvi_script_call_set_data(run->script, run);
     r = give_old_paths(run);
+    if (r >= 0)
+        r = give_params(run);
     return r < 0 ? bvi_fail(err, r, "cannot start a call of the script") : 0;
 }
 

@@ -129,6 +129,8 @@ static const struct {
     const char *text;
 } node_cases[] = {
     { "node_params()", "#{\"a\": \"1\"}" },
+    { "const A = NODE_PARAMS; fn f() { [global::A, BLOCKCHAIN_DATA_PATH] } f()",
+      "[#{\"a\": \"1\"}, \"/blockjoy/blockchain_data\"]" },
     { "let e = node_env(); [e.node_name, e.node_variant, e.node_ip, e.properties]",
       "[\"mine\", \"main\", \"1.2.3.4\", #{\"a\": \"1\"}]" },
     { "get_secret(\"k\").as_string()", "\"v\"" },
