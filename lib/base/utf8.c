@@ -82,3 +82,10 @@ size_t bvi_utf8_encode(uint32_t scalar, char out[4])
     out[3] = (char)(0x80 | (scalar & 0x3F));
     return 4;
 }
+
+bool bvi_utf8_is_space(int32_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
+}

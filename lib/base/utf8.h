@@ -13,5 +13,7 @@ int32_t bvi_utf8_decode(const char *text, size_t len, size_t *ret_used);
 /* Encodes a scalar into out[4]; returns the number of bytes, 0 for a surrogate or a value out of
  * range. */
 size_t bvi_utf8_encode(uint32_t scalar, char out[4]);
+/* White space as Unicode has it (White_Space). */
+bool bvi_utf8_is_space(int32_t scalar);
 
 #endif

@@ -235,14 +235,6 @@ int bvi_vm_call(bvi_script_call *call, bvi_site *site)
 
 /* ---- alias::f(args) ---- */
 
-static int module_error(bvi_script_call *call, bvi_pos pos, const char *name)
-{
-    int r = bvi_vm_fail_at(call, pos, BVI_FAILURE_MODULE_NOT_FOUND, "Module not found: %s", name);
-
-    bvi_vm_field_text(call, "module", name);
-    return r;
-}
-
 int bvi_vm_member_text(bvi_script_call *call, const bvi_script *unit, const bvi_member *m,
                        const char *name, bvi_buf *out)
 {
@@ -261,7 +253,7 @@ static int no_module(bvi_script_call *call, const bvi_script *unit, const bvi_me
     BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_SCRIPT_BUF_INIT(call->engine, BVI_MEMBER_TEXT_MAX);
     int r = bvi_vm_member_text(call, unit, m, NULL, &text);
 
-    return r < 0 ? r : module_error(call, m->pos, bvi_buf_str(&text));
+    return r < 0 ? r : bvi_vm_no_module(call, m->pos, bvi_buf_str(&text));
 }
 
 int bvi_vm_member(bvi_script_call *call, bvi_frame *frame, const bvi_member *m, bvi_module **ret)

@@ -56,12 +56,6 @@ static bool is_name(int c)
     return is_name_start(c) || is_digit(c);
 }
 
-static bool is_unicode_space(int32_t c)
-{
-    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
-           c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
-}
-
 int bvi_lex_fail(bvi_lexer *lex, bvi_token *ret, bvi_pos pos, const char *fmt, ...)
 {
     va_list args;
@@ -115,7 +109,7 @@ static bool skip_blank(bvi_lexer *lex)
         return true;
     }
     if (c >= 0x80 &&
-        is_unicode_space(bvi_utf8_decode(lex->at, (size_t)(lex->end - lex->at), &used))) {
+        bvi_utf8_is_space(bvi_utf8_decode(lex->at, (size_t)(lex->end - lex->at), &used))) {
         bvi_lex_advance(lex);
         return true;
     }

@@ -126,13 +126,6 @@ BVI_LIB(to_binary)
 
 /* ---- parsing ---- */
 
-static bool is_space(int32_t c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
-           c == 0x205f || c == 0x3000;
-}
-
 /* The text without white space around it, as a C string; false: too long to be a number. */
 static bool trimmed(const bvi_string *s, char out[NUMBER_TEXT_MAX])
 {
@@ -144,7 +137,7 @@ static bool trimmed(const bvi_string *s, char out[NUMBER_TEXT_MAX])
         size_t used;
         int32_t c = bvi_utf8_decode(s->data + i, s->len - i, &used);
 
-        if (!is_space(c)) {
+        if (!bvi_utf8_is_space(c)) {
             if (!seen)
                 from = i;
             seen = true;

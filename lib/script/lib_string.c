@@ -196,13 +196,6 @@ BVI_LIB(pop_many)
     return r < 0 ? bvi_lib_end(call, r) : keep(call, &args[0], 0, chars - count);
 }
 
-static bool is_space(int32_t c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
-           c == 0x205f || c == 0x3000;
-}
-
 BVI_LIB(trim)
 {
     const bvi_string *s = bvi_str(&args[0]);
@@ -215,7 +208,7 @@ BVI_LIB(trim)
         size_t used;
         int32_t c = bvi_utf8_decode(s->data + i, s->len - i, &used);
 
-        if (!is_space(c)) {
+        if (!bvi_utf8_is_space(c)) {
             first = n < first ? n : first;
             after = n + 1;
         }
@@ -412,7 +405,8 @@ BVI_LIB(split_space)
 
     for (size_t i = 0; r == 0 && i <= s->len;) {
         size_t used = 1;
-        bool gap = i == s->len || is_space(bvi_utf8_decode(s->data + i, s->len - i, &used));
+        bool gap =
+            i == s->len || bvi_utf8_is_space(bvi_utf8_decode(s->data + i, s->len - i, &used));
 
         if (gap && i > from)
             r = push_text(ret, s->data + from, i - from);

@@ -20,7 +20,7 @@ static size_t key_length(const bvi_string *name)
     return name->len;
 }
 
-static int not_found(bvi_script_call *call, bvi_pos pos, const char *name)
+int bvi_vm_no_module(bvi_script_call *call, bvi_pos pos, const char *name)
 {
     int r = bvi_vm_fail_at(call, pos, BVI_FAILURE_MODULE_NOT_FOUND, "Module not found: %s", name);
 
@@ -52,11 +52,11 @@ static int compile_module(bvi_script_call *call, bvi_pos pos, const bvi_string *
     int r;
 
     if (!engine->options.resolve)
-        return not_found(call, pos, name->data);
+        return bvi_vm_no_module(call, pos, name->data);
     call->top_varies = true; /* the next time it is there already */
     r = engine->options.resolve(name->data, &source, &len, &error, engine->options.data);
     if (r == BV_E_NOT_FOUND)
-        return not_found(call, pos, name->data);
+        return bvi_vm_no_module(call, pos, name->data);
     if (r == BV_E_NOMEM)
         return bvi_script_throw_nomem(call);
     if (r < 0)

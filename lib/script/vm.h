@@ -245,6 +245,7 @@ int bvi_vm_callback(bvi_script_call *call, bvi_frame *frame, const bvi_value *fn
                     const bvi_value *args, uint32_t count, const bvi_value *self, bool with_this);
 
 /* ---- modules (module.c) ---- */
+int bvi_vm_no_module(bvi_script_call *call, bvi_pos pos, const char *name); /* fails */
 int bvi_vm_import(bvi_script_call *call, bvi_pos pos);
 int bvi_vm_step_import(bvi_script_call *call, bvi_frame *frame, bvi_value *ret);
 

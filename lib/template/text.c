@@ -14,12 +14,6 @@ typedef struct range {
     uint32_t first, last;
 } range;
 
-static const range spaces[] = {
-    { 0x09, 0x0D },     { 0x20, 0x20 },     { 0x85, 0x85 },     { 0xA0, 0xA0 },
-    { 0x1680, 0x1680 }, { 0x2000, 0x200A }, { 0x2028, 0x2029 }, { 0x202F, 0x202F },
-    { 0x205F, 0x205F }, { 0x3000, 0x3000 },
-};
-
 /* Belong to the character before them. */
 static const range extenders[] = {
     { 0x0300, 0x036F }, { 0x0483, 0x0489 }, { 0x0591, 0x05BD },   { 0x0610, 0x061A },
@@ -52,7 +46,7 @@ uint32_t bvi_text_char(const char *text, size_t len, size_t *ret_used)
 
 bool bvi_text_is_space(uint32_t c)
 {
-    return is_in(spaces, BVI_COUNT(spaces), c);
+    return bvi_utf8_is_space((int32_t)c);
 }
 
 bool bvi_text_is_word(uint32_t c)

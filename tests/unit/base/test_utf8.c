@@ -62,5 +62,17 @@ START_TEST(a_bad_byte_takes_one_byte)
 }
 END_TEST
 
+START_TEST(knows_spaces)
+{
+    size_t count = 0;
+
+    for (int32_t c = -1; c <= 0x10FFFF; c++)
+        count += bvi_utf8_is_space(c);
+    ck_assert_uint_eq(count, 25); /* as many as Unicode has had since 6.3 */
+    ck_assert(bvi_utf8_is_space('\n') && bvi_utf8_is_space(0x3000));
+    ck_assert(!bvi_utf8_is_space(0x200B) && !bvi_utf8_is_space('x'));
+}
+END_TEST
+
 BVT_MAIN("base/utf8", bvt_test(every_scalar_there_and_back), bvt_loop(validity, cases),
-         bvt_test(a_bad_byte_takes_one_byte))
+         bvt_test(a_bad_byte_takes_one_byte), bvt_test(knows_spaces))
