@@ -17,14 +17,16 @@
 #define PATTERN_MAX    256u
 #define TEXT_MAX       1024u
 #define TRANSLATED_MAX 4096u
-/* Numbers in braces multiply the size of the compiled pattern. */
+/* What is repeated is copied: numbers in braces, and `+` behind a group, multiply the size of the
+ * compiled pattern. */
 #define REPEATS_MAX 64u
 
 typedef struct translator {
     const char *at;
     const char *end;
     bvi_buf out;
-    uint64_t repeats; /* product of the numbers in braces so far */
+    uint64_t repeats; /* product of the copies so far */
+    bool behind_group;
     bool ignore_case;
     const char *refused;
 } translator;
@@ -205,6 +207,15 @@ static uint64_t multiply(uint64_t repeats, uint64_t number)
     return number == 0 || repeats > REPEATS_MAX ? repeats : repeats * number;
 }
 
+/* The C library turns `x+` into `xx*`, and `x{n,}` likewise, so each such group doubles what is
+ * inside. */
+static bool copies_group(const char *at, const char *end)
+{
+    const char *stop = *at == '{' ? memchr(at, '}', (size_t)(end - at)) : NULL;
+
+    return *at == '+' || (stop && stop[-1] == ',');
+}
+
 static int translate_braces(translator *t)
 {
     uint64_t number = 0;
@@ -221,8 +232,6 @@ static int translate_braces(translator *t)
             return BV_E_NOMEM;
     }
     t->repeats = multiply(t->repeats, number);
-    if (t->repeats > REPEATS_MAX)
-        return refuse(t, "numbers in braces whose product is above 64");
     if (t->at == t->end)
         return refuse(t, "braces that do not end");
     t->at++;
@@ -233,10 +242,15 @@ static int translate_braces(translator *t)
 static int translate_quantifier(translator *t)
 {
     const char sign[] = { *t->at, '\0' };
-    int r = *t->at == '{' ? translate_braces(t) : put(t, sign);
+    int r;
 
+    if (t->behind_group && copies_group(t->at, t->end))
+        t->repeats = multiply(t->repeats, 2);
+    r = *t->at == '{' ? translate_braces(t) : put(t, sign);
     if (r < 0)
         return r;
+    if (t->repeats > REPEATS_MAX)
+        return refuse(t, "repetitions whose product is above 64");
     t->at += sign[0] != '{';
     if (t->at < t->end && *t->at == '?')
         t->at++;
@@ -253,6 +267,7 @@ static int translate(translator *t)
     }
     while (t->at < t->end) {
         const char plain[] = { *t->at, '\0' };
+        bool ends_group = *t->at == ')';
         int r;
 
         if (*t->at == '\\')
@@ -267,6 +282,7 @@ static int translate(translator *t)
             r = (t->at++, put(t, plain));
         if (r < 0)
             return r;
+        t->behind_group = ends_group;
     }
     return 0;
 }
@@ -303,6 +319,9 @@ uint64_t bvi_tpl_match_cost(const char *pattern, size_t pattern_len, size_t len)
 
         if (!digit)
             repeats = multiply(repeats, number);
+        if (i > 0 && pattern[i - 1] == ')' && strchr("+{", pattern[i]) &&
+            copies_group(pattern + i, pattern + pattern_len))
+            repeats = multiply(repeats, 2);
         number = digit ? add_digit(number, pattern[i]) : 0;
         inside = pattern[i] == '{' || (inside && pattern[i] != '}');
     }
