@@ -12,6 +12,9 @@
 /* An item of the list: name, value or CELL, and number << 1 | is_const as an INT. */
 enum { DYN_NAME, DYN_VALUE, DYN_NUMBER, DYN_WORDS };
 
+/* Compiling a byte takes as long as touching so many. */
+#define COMPILING_COST 64u
+
 /* Lent variables are older than all others. */
 #define NUMBER_LENT (-1)
 
@@ -240,6 +243,7 @@ int bvi_vm_eval(bvi_script_call *call, uint32_t scope, bvi_pos pos)
 
     if (source->type != BVI_T_STRING)
         return bvi_script_throw_type(call, source, "string");
+    call->engine->work += bvi_str(source)->len * COMPILING_COST;
     r = bvi_compile_eval(call->engine, bvi_str(source)->data, bvi_str(source)->len, f->proto, scope,
                          &unit, &where);
     if (r == BV_E_NOMEM)

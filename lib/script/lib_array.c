@@ -231,21 +231,32 @@ BVI_LIB(retain)
     return 0;
 }
 
+static void swap_items(bvi_array *a, uint32_t i, uint32_t j)
+{
+    bvi_value held = a->items[i];
+
+    a->items[i] = a->items[j];
+    a->items[j] = held;
+}
+
 BVI_LIB(dedup)
 {
     int r = bvi_array_own(&args[0]);
     bvi_array *a = bvi_arr(&args[0]);
+    uint64_t until = bvi_op_compare_until(call);
+    uint32_t kept = 0; /* the items before it stay */
 
-    for (uint32_t i = 1; r == 0 && i < a->len;) {
+    for (uint32_t i = 0; r == 0 && i < a->len; i++) {
         bool same = false;
 
-        if (bvi_op_equal(call, &a->items[i - 1], &a->items[i], &same) < 0)
+        if (kept > 0 &&
+            bvi_op_equal_item(call, &a->items[kept - 1], &a->items[i], until, &same) < 0)
             return call->code;
-        if (same)
-            r = bvi_array_remove(&args[0], i, 1);
-        else
-            i++;
+        if (!same)
+            swap_items(a, kept++, i);
     }
+    if (r == 0 && kept < a->len)
+        r = bvi_array_remove(&args[0], kept, a->len - kept);
     return bvi_lib_end(call, r);
 }
 
@@ -266,16 +277,14 @@ BVI_LIB(contains)
 BVI_LIB(index_of)
 {
     const bvi_array *a = bvi_arr(&args[0]);
+    uint64_t until = bvi_op_compare_until(call);
     size_t at, count;
 
     bvi_lib_part(argc > 2 ? args[2].as.i : 0, INT64_MAX, a->len, &at, &count);
     *ret = bvi_value_int(-1);
     for (; at < a->len; at++) {
         bool same = false;
-        int r;
-
-        call->engine->work += sizeof(bvi_value);
-        r = bvi_op_equal(call, &a->items[at], &args[1], &same);
+        int r = bvi_op_equal_item(call, &a->items[at], &args[1], until, &same);
 
         if (r < 0)
             return r;

@@ -133,6 +133,7 @@ static bool trimmed(const bvi_string *s, char out[NUMBER_TEXT_MAX])
     size_t to = 0;
     bool seen = false;
 
+    s->obj.engine->work += s->len;
     for (size_t i = 0; i < s->len;) {
         size_t used;
         int32_t c = bvi_utf8_decode(s->data + i, s->len - i, &used);

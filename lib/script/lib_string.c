@@ -297,6 +297,8 @@ BVI_LIB(pad)
     chars = bvi_utf8_chars(p.text, p.len);
     if (chars == 0 || wanted <= (int64_t)have)
         return 0;
+    if (wanted > (int64_t)call->engine->options.limits.string_bytes)
+        return bvi_lib_end(call, bvi_script_too_large(call->engine, "Length of string"));
     while ((int64_t)bvi_str(&args[0])->chars < wanted) {
         int r = bvi_string_append(&args[0], p.text, p.len);
 

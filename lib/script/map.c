@@ -16,6 +16,8 @@
 /* A map without memory for an index does not grow beyond this: looking things up would take ever
  * longer. */
 #define UNINDEXED_MAX 1024u
+/* Bytes; shorter ones are compared for nothing. */
+#define LONG_KEY 256u
 
 int bvi_value_map(bvi_script_engine *engine, bvi_value *ret_value)
 {
@@ -29,11 +31,19 @@ int bvi_value_map(bvi_script_engine *engine, bvi_value *ret_value)
 
 /* ---- order ---- */
 
+/* What comparing with a long key costs is counted. */
+static void count_text(const bvi_string *key, size_t len)
+{
+    if (len > LONG_KEY)
+        key->obj.engine->work += len;
+}
+
 static int compare_key(const bvi_string *key, const char *text, size_t len)
 {
     size_t shorter = key->len < len ? key->len : len;
     int d = memcmp(key->data, text, shorter);
 
+    count_text(key, shorter);
     if (d != 0)
         return d;
     return key->len < len ? -1 : key->len > len;
@@ -154,13 +164,21 @@ static uint32_t hash_of(const bvi_string *key)
     return s->hash;
 }
 
+/* Keys can be chosen so that many meet: what is passed over counts. */
+static void count_probes(const bvi_map *m, uint32_t first, uint32_t last)
+{
+    m->head.obj.engine->work += ((last - first) & (m->index_cap - 1)) * sizeof(bvi_map_entry);
+}
+
 static void index_entry(bvi_map *m, uint32_t number)
 {
-    uint32_t i = hash_of(m->entries[number].key) & (m->index_cap - 1);
+    uint32_t first = hash_of(m->entries[number].key) & (m->index_cap - 1);
+    uint32_t i = first;
 
     while (m->index[i] != 0)
         i = (i + 1) & (m->index_cap - 1);
     m->index[i] = number + 1;
+    count_probes(m, first, i);
 }
 
 /* Without memory there is none; looking things up is then slow. */
@@ -183,22 +201,27 @@ static void build_index(bvi_map *m)
 
 static bool is_key(const bvi_string *key, const char *text, size_t len)
 {
-    return key->len == len && memcmp(key->data, text, len) == 0;
+    if (key->len != len)
+        return false;
+    count_text(key, len);
+    return memcmp(key->data, text, len) == 0;
 }
 
 static bool find_indexed(const bvi_map *m, const char *text, size_t len, uint32_t hash,
                          size_t *ret_at)
 {
-    for (uint32_t i = hash & (m->index_cap - 1); m->index[i] != 0;
-         i = (i + 1) & (m->index_cap - 1)) {
+    uint32_t first = hash & (m->index_cap - 1);
+    uint32_t i = first;
+    bool found = false;
+
+    for (; !found && m->index[i] != 0; i = (i + 1) & (m->index_cap - 1)) {
         const bvi_string *key = m->entries[m->index[i] - 1].key;
 
-        if (key->hash == hash && is_key(key, text, len)) {
-            *ret_at = m->index[i] - 1;
-            return true;
-        }
+        found = key->hash == hash && is_key(key, text, len);
+        *ret_at = m->index[i] - 1;
     }
-    return false;
+    count_probes(m, first, i);
+    return found;
 }
 
 /* Without memory for an index; long work, so it counts. */
@@ -439,6 +462,7 @@ int bvi_map_merge(bvi_value *map, const bvi_value *from, bool keep)
     bvi_value source = bvi_dup(from); /* map += itself */
     int r = 0;
 
+    source.as.obj->engine->work += bvi_mp(&source)->len * sizeof(bvi_map_entry);
     for (uint32_t i = 0; r == 0 && i < bvi_mp(&source)->len; i++) {
         bvi_map_entry *e = &bvi_mp(&source)->entries[i];
 

@@ -8,6 +8,9 @@
 #include "base/utf8.h"
 #include "script/vm.h"
 
+/* What comparing containers may look at: a part of a second. */
+#define COMPARED_BYTES_MAX (256u * 1024u * 1024u)
+
 static const char *op_text(bvi_opcode op)
 {
     switch (op) {
@@ -439,18 +442,36 @@ static int add(bvi_script_call *call, bvi_value *left, const bvi_value *right, b
 
 /* ---- equality and order ---- */
 
-static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret,
-                    unsigned depth);
+typedef struct comparison {
+    bvi_script_call *call;
+    uint64_t until; /* of the engine's work */
+    unsigned depth;
+} comparison;
 
-static int equal_arrays(bvi_script_call *call, const bvi_array *a, const bvi_array *b, bool *ret,
-                        unsigned depth)
+static int equal_at(comparison *c, const bvi_value *a, const bvi_value *b, bool *ret);
+
+/* Values that share their parts can be far larger than the memory they take, so what one operation
+ * looks at is bounded. */
+static int equal_items(comparison *c, const bvi_value *a, const bvi_value *b, bool *ret)
+{
+    int r;
+
+    if (c->call->engine->work > c->until)
+        return check(c->call, bvi_script_too_large(c->call->engine, "Size of compared value"));
+    if (c->depth >= BVI_VALUE_DEPTH_MAX)
+        return check(c->call, bvi_script_too_large(c->call->engine, "Nesting of value"));
+    c->depth++;
+    c->call->engine->work += sizeof(bvi_map_entry);
+    r = equal_at(c, a, b, ret);
+    c->depth--;
+    return r;
+}
+
+static int equal_arrays(comparison *c, const bvi_array *a, const bvi_array *b, bool *ret)
 {
     *ret = a->len == b->len;
     for (uint32_t i = 0; *ret && i < a->len; i++) {
-        int r;
-
-        call->engine->work += sizeof(bvi_value);
-        r = equal_at(call, &a->items[i], &b->items[i], ret, depth + 1);
+        int r = equal_items(c, &a->items[i], &b->items[i], ret);
 
         if (r < 0)
             return r;
@@ -458,18 +479,17 @@ static int equal_arrays(bvi_script_call *call, const bvi_array *a, const bvi_arr
     return 0;
 }
 
-static int equal_maps(bvi_script_call *call, const bvi_map *a, const bvi_map *b, bool *ret,
-                      unsigned depth)
+static int equal_maps(comparison *c, const bvi_map *a, const bvi_map *b, bool *ret)
 {
     *ret = a->len == b->len;
     for (uint32_t i = 0; *ret && i < a->len; i++) {
         int r;
 
-        call->engine->work += sizeof(bvi_map_entry);
         *ret = bvi_string_compare(a->entries[i].key, b->entries[i].key) == 0;
         if (!*ret)
             break;
-        r = equal_at(call, &a->entries[i].value, &b->entries[i].value, ret, depth + 1);
+        c->call->engine->work += a->entries[i].key->len;
+        r = equal_items(c, &a->entries[i].value, &b->entries[i].value, ret);
         if (r < 0)
             return r;
     }
@@ -501,37 +521,34 @@ static int equal_ranges(bvi_script_call *call, const bvi_value *a, const bvi_val
     return 0;
 }
 
-static int equal_objects(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret,
-                         unsigned depth)
+static int equal_objects(comparison *c, const bvi_value *a, const bvi_value *b, bool *ret)
 {
     switch (a->type) {
     case BVI_T_ARRAY:
-        return equal_arrays(call, bvi_arr(a), bvi_arr(b), ret, depth);
+        return equal_arrays(c, bvi_arr(a), bvi_arr(b), ret);
     case BVI_T_MAP:
-        return equal_maps(call, bvi_map_in_order(a), bvi_map_in_order(b), ret, depth);
+        return equal_maps(c, bvi_map_in_order(a), bvi_map_in_order(b), ret);
     case BVI_T_RANGE:
-        return equal_ranges(call, a, b, ret);
+        return equal_ranges(c->call, a, b, ret);
     case BVI_T_BLOB:
+        bvi_vm_work(c->call, a);
         *ret = bvi_blb(a)->len == bvi_blb(b)->len &&
                (bvi_blb(a)->len == 0 ||
                 memcmp(bvi_blb(a)->data, bvi_blb(b)->data, bvi_blb(a)->len) == 0);
         return 0;
     default:
-        return unknown(call, BVI_OP_EQ, a, b);
+        return unknown(c->call, BVI_OP_EQ, a, b);
     }
 }
 
-static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret,
-                    unsigned depth)
+static int equal_at(comparison *c, const bvi_value *a, const bvi_value *b, bool *ret)
 {
-    if (depth > BVI_VALUE_DEPTH_MAX)
-        return check(call, bvi_script_too_large(call->engine, "Nesting of value"));
     if (a->type == BVI_T_STRING && b->type == BVI_T_STRING && bvi_str(a)->len != bvi_str(b)->len) {
         *ret = false;
         return 0;
     }
     if (is_text(a) && is_text(b)) {
-        *ret = compare_text(call, a, b) == 0;
+        *ret = compare_text(c->call, a, b) == 0;
         return 0;
     }
     if (is_number(a) && is_number(b)) {
@@ -554,13 +571,28 @@ static int equal_at(bvi_script_call *call, const bvi_value *a, const bvi_value *
         *ret = a->as.i == b->as.i;
         return 0;
     default:
-        return equal_objects(call, a, b, ret, depth);
+        return equal_objects(c, a, b, ret);
     }
+}
+
+uint64_t bvi_op_compare_until(const bvi_script_call *call)
+{
+    return call->engine->work + COMPARED_BYTES_MAX;
+}
+
+int bvi_op_equal_item(bvi_script_call *call, const bvi_value *a, const bvi_value *b, uint64_t until,
+                      bool *ret)
+{
+    comparison c = { .call = call, .until = until };
+
+    return equal_items(&c, a, b, ret);
 }
 
 int bvi_op_equal(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret)
 {
-    return equal_at(call, a, b, ret, 0);
+    comparison c = { .call = call, .until = bvi_op_compare_until(call) };
+
+    return equal_at(&c, a, b, ret);
 }
 
 bool bvi_op_same_literal(const bvi_value *a, const bvi_value *b)
@@ -639,12 +671,11 @@ static int order(bvi_script_call *call, bvi_opcode op, const bvi_value *a, const
 static int contains_item(bvi_script_call *call, const bvi_array *a, const bvi_value *item,
                          bool *ret)
 {
+    uint64_t until = bvi_op_compare_until(call);
+
     *ret = false;
     for (uint32_t i = 0; !*ret && i < a->len; i++) {
-        int r;
-
-        call->engine->work += sizeof(bvi_value);
-        r = bvi_op_equal(call, &a->items[i], item, ret);
+        int r = bvi_op_equal_item(call, &a->items[i], item, until, ret);
 
         if (r < 0)
             return r;

@@ -12,46 +12,60 @@
 
 /* Deeper constants are not looked through; such a top level runs each time. */
 #define DEPTH_MAX 64u
+/* Nor are more values: constants that share their parts can be far larger than their memory. */
+#define VALUES_MAX 65536u
 
-static bool is_unchanging(const bvi_value *v, unsigned depth);
+typedef struct look {
+    uint32_t left; /* values */
+    uint32_t depth;
+} look;
 
-static bool are_unchanging(const bvi_value *items, uint32_t count, unsigned depth)
+static bool is_unchanging(look *l, const bvi_value *v);
+
+static bool are_unchanging(look *l, const bvi_value *items, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (!is_unchanging(&items[i], depth))
+        if (!is_unchanging(l, &items[i]))
             return false;
     }
     return true;
 }
 
-static bool is_unchanging_map(const bvi_map *m, unsigned depth)
+static bool is_unchanging_map(look *l, const bvi_map *m)
 {
     for (uint32_t i = 0; i < m->len; i++) {
-        if (!is_unchanging(&m->entries[i].value, depth))
+        if (!is_unchanging(l, &m->entries[i].value))
             return false;
     }
     return true;
+}
+
+static bool parts_are_unchanging(look *l, const bvi_value *v)
+{
+    switch (v->type) {
+    case BVI_T_ARRAY:
+        return are_unchanging(l, bvi_arr(v)->items, bvi_arr(v)->len);
+    case BVI_T_MAP:
+        return is_unchanging_map(l, bvi_mp(v));
+    case BVI_T_FN:
+        return are_unchanging(l, bvi_fnp(v)->values, bvi_fnp(v)->count);
+    default:
+        return v->type != BVI_T_ITER && v->type != BVI_T_HOST && v->type != BVI_T_CELL;
+    }
 }
 
 /* Data, and functions that hold nothing else. */
-static bool is_unchanging(const bvi_value *v, unsigned depth)
+static bool is_unchanging(look *l, const bvi_value *v)
 {
-    if (depth > DEPTH_MAX)
+    bool yes;
+
+    if (l->left == 0 || l->depth > DEPTH_MAX)
         return false;
-    switch (v->type) {
-    case BVI_T_ITER:
-    case BVI_T_HOST:
-    case BVI_T_CELL:
-        return false;
-    case BVI_T_ARRAY:
-        return are_unchanging(bvi_arr(v)->items, bvi_arr(v)->len, depth + 1);
-    case BVI_T_MAP:
-        return is_unchanging_map(bvi_mp(v), depth + 1);
-    case BVI_T_FN:
-        return are_unchanging(bvi_fnp(v)->values, bvi_fnp(v)->count, depth + 1);
-    default:
-        return true;
-    }
+    l->left--;
+    l->depth++;
+    yes = parts_are_unchanging(l, v);
+    l->depth--;
+    return yes;
 }
 
 void bvi_top_forget(bvi_script *unit)
@@ -76,9 +90,10 @@ void bvi_top_keep(bvi_script_call *call)
 {
     bvi_script *unit = call->unit;
     uint64_t operations = call->operations + (call->slice - call->budget);
+    look l = { .left = VALUES_MAX };
 
     if (operations + BVI_SLICE_MIN > call->engine->options.limits.operations || call->top_varies ||
-        call->home == unit->top || unit->coverage || !is_unchanging(&call->home->consts, 0))
+        call->home == unit->top || unit->coverage || !is_unchanging(&l, &call->home->consts))
         return;
     bvi_top_forget(unit);
     bvi_obj_ref(call->home);

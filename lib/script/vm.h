@@ -171,6 +171,10 @@ int bvi_op_binary(bvi_script_call *call, bvi_opcode op, bvi_value *left, const b
                   bool assign);
 int bvi_op_unary(bvi_script_call *call, bvi_opcode op, bvi_value *v);
 int bvi_op_equal(bvi_script_call *call, const bvi_value *a, const bvi_value *b, bool *ret);
+/* For an operation that compares many items: what it may look at in all, asked once before. */
+uint64_t bvi_op_compare_until(const bvi_script_call *call);
+int bvi_op_equal_item(bvi_script_call *call, const bvi_value *a, const bvi_value *b, uint64_t until,
+                      bool *ret);
 int bvi_op_contains(bvi_script_call *call, const bvi_value *container, const bvi_value *item,
                     bool *ret);
 bool bvi_op_same_literal(const bvi_value *a, const bvi_value *b); /* switch: type and value */
