@@ -426,7 +426,8 @@ BV_API int bv_script_call_new(bv_script_engine *engine, bv_script *script, const
 BV_API void bv_script_call_free(bv_script_call *call);
 
 /** Adds a constant, NAME at the top level and global::NAME everywhere; only before the first run.
- * Takes @p value, also on failure. @return 0, BV_E_NOMEM or BV_E_LIMIT. @since 0.1 */
+ * Takes @p value, also on failure. @return 0, BV_E_STATE (it has run), BV_E_NOMEM or BV_E_LIMIT.
+ * @since 0.1 */
 BV_API int bv_script_call_set_constant(bv_script_call *call, const char *name, bv_value value);
 
 /**

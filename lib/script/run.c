@@ -402,6 +402,8 @@ static int take_names(bvi_script_call *call)
 {
     int r;
 
+    if (call->slice > 0 || call->state != BVI_CALL_READY) /* it has run */
+        return BV_E_STATE;
     call->top_varies = true;
     if (call->home != call->unit->top)
         return 0;

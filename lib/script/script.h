@@ -329,7 +329,7 @@ int bvi_script_call_new(bvi_script_engine *engine, bvi_script *script, const cha
                         const bvi_value *args, size_t argc, bvi_script_call **ret_call,
                         bv_error **err);
 /* Adds a constant: readable as NAME at the top level and as global::NAME everywhere. Before the
- * first run only. Takes value, also on failure. */
+ * first run only, BV_E_STATE afterwards. Takes value, also on failure. */
 int bvi_script_call_set_constant(bvi_script_call *call, const char *name, bvi_value value);
 /* Adds a constant that is readable by its plain name everywhere, inside functions too, unless the
  * script has something of that name. Otherwise the same. */

@@ -241,6 +241,28 @@ START_TEST(names_from_the_host_are_for_one_call)
 }
 END_TEST
 
+/* It would start the top level again below the function that runs. */
+START_TEST(names_come_before_the_first_run)
+{
+    bvi_script_call *call;
+    host t;
+
+    harness_init(&t.h);
+    t.h.options.limits.slice_operations = 10;
+    open_host(&t, "const A = 1; fn f() { let n = [0]; for i in 0..100 { n[0] += 1; } n }");
+    call = begin(&t);
+    ck_assert_int_eq(bvi_script_run(call), BVI_SCRIPT_YIELD);
+    ck_assert_int_eq(bvi_script_call_set_constant(call, "B", BVI_VALUE_UNIT), BV_E_STATE);
+    ck_assert_int_eq(bvi_script_call_set_variable(call, "C", BVI_VALUE_UNIT), BV_E_STATE);
+    while (bvi_script_run(call) == BVI_SCRIPT_YIELD)
+        ;
+    ck_assert_str_eq(harness_outcome(&t.h, call, BVI_SCRIPT_DONE), "array: [100]");
+    ck_assert_int_eq(bvi_script_call_set_constant(call, "B", BVI_VALUE_UNIT), BV_E_STATE);
+    bvi_script_call_free(call);
+    close_host(&t);
+}
+END_TEST
+
 /* ---- memory ---- */
 
 static int three_calls(void)
@@ -257,10 +279,10 @@ static int three_calls(void)
         BVI_AUTO(bvi_script_call_freep) bvi_script_call *call = NULL;
 
         r = bvi_script_call_new(engine, script, "f", NULL, 0, &call, NULL);
+        if (r == 0 && i == 1)
+            r = bvi_script_call_set_constant(call, "GIVEN", BVI_VALUE_UNIT);
         if (r == 0)
             r = bvi_script_run(call);
-        if (r == 0 && i == 1)
-            r = bvi_script_call_set_constant(call, "LATE", BVI_VALUE_UNIT);
     }
     return r;
 }
@@ -305,5 +327,6 @@ BVT_MAIN("script/top", bvt_loop(runs_again_only_where_it_can_be_noticed, cases),
          bvt_test(runs_again_when_told), bvt_test(operations_count_all_the_same),
          bvt_test(an_interrupted_top_level_leaves_nothing),
          bvt_test(a_change_during_the_top_level_counts),
-         bvt_test(names_from_the_host_are_for_one_call), bvt_test(survives_every_failed_allocation),
+         bvt_test(names_from_the_host_are_for_one_call), bvt_test(names_come_before_the_first_run),
+         bvt_test(survives_every_failed_allocation),
          bvt_test(nothing_stays_of_scripts_that_are_gone))
