@@ -177,7 +177,7 @@ static int read_definition(bvi_workspace *ws, bv_error **err)
 {
     bvi_auto_free char *text = NULL;
     size_t len = 0;
-    int r = bvi_fs_read(ws->image_path, BVI_YAML_BYTES_MAX, &text, &len, err);
+    int r = bvi_fs_read_plain(ws->image_path, BVI_YAML_BYTES_MAX, &text, &len, err);
 
     if (r == 0)
         r = bvi_image_meta_parse(text, len, &ws->image, err);

@@ -357,6 +357,22 @@ int bvi_fs_read_beneath(int dir_fd, const char *path, size_t max, char **ret_tex
     return read_fd(fd, path, max, ret_text, ret_len, err);
 }
 
+int bvi_fs_read_plain(const char *path, size_t max, char **ret_text, size_t *ret_len,
+                      bv_error **err)
+{
+    bvi_auto_close int found = open(path, O_PATH | O_CLOEXEC);
+    char name[64];
+    struct stat st;
+
+    if (found < 0 || fstat(found, &st) < 0)
+        return bvi_fail_sys(err, errno, "cannot look at '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return bvi_fail(err, BV_E_INVALID, "'%s' is not an ordinary file", path);
+    /* Only now opened for reading: that may wait, or do something, where it is none. */
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", found); /* fits */
+    return bvi_fs_read(name, max, ret_text, ret_len, err);
+}
+
 /* Makes (if missing) and opens one directory; path is only for messages. */
 static int mkdir_one_beneath(int at_fd, const char *name, const char *path, mode_t mode,
                              int *ret_fd, bv_error **err)

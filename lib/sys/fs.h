@@ -65,6 +65,10 @@ int bvi_fs_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, in
 /* A whole ordinary file found by the same rule. */
 int bvi_fs_read_beneath(int dir_fd, const char *path, size_t max, char **ret_text, size_t *ret_len,
                         bv_error **err);
+/* A whole file where somebody else decides what is there: pipes and devices are refused, and not
+ * opened. */
+int bvi_fs_read_plain(const char *path, size_t max, char **ret_text, size_t *ret_len,
+                      bv_error **err);
 /* The parents of path below dir_fd, with the same rule. */
 int bvi_fs_mkdir_beneath(int dir_fd, const char *path, mode_t mode, bv_error **err);
 

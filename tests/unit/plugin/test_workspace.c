@@ -97,6 +97,23 @@ START_TEST(says_what_is_missing)
 }
 END_TEST
 
+/* An image that is checked on a host may have anything there; to open a pipe would wait for ever.
+ */
+START_TEST(does_not_wait_for_a_pipe)
+{
+    bvi_workspace *ws = NULL;
+    bv_error *image_err = NULL;
+    bv_error *err = NULL;
+
+    write_below("p/main.rhai", "");
+    ck_assert_int_eq(mkfifo(bvt_path("p/babel.yaml"), 0600), 0);
+    bvt_assert_ok(bvi_workspace_open(bvt_path("p"), &ws, &image_err, &err), err);
+    bvt_assert_error_says(image_err, BV_E_INVALID, "is not an ordinary file");
+    bv_error_free(image_err);
+    bvi_workspace_free(ws);
+}
+END_TEST
+
 START_TEST(tells_a_broken_image)
 {
     BVI_AUTO(bvi_workspace_freep) bvi_workspace *ws = NULL;
@@ -245,6 +262,7 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("plugin/workspace", bvt_loop(finds_the_files, layouts), bvt_test(says_what_is_missing),
-         bvt_test(tells_a_broken_image), bvt_test(makes_up_a_node), bvt_test(lays_over),
-         bvt_test(names_the_variants), bvt_test(takes_any_variant_without_an_image),
-         bvt_test(keeps_the_variant_asked_for), bvt_test(survives_every_failed_allocation))
+         bvt_test(does_not_wait_for_a_pipe), bvt_test(tells_a_broken_image),
+         bvt_test(makes_up_a_node), bvt_test(lays_over), bvt_test(names_the_variants),
+         bvt_test(takes_any_variant_without_an_image), bvt_test(keeps_the_variant_asked_for),
+         bvt_test(survives_every_failed_allocation))
