@@ -4,10 +4,17 @@
 #include "net/http_curl.h"
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* The sonames in use: libcurl4 with OpenSSL, and with GnuTLS. */
 static const char *const sonames[] = { "libcurl.so.4", "libcurl-gnutls.so.4" };
+
+/* A program that is linked with libcurl has it already, and its own copy counts. */
+static bool is_linked(void)
+{
+    return dlsym(RTLD_DEFAULT, "curl_global_init") != NULL;
+}
 
 static void *open_any(void)
 {
@@ -32,10 +39,11 @@ static int look_up(void *object, const char *name, void *ret_function, bv_error 
 
 int bvi_curl_load(bvi_curl_lib *lib, bv_error **err)
 {
-    void *object = open_any();
+    bool linked = is_linked();
+    void *object = linked ? RTLD_DEFAULT : open_any();
     int r = 0;
 
-    if (!object)
+    if (!linked && !object)
         return bvi_fail(err, BV_E_UNSUPPORTED,
                         "libcurl cannot be loaded: install the package libcurl4 (%s)", dlerror());
 #define X(name)                                                                                    \
@@ -43,6 +51,7 @@ int bvi_curl_load(bvi_curl_lib *lib, bv_error **err)
         r = look_up(object, "curl_" #name, &lib->name, err);
     BVI_CURL_FUNCTIONS(X)
 #undef X
-    (void)dlclose(object); /* it stays loaded, see RTLD_NODELETE */
+    if (!linked)
+        (void)dlclose(object); /* it stays loaded, see RTLD_NODELETE */
     return r;
 }
