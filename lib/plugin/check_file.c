@@ -48,6 +48,26 @@ static int sort_notes(bvi_check_file *file)
     return 0;
 }
 
+static void report_syntax(bvi_check *check, const bvi_check_file *file)
+{
+    bvi_spot spot = { file->source->path, file->notes->line, file->notes->column };
+    bvi_backtick backtick = bvi_check_backtick(file->source, spot.line, spot.column);
+    const char *error = file->notes->error;
+
+    check->compiles = false;
+    if (backtick.is_code)
+        bvi_report_add(&check->report, BVI_RULE_SYNTAX, BVI_REPORT_ALL, spot,
+                       "%s; ${...} in a back-tick string is code of the script, write "
+                       "${\"$\"}{...} for one of the shell",
+                       error);
+    else if (backtick.began)
+        bvi_report_add(&check->report, BVI_RULE_SYNTAX, BVI_REPORT_ALL, spot,
+                       "%s; the back-tick string that ends in this line began in line %u", error,
+                       backtick.began);
+    else
+        bvi_report_add(&check->report, BVI_RULE_SYNTAX, BVI_REPORT_ALL, spot, "%s", error);
+}
+
 static int open_file(bvi_check *check, const bvi_source *source, bv_error **err)
 {
     bvi_check_file *file = bvi_vec_push(&check->files);
@@ -63,13 +83,8 @@ static int open_file(bvi_check *check, const bvi_source *source, bv_error **err)
                            err);
     if (r < 0)
         return r;
-    if (file->notes->error) {
-        bvi_spot spot = { source->path, file->notes->line, file->notes->column };
-
-        check->compiles = false;
-        bvi_report_add(&check->report, BVI_RULE_SYNTAX, BVI_REPORT_ALL, spot, "%s",
-                       file->notes->error);
-    }
+    if (file->notes->error)
+        report_syntax(check, file);
     return sort_notes(file) < 0 ? bvi_fail_nomem(err) : 0;
 }
 

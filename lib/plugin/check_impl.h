@@ -72,6 +72,12 @@ const bvi_note *bvi_check_import(const bvi_check_file *file, const bvi_note *not
 /* What a chain or a name stands for, through variables and constants that never change: a call, a
  * step, a literal ...; NULL: cannot be told. */
 const bvi_note *bvi_check_meaning(const bvi_check_file *file, uint32_t index);
+/* What back-tick strings have to do with a place (check_backtick.c). */
+typedef struct bvi_backtick {
+    bool is_code;   /* it is inside of ${...} */
+    unsigned began; /* the line where a string began that ended before it, in its line; 0: none */
+} bvi_backtick;
+bvi_backtick bvi_check_backtick(const bvi_source *source, unsigned line, unsigned column);
 /* The function around a note; NULL: it is outside of functions. */
 const bvi_note *bvi_check_function_around(const bvi_check_file *file, const bvi_note *note);
 

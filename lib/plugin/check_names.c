@@ -437,9 +437,14 @@ static void check_unknown(bvi_check *check, const bvi_check_file *file, const bv
         if (other->kind == BVI_NOTE_DECLARE)
             bvi_near_try(&near, other->text);
     }
-    bvi_report_add(&check->report, BVI_RULE_UNKNOWN_VARIABLE, BVI_REPORT_ALL,
-                   bvi_check_spot(file, note), "unknown variable '%s'%s", note->text,
-                   bvi_check_hint(near.best, hint));
+    if (!near.best && bvi_check_backtick(file->source, note->line, note->column).is_code)
+        bvi_report_add(
+            &check->report, BVI_RULE_UNKNOWN_VARIABLE, BVI_REPORT_ALL, bvi_check_spot(file, note),
+            "unknown variable '%s'; if it is the shell's, write $%s", note->text, note->text);
+    else
+        bvi_report_add(&check->report, BVI_RULE_UNKNOWN_VARIABLE, BVI_REPORT_ALL,
+                       bvi_check_spot(file, note), "unknown variable '%s'%s", note->text,
+                       bvi_check_hint(near.best, hint));
 }
 
 static void check_global(bvi_check *check, const bvi_check_file *file, const bvi_note *note)

@@ -283,11 +283,65 @@ START_TEST(ends_what_does_not_end)
 }
 END_TEST
 
+/* ---- back-tick strings ---- */
+
+static const struct {
+    const char *script;
+    const char *says; /* "<line>:<column>: <end of the message>" */
+} backticks[] = {
+    { "fn f() { `echo ${name}` }", "1:18: unknown variable 'name'; if it is the shell's, "
+                                   "write $name" },
+    { "fn f() { `é \\${name}` }", "1:16: unknown variable 'name'; if it is the shell's, "
+                                  "write $name" },
+    { "fn f() { let names = 1; `${name}` }", "1:28: unknown variable 'name'; did you mean "
+                                             "'names'?" },
+    { "fn f() { `${f()}` + name }", "1:21: unknown variable 'name'" },
+    { "fn f() { `a ${ `${ \"}`\" + { name } }` }` }", "1:29: unknown variable 'name'; if it is "
+                                                      "the shell's, write $name" },
+    { "/* ` /* ` */ */ // `\nfn f() { '`'; `a``${name}` }", "2:21: unknown variable 'name'; if it "
+                                                            "is the shell's, write $name" },
+    { "fn f() { `${a:-b}` }", "1:14: Expecting ';' to terminate this statement; ${...} in a "
+                              "back-tick string is code of the script, write ${\"$\"}{...} for one "
+                              "of the shell" },
+    { "const A = `a;\nconst B = `b c`;", "2:12: Expecting ';' to terminate this statement; the "
+                                         "back-tick string that ends in this line began in "
+                                         "line 1" },
+    { "const A = `a`;\nconst B = `b` c;", "2:15: Expecting ';' to terminate this statement" },
+};
+
+START_TEST(explains_back_tick_strings)
+{
+    const bvi_check_opts opts = { NULL, NULL, NULL, NULL };
+    bvi_auto_json bvi_json *report = NULL;
+    bool told = false;
+
+    (void)bvt_write_file("main.rhai", backticks[_i].script);
+    report_of(bvt_dir(), &opts, &report);
+    bvi_json_each(finding, bvi_json_find(report, "findings")) {
+        int64_t line = 0;
+        int64_t column = 0;
+
+        (void)bvi_json_int64(bvi_json_find(finding, "line"), &line);     /* 0: of the whole file */
+        (void)bvi_json_int64(bvi_json_find(finding, "column"), &column); /* the same */
+        told = told || strcmp(bvt_format("%d:%d: %s", (int)line, (int)column,
+                                         bvi_json_string(bvi_json_find(finding, "message"))),
+                              backticks[_i].says) == 0;
+    }
+    if (!told) {
+        bvi_auto_free char *text = NULL;
+
+        ck_assert_int_eq(bvi_json_print(report, false, &text, NULL), 0);
+
+        ck_abort_msg("not said: %s\n%s", backticks[_i].says, text);
+    }
+}
+END_TEST
+
 START_TEST(survives_every_failed_allocation)
 {
     (void)bvt_write_file("main.rhai", "import \"m\" as m;\n"
                                       "fn plugin_config() {#{ services: [#{name: 1}] }}\n"
-                                      "fn height() { hight() + m::f() }\n");
+                                      "fn height() { hight() + m::f() + `${n}` }\n");
     (void)bvt_write_file("m.rhai", "fn f() { run_sh(\"x\").stdout }\n");
     bvt_for_each_failed_allocation(n) {
         bv_doc *report = NULL;
@@ -304,4 +358,5 @@ END_TEST
 BVT_MAIN("plugin/check", bvt_test(passes_good_plugins), bvt_test(passes_the_examples),
          bvt_test(finds_the_faults_of_bad_ones), bvt_test(knows_the_names_of_programs),
          bvt_test(checks_one_variant), bvt_loop(refuses, refused), bvt_test(hands_out_secrets),
-         bvt_test(ends_what_does_not_end), bvt_test(survives_every_failed_allocation))
+         bvt_test(ends_what_does_not_end), bvt_loop(explains_back_tick_strings, backticks),
+         bvt_test(survives_every_failed_allocation))
