@@ -84,6 +84,22 @@ static void check_status_function(bvi_check *check)
     missing(check, "protocol_status", "it returns #{state: \"...\", health: \"healthy\"}");
 }
 
+/* The engine called it for a while, beside plugin_config(). */
+static void check_base_function(bvi_check *check)
+{
+    const bvi_note *base = bvi_check_function(check->main, "base_config", 0);
+
+    if (!base || !has(check, "plugin_config"))
+        return;
+    bvi_check_each_note(note, check->main) {
+        if (note->kind == BVI_NOTE_CALL && strcmp(note->text, base->text) == 0)
+            return;
+    }
+    bvi_report_add(&check->report, BVI_RULE_DEPRECATED, BVI_REPORT_ALL,
+                   bvi_check_spot(check->main, base),
+                   "only an earlier engine called base_config(); add it up in plugin_config()");
+}
+
 static void check_arity(bvi_check *check, const bvi_note *function)
 {
     bvi_spot spot = bvi_check_spot(check->main, function);
@@ -113,6 +129,7 @@ void bvi_check_functions(bvi_check *check)
         return;
     check_config_function(check);
     check_status_function(check);
+    check_base_function(check);
     bvi_check_each_listed(function, check->main, functions)
         check_arity(check, function);
 }
