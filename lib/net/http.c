@@ -60,8 +60,11 @@ struct bvi_http_call {
     bool send_paused;
     bvi_timer *deadline;
     bvi_timer *idle;
+    bvi_timer *slow; /* set while a body is on its way */
     int64_t active_us;
-    bv_error *fail; /* why we ended it ourselves */
+    uint64_t idle_sent; /* what had left when idleness was looked at last */
+    uint64_t slow_from; /* what had moved when slowness was */
+    bv_error *fail;     /* why we ended it ourselves */
     int fail_code;
     char curl_says[CURL_ERROR_SIZE];
 };
@@ -251,6 +254,7 @@ static void report(bvi_http_call *call, CURLcode curl)
     call->over = true;
     bvi_timer_clear(call->deadline);
     bvi_timer_clear(call->idle);
+    bvi_timer_clear(call->slow);
     response = response_of(call);
     err = take_error(call, curl);
     call->req.on_done(call, &response, err, call->req.data);
@@ -280,6 +284,7 @@ static void release(bvi_http_call *call)
     bvi_task_done(&call->act);
     bvi_timer_free(call->deadline);
     bvi_timer_free(call->idle);
+    bvi_timer_free(call->slow);
     http->curl.easy_cleanup(call->easy);
     http->curl.slist_free_all(call->headers);
     bv_error_free(call->fail);
@@ -418,6 +423,24 @@ static void note_activity(bvi_http_call *call)
     call->active_us = bvi_ctx_now_us(call->http->ctx);
 }
 
+/* Bytes of the body that left, not those that were only handed to curl. */
+static uint64_t sent_of(const bvi_http_call *call)
+{
+    curl_off_t sent = 0;
+
+    (void)call->http->curl.easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &sent); /* stays 0 */
+    return sent > 0 ? (uint64_t)sent : 0;
+}
+
+/* Slowness is looked at from the first byte on, and anew after a pause. */
+static void note_body(bvi_http_call *call)
+{
+    if (!call->req.slow_bytes_per_s || bvi_timer_is_set(call->slow))
+        return;
+    call->slow_from = call->received + sent_of(call);
+    (void)bvi_timer_set(call->slow, BVI_HTTP_SLOW_MS * 1000ll, NULL); /* armed later if not now */
+}
+
 static int curl_has_connection(void *data, char *peer_ip, char *own_ip, int peer_port, int own_port)
 {
     bvi_http_call *call = data;
@@ -552,8 +575,10 @@ static size_t curl_has_data(char *bytes, size_t size, size_t count, void *data)
         return 0; /* differs from len, which is never 0 here */
     if (r == BVI_HTTP_PAUSE) {
         call->recv_paused = true;
+        bvi_timer_clear(call->slow);
         return CURL_WRITEFUNC_PAUSE;
     }
+    note_body(call);
     call->received += len;
     return len;
 }
@@ -591,8 +616,10 @@ static size_t curl_wants_data(char *dst, size_t size, size_t count, void *data)
         return CURL_READFUNC_ABORT;
     if (n == 0) {
         call->send_paused = true;
+        bvi_timer_clear(call->slow);
         return CURL_READFUNC_PAUSE;
     }
+    note_body(call);
     call->body_sent += (uint64_t)n;
     return (size_t)n;
 }
@@ -614,6 +641,17 @@ static int curl_wants_rewind(void *data, curl_off_t offset, int origin)
 }
 
 /* ---- timeouts of ours ---- */
+
+static bool sends_body(const bvi_http_request *req, const char *method)
+{
+    static const char *const always[] = { "POST", "PUT", "PATCH" };
+
+    for (size_t i = 0; i < BVI_COUNT(always); i++) {
+        if (strcmp(method, always[i]) == 0)
+            return true;
+    }
+    return req->body || req->on_body;
+}
 
 static void end_by_timer(bvi_http_call *call, const char *what)
 {
@@ -640,12 +678,32 @@ static void on_idle(bvi_timer *timer, void *data)
     int64_t left_us =
         call->active_us + call->req.idle_timeout_ms * 1000 - bvi_ctx_now_us(call->http->ctx);
 
-    if (call->recv_paused || call->send_paused)
+    /* Nobody asks us for more while a slow line is at what curl has already. */
+    if (call->recv_paused || call->send_paused || sent_of(call) > call->idle_sent)
         left_us = call->req.idle_timeout_ms * 1000;
+    call->idle_sent = sent_of(call);
     if (left_us > 0)
         (void)bvi_timer_set(timer, left_us, NULL); /* armed later if not now */
     else
         end_by_timer(call, "nothing moved for too long");
+}
+
+static void on_slow(bvi_timer *timer, void *data)
+{
+    bvi_http_call *call = data;
+    uint64_t sent = sent_of(call);
+    uint64_t moved = call->received + sent - call->slow_from;
+    bool all_sent = sends_body(&call->req, call->method) && sent >= body_total(call);
+
+    /* Nothing at all is for the idle timeout, which also covers the wait for an answer. */
+    if (moved == 0 || (all_sent && call->received == 0))
+        return;
+    if (moved < call->req.slow_bytes_per_s * (BVI_HTTP_SLOW_MS / 1000)) {
+        end_by_timer(call, "it is too slow");
+        return;
+    }
+    call->slow_from += moved;
+    (void)bvi_timer_set(timer, BVI_HTTP_SLOW_MS * 1000ll, NULL); /* armed later if not now */
 }
 
 /* ---- the task of a call ---- */
@@ -693,17 +751,6 @@ static void on_act(void *data)
 }
 
 /* ---- making a call ---- */
-
-static bool sends_body(const bvi_http_request *req, const char *method)
-{
-    static const char *const always[] = { "POST", "PUT", "PATCH" };
-
-    for (size_t i = 0; i < BVI_COUNT(always); i++) {
-        if (strcmp(method, always[i]) == 0)
-            return true;
-    }
-    return req->body || req->on_body;
-}
 
 #define SET(option, value)                                                                         \
     do {                                                                                           \
@@ -868,6 +915,9 @@ static int prepare(bvi_http_call *call, const bvi_http_request *req, bv_error **
     r = bvi_timer_new(call->http->ctx, on_idle, call, &call->idle, err);
     if (r < 0)
         return r;
+    r = bvi_timer_new(call->http->ctx, on_slow, call, &call->slow, err);
+    if (r < 0)
+        return r;
     call->easy = call->http->curl.easy_init();
     if (!call->easy)
         return bvi_fail_nomem(err);
@@ -941,6 +991,7 @@ void bvi_http_drop(bvi_http_call *call)
     call->over = true;
     bvi_timer_clear(call->deadline);
     bvi_timer_clear(call->idle);
+    bvi_timer_clear(call->slow);
     if (call->http->in_curl)
         bvi_task_post(&call->act);
     else

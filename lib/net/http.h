@@ -39,6 +39,7 @@
 #define BVI_HTTP_BULK_BYTES  (512u * 1024u)
 #define BVI_HTTP_CONNECT_MS  10000
 #define BVI_HTTP_IDLE_MS     60000
+#define BVI_HTTP_SLOW_MS     30000
 #define BVI_HTTP_CONNECTIONS 16u /* to one host */
 #define BVI_HTTP_CALLS_MAX   1024u
 
@@ -113,6 +114,8 @@ typedef struct bvi_http_request {
     int64_t connect_timeout_ms; /* 0: BVI_HTTP_CONNECT_MS */
     int64_t idle_timeout_ms;   /* without a byte either way, pauses excepted; 0: BVI_HTTP_IDLE_MS; <
                                   0: none */
+    uint64_t slow_bytes_per_s; /* with fewer for BVI_HTTP_SLOW_MS, but some, it is BV_E_TIMEOUT; 0:
+                                  however slow */
     int64_t deadline_ms;       /* for everything, waiting for a connection included; 0: none */
     uint32_t redirects_max;    /* 0: redirects are not followed */
     uint64_t recv_bytes_per_s; /* 0: no limit */
