@@ -41,7 +41,8 @@ typedef struct bvi_runner {
     bvi_retry retry;
     bvi_timer *timer;
     uint32_t renewals;      /* URLs that were refused in a row */
-    uint64_t attempt_from;  /* stored bytes the present attempt began with */
+    bool refetched;         /* its bytes were wrong once */
+    uint64_t furthest;      /* stored bytes any attempt got to, if it was a step worth counting */
     uint64_t counted_plain; /* of this chunk, already in the report */
     uint64_t counted_stored;
 } bvi_runner;

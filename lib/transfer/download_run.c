@@ -173,11 +173,17 @@ static bool try_again(bvi_runner *r, bvi_attempt attempt)
         return true;
     }
     r->renewals = 0;
-    if (bvi_unpack_stored(r->unpack) > r->attempt_from)
+    if (attempt.verdict == BVI_VERDICT_REFETCH) {
+        if (r->refetched)
+            return false;
+        r->refetched = true;
+    } else if (bvi_unpack_stored(r->unpack) >= r->furthest + BVI_PROGRESS_BYTES) {
+        r->furthest = bvi_unpack_stored(r->unpack);
         bvi_retry_reset(&r->retry); /* it got somewhere: the failures are not in a row */
+    }
     if (!bvi_retry_next(&r->retry, d->ctx, attempt.retry_after_ms, &delay_ms))
         return false;
-    if (attempt.verdict == BVI_VERDICT_RESTART)
+    if (attempt.verdict != BVI_VERDICT_AGAIN)
         drop_unpack(r);
     wait_for(r, delay_ms);
     return true;
@@ -237,9 +243,7 @@ static int start_fetch(bvi_runner *r, bv_error **err)
                 .times_ns = d->times_ns,
             },
             &r->unpack, err);
-    if (code == 0) {
-        r->attempt_from =
-            bvi_unpack_stored(r->unpack); /* now: from the start on the worker has it */
+    if (code == 0)
         code = bvi_fetch_start(
             &(bvi_fetch_opts){
                 .ctx = d->ctx,
@@ -253,7 +257,6 @@ static int start_fetch(bvi_runner *r, bv_error **err)
                 .data = r,
             },
             &r->fetch, err);
-    }
     if (code < 0)
         return bvi_wrap(err, code, "chunk '%s' (%u) download failed", chunk->key ? chunk->key : "",
                         r->index);
@@ -360,6 +363,8 @@ static void assign(bvi_runner *r)
     d->states[r->index] = BVI_CHUNK_BUSY;
     bvi_retry_init(&r->retry, &bvi_chunk_retry);
     r->renewals = 0;
+    r->refetched = false;
+    r->furthest = 0;
     r->state = BVI_RUNNER_WANTS_URL;
 }
 

@@ -12,6 +12,8 @@
 #include "transfer/fetch.h"
 #include "transfer/url.h"
 
+#define STATUS_NO_SUCH_RANGE 416
+
 struct bvi_fetch {
     bvi_fetch_opts opts;
     bvi_work work;
@@ -26,9 +28,10 @@ struct bvi_fetch {
     bvi_http_call *call; /* NULL: over */
     bool paused;
     uint8_t *buffers[2]; /* of a file only the first */
-    size_t filled;       /* of the one the network fills */
-    unsigned filling;    /* which one that is; the worker has the other */
-    size_t draining;     /* bytes the worker is at; 0: it is idle */
+    uint64_t got;     /* stored bytes of the chunk that came, the prefix we began with included */
+    size_t filled;    /* of the one the network fills */
+    unsigned filling; /* which one that is; the worker has the other */
+    size_t draining;  /* bytes the worker is at; 0: it is idle */
 };
 
 static void fetch_free(bvi_fetch *f)
@@ -45,13 +48,15 @@ static void fetch_free(bvi_fetch *f)
 static void end(bvi_fetch *f)
 {
     const bvi_attempt fail = { .verdict = BVI_VERDICT_FAIL, .retry_after_ms = -1 };
+    bool from_net = f->fd < 0 && f->buffers[1];
 
     if (!f->finished && !f->err && atomic_load(&f->cancelled))
         (void)bvi_fail(&f->err, BV_E_CANCELLED, "download interrupted");
     if (f->finished)
         f->opts.done(NULL, fail, f->opts.data);
-    else if (f->err)
-        f->opts.done(f->err, fail, f->opts.data);
+    else if (f->err) /* what a file holds is as wrong the second time */
+        f->opts.done(f->err, from_net ? bvi_attempt_of(NULL, bv_error_code(f->err)) : fail,
+                     f->opts.data);
     else
         f->opts.done(f->net_err, f->attempt, f->opts.data);
     fetch_free(f);
@@ -173,11 +178,11 @@ static void settle(bvi_fetch *f)
 {
     if (f->call || f->draining > 0)
         return;
+    if (f->filled > 0 && !f->err && !f->finished && !atomic_load(&f->cancelled)) {
+        drain(f); /* what came before the connection broke is as good as the rest */
+        return;
+    }
     if (!f->err && !f->finished && !f->net_err && !atomic_load(&f->cancelled)) {
-        if (f->filled > 0) {
-            drain(f);
-            return;
-        }
         (void)bvi_fail(&f->net_err, BV_E_REMOTE,
                        "server error: received less bytes than requested (%llu of %llu)",
                        (unsigned long long)bvi_unpack_stored(f->opts.unpack),
@@ -193,6 +198,12 @@ static void hang_up(bvi_fetch *f)
     f->filled = 0;
 }
 
+/* Much came, or all of it: the connection's end need not be waited for then. */
+static bool is_worth_draining(const bvi_fetch *f)
+{
+    return f->filled >= BVI_NET_BUFFER_BYTES / 2 || f->got >= f->opts.size;
+}
+
 static void http_work_done(void *data, bool cancelled)
 {
     bvi_fetch *f = data;
@@ -204,7 +215,7 @@ static void http_work_done(void *data, bool cancelled)
         f->opts.moved(f->opts.data);
     if (f->err || f->finished || atomic_load(&f->cancelled))
         hang_up(f);
-    if (f->call && f->filled >= BVI_NET_BUFFER_BYTES / 2)
+    if (f->call && is_worth_draining(f))
         drain(f);
     if (f->call && f->paused) {
         f->paused = false;
@@ -241,7 +252,8 @@ static int on_data(bvi_http_call *call, const void *bytes, size_t len, void *dat
     }
     memcpy(f->buffers[f->filling] + f->filled, bytes, len);
     f->filled += len;
-    if (f->filled >= BVI_NET_BUFFER_BYTES / 2)
+    f->got += len;
+    if (is_worth_draining(f))
         drain(f);
     return 0;
 }
@@ -257,10 +269,10 @@ static void on_done(bvi_http_call *call, const bvi_http_response *response, cons
         f->net_err = bvi_error_copy(err);
     if (!f->net_err)
         (void)bvi_http_check(response, &f->net_err); /* an error of ours for each status but 2xx */
-    if (f->net_err) {
+    if (f->net_err && response->status == STATUS_NO_SUCH_RANGE)
+        (void)bvi_wrap(&f->net_err, BV_E_CHECKSUM, "the object in the store is too short");
+    if (f->net_err)
         f->attempt = bvi_attempt_of(response, bv_error_code(f->net_err));
-        f->filled = 0; /* the next attempt asks for it again */
-    }
     settle(f);
 }
 
@@ -269,6 +281,7 @@ static int start_http(bvi_fetch *f, bv_error **err)
     uint64_t at = bvi_unpack_stored(f->opts.unpack);
     bvi_http_request req = BVI_HTTP_REQUEST_INIT;
 
+    f->got = at;
     req.url = f->opts.url;
     req.has_range = at > 0;
     req.range_first = at;
@@ -278,6 +291,7 @@ static int start_http(bvi_fetch *f, bv_error **err)
     req.on_done = on_done;
     req.data = f;
     req.recv_bytes_per_s = f->opts.bytes_per_s;
+    req.slow_bytes_per_s = bvi_slow_bytes_per_s(f->opts.bytes_per_s);
     req.redirects_max = 5;
     req.bulk = true;
     return bvi_http_start(f->opts.http, &req, &f->call, err);

@@ -38,11 +38,18 @@ bvi_attempt bvi_attempt_of(const bvi_http_response *response, int code)
         attempt.retry_after_ms = response->retry_after_ms;
     if (code == BV_E_UNSUPPORTED)
         attempt.verdict = BVI_VERDICT_RESTART; /* the server ignores ranges */
+    else if (code == BV_E_CHECKSUM)
+        attempt.verdict = BVI_VERDICT_REFETCH;
     else if (response && response->status >= 300)
         attempt.verdict = verdict_of_status(response->status);
     else if (bvi_retry_is_worth(code))
         attempt.verdict = BVI_VERDICT_AGAIN;
     return attempt;
+}
+
+uint64_t bvi_slow_bytes_per_s(uint64_t limit)
+{
+    return limit && limit / 8 < BVI_SLOW_BYTES_PER_S ? limit / 8 : BVI_SLOW_BYTES_PER_S;
 }
 
 int bvi_admit(uint32_t max_runners, uint32_t memory_mib, uint64_t bytes_each, const char *what,

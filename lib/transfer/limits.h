@@ -23,6 +23,12 @@
 /* A URL that was not used for so long is asked for anew. */
 #define BVI_URL_FRESH_US (10ll * 60 * 1000000)
 
+/* An attempt that moved less than this got nowhere: it counts as a failure in a row. */
+#define BVI_PROGRESS_BYTES (64u * 1024u)
+/* A connection that moves less than this is given up for another; less still with a limit of rate.
+ */
+#define BVI_SLOW_BYTES_PER_S 1024u
+
 /* So many fresh URLs may be refused in a row before it is taken for a refusal of us. */
 #define BVI_URL_RENEWALS_MAX 2u
 
@@ -31,6 +37,7 @@ typedef enum bvi_verdict {
     BVI_VERDICT_AGAIN,   /* after a wait, going on where it was */
     BVI_VERDICT_RESTART, /* after a wait, from the first byte */
     BVI_VERDICT_NEW_URL, /* with another URL */
+    BVI_VERDICT_REFETCH, /* the bytes are wrong: once more from the first one, and no more often */
 } bvi_verdict;
 
 /* How one attempt ended, besides its error. */
@@ -41,6 +48,9 @@ typedef struct bvi_attempt {
 
 /* Of an answer that is not a 2xx, or of none at all (response->status 0 and an error code). */
 bvi_attempt bvi_attempt_of(const bvi_http_response *response, int code);
+
+/* The rate below which a connection with such a limit (0: none) is too slow. */
+uint64_t bvi_slow_bytes_per_s(uint64_t limit);
 
 extern const bvi_retry_policy bvi_chunk_retry;
 

@@ -25,6 +25,7 @@ struct bvi_send {
     bvi_work work;
     bool reading;
     bool stale;       /* what is being read is not wanted any longer */
+    uint64_t sent;    /* handed out so far */
     uint64_t read_to; /* the file was read up to here */
     uint64_t read_at; /* where the read under way begins */
     size_t got;       /* by the last read; the worker's while `reading` */
@@ -118,6 +119,7 @@ static ptrdiff_t on_body(bvi_http_call *call, void *dst, size_t room, void *data
     n = b->len - b->used < room ? b->len - b->used : room;
     memcpy(dst, b->bytes + b->used, n);
     b->used += n;
+    s->sent += n;
     if (b->used == b->len)
         b->len = 0;
     return (ptrdiff_t)n;
@@ -129,7 +131,7 @@ static int on_rewind(bvi_http_call *call, void *data)
 
     (void)call;
     s->buffers[0].len = s->buffers[1].len = 0;
-    s->read_to = 0;
+    s->read_to = s->sent = 0;
     s->stale = s->reading;
     return 0;
 }
@@ -144,6 +146,9 @@ static void on_done(bvi_http_call *call, const bvi_http_response *response, cons
     s->err = bvi_error_copy(err);
     if (!s->err)
         (void)bvi_http_check(response, &s->err); /* an error of ours for each status but 2xx */
+    if (!s->err && s->sent < s->opts.size)
+        (void)bvi_fail(&s->err, BV_E_REMOTE, "'%s' answered before it had the whole body",
+                       response->url);
     if (s->err)
         s->attempt = bvi_attempt_of(response, bv_error_code(s->err));
     end_if_over(s);
@@ -161,6 +166,7 @@ static int start_put(bvi_send *s, bv_error **err)
     req.on_done = on_done;
     req.data = s;
     req.send_bytes_per_s = s->opts.bytes_per_s;
+    req.slow_bytes_per_s = bvi_slow_bytes_per_s(s->opts.bytes_per_s);
     req.bulk = true;
     return bvi_http_start(s->opts.http, &req, &s->call, err);
 }

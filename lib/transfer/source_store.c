@@ -28,6 +28,7 @@ typedef struct source_store {
     uint32_t indexes[BVI_SOURCE_BATCH_MAX];
     size_t count;
     const bvi_manifest *manifest;
+    size_t put_len;        /* of the object put last */
     size_t checked;        /* chunks of it that were found in the store */
     uint64_t told_version; /* whose header was read last; 0: none */
     uint32_t told_chunks;  /* how many chunks it promised */
@@ -333,12 +334,42 @@ static void on_released(const bv_error *why, const bvi_store_reply *reply, void 
     put_end(data, NULL);
 }
 
-static void on_header_put(const bv_error *why, const bvi_store_reply *reply, void *data)
+/* A success that a server told does not always mean that it has the object. */
+static int look_for(source_store *s, const char *name, bvi_store_fn fn, bv_error **err)
+{
+    return request_object(s, BVI_STORE_STAT, name, 0, fn, err);
+}
+
+static int check_stored(const bvi_store_reply *reply, uint64_t size, bv_error **err)
+{
+    if (bv_error_code(*err) == BV_E_NOT_FOUND)
+        return bvi_wrap(err, BV_E_STATE, "it is not in the store");
+    if (!*err && reply->size != size)
+        return bvi_fail(err, BV_E_STATE, "it has %llu bytes in the store instead of %llu",
+                        (unsigned long long)reply->size, (unsigned long long)size);
+    return bv_error_code(*err);
+}
+
+static int put_object(source_store *s, const char *name, const char *bytes, size_t len,
+                      bvi_store_fn fn, bv_error **err)
+{
+    bvi_auto_free char *key = bvi_store_object_key(s->store_key, s->version, name);
+
+    if (!key)
+        return bvi_fail_nomem(err);
+    s->put_len = len;
+    return request(
+        s, &(bvi_store_request){ .verb = BVI_STORE_PUT, .key = key, .bytes = bytes, .len = len },
+        fn, err);
+}
+
+static void on_header_stored(const bv_error *why, const bvi_store_reply *reply, void *data)
 {
     source_store *s = data;
     bv_error *err = bvi_error_copy(why);
 
-    (void)reply;
+    if (check_stored(reply, s->put_len, &err) < 0)
+        (void)bvi_wrap(&err, bv_error_code(err), "manifest header");
     if (!err)
         (void)bvi_store_call(s->store,
                              &(bvi_store_request){ .verb = BVI_STORE_RELEASE,
@@ -349,28 +380,41 @@ static void on_header_put(const bv_error *why, const bvi_store_reply *reply, voi
         put_end(s, err);
 }
 
-static int put_object(source_store *s, const char *name, const char *bytes, size_t len,
-                      bvi_store_fn fn, bv_error **err)
+static void on_header_put(const bv_error *why, const bvi_store_reply *reply, void *data)
 {
-    bvi_auto_free char *key = bvi_store_object_key(s->store_key, s->version, name);
+    source_store *s = data;
+    bv_error *err = bvi_error_copy(why);
 
-    if (!key)
-        return bvi_fail_nomem(err);
-    return request(
-        s, &(bvi_store_request){ .verb = BVI_STORE_PUT, .key = key, .bytes = bytes, .len = len },
-        fn, err);
+    (void)reply;
+    if (!err)
+        (void)look_for(s, BVI_STORE_HEADER, on_header_stored, &err); /* err tells */
+    if (err)
+        put_end(s, err);
+}
+
+static void on_body_stored(const bv_error *why, const bvi_store_reply *reply, void *data)
+{
+    source_store *s = data;
+    bv_error *err = bvi_error_copy(why);
+    size_t len = 0;
+
+    if (check_stored(reply, s->put_len, &err) < 0)
+        (void)bvi_wrap(&err, bv_error_code(err), "manifest body");
+    if (!err && bvi_manifest_header_print(s->manifest, &s->header, &len, &err) == 0)
+        (void)put_object(s, BVI_STORE_HEADER, s->header, len, on_header_put, &err); /* err tells */
+    if (err)
+        put_end(s, err);
 }
 
 static void on_body_put(const bv_error *why, const bvi_store_reply *reply, void *data)
 {
     source_store *s = data;
     bv_error *err = bvi_error_copy(why);
-    size_t len = 0;
 
     (void)reply;
     bvi_buf_clear(&s->text);
-    if (!err && bvi_manifest_header_print(s->manifest, &s->header, &len, &err) == 0)
-        (void)put_object(s, BVI_STORE_HEADER, s->header, len, on_header_put, &err); /* err tells */
+    if (!err)
+        (void)look_for(s, BVI_STORE_BODY, on_body_stored, &err); /* err tells */
     if (err)
         put_end(s, err);
 }
@@ -392,12 +436,7 @@ static void on_checked(const bv_error *why, const bvi_store_reply *reply, void *
     const bvi_chunk *chunk = &s->manifest->chunks.items[s->checked];
     bv_error *err = bvi_error_copy(why);
 
-    if (!err && reply->size != chunk->size)
-        (void)bvi_fail(&err, BV_E_STATE, "it has %llu bytes in the store instead of %llu",
-                       (unsigned long long)reply->size, (unsigned long long)chunk->size);
-    if (err && bv_error_code(err) == BV_E_NOT_FOUND)
-        (void)bvi_wrap(&err, BV_E_STATE, "it is no longer in the store");
-    if (err)
+    if (check_stored(reply, chunk->size, &err) < 0)
         (void)bvi_wrap(&err, bv_error_code(err), "chunk %u", chunk->index);
     s->checked++;
     if (!err)

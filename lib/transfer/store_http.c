@@ -5,10 +5,13 @@
  * until enough in a row are missing (the rule of the control plane). It also has no locks: a
  * reservation is a .lock object with the lease in it, put on condition that there is none; a server
  * that ignores the condition leaves a short race. Reservations of others are passed over.
+ *
+ * Every HTTP call is repeated when what went wrong may pass by itself.
  */
 #include <string.h>
 
 #include "net/http.h"
+#include "transfer/limits.h"
 #include "transfer/manifest.h"
 #include "transfer/store.h"
 #include "transfer/url.h"
@@ -17,12 +20,23 @@
 #define GAP_MAX       10u
 #define RESERVE_TRIES 1000u
 
+static const bvi_retry_policy object_retry = {
+    .first_ms = 500,
+    .factor_percent = 200,
+    .ceiling_ms = 8000,
+    .jitter_percent = 25,
+    .give_up = 6,
+};
+
 typedef struct store_http {
     bvi_store store;
     char *base;
     bvi_http *http;
     struct call *calls; /* under way */
 } store_http;
+
+typedef void (*answer_fn)(bvi_http_call *http, const bvi_http_response *response,
+                          const bv_error *err, void *data);
 
 /* One request, which may take several HTTP calls one after the other. */
 typedef struct call {
@@ -44,10 +58,15 @@ typedef struct call {
     unsigned gap;
     unsigned tries;
     BVI_VEC(uint64_t) versions;
+    /* the HTTP call under way, as it is repeated */
+    const char *method;
+    char *url;
+    const char *const *headers;
+    answer_fn answer;
+    bvi_retry retry;
+    bvi_timer *timer; /* set: before another attempt */
+    bool cancelled;
 } call;
-
-typedef void (*answer_fn)(bvi_http_call *http, const bvi_http_response *response,
-                          const bv_error *err, void *data);
 
 static void call_free(call *c)
 {
@@ -55,6 +74,8 @@ static void call_free(call *c)
     bvi_free(c->store_key);
     bvi_free(c->lease);
     bvi_vec_done(&c->versions);
+    bvi_timer_free(c->timer);
+    bvi_free(c->url);
     bvi_free(c);
 }
 
@@ -98,28 +119,73 @@ static int on_rewind(bvi_http_call *http, void *data)
     return 0;
 }
 
-static int ask(call *c, const char *method, const char *key, answer_fn fn,
-               const char *const *headers, bv_error **err)
+static void on_answer(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
+                      void *data);
+
+static int start_attempt(call *c, bv_error **err)
 {
-    bvi_auto_free char *url = bvi_url_join(c->store->base, key);
     bvi_http_request req = BVI_HTTP_REQUEST_INIT;
 
-    if (!url)
-        return bvi_fail_nomem(err);
-    req.method = method;
-    req.url = url;
-    req.headers = headers;
-    req.on_done = fn;
+    req.method = c->method;
+    req.url = c->url;
+    req.headers = c->headers;
+    req.on_done = on_answer;
     req.data = c;
     req.redirects_max = 5;
     req.response_max = c->max;
-    if (strcmp(method, "PUT") == 0) {
+    if (strcmp(c->method, "PUT") == 0) {
+        req.redirects_max = 0; /* one may turn it into a GET, which succeeds and stores nothing */
         req.body_total = c->len;
         req.on_body = c->len > 0 ? on_body : NULL;
         req.on_rewind = on_rewind;
         c->sent = 0;
     }
     return bvi_http_start(c->store->http, &req, &c->http, err);
+}
+
+static void on_answer(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
+                      void *data)
+{
+    call *c = data;
+    bvi_attempt attempt = bvi_attempt_of(response, bv_error_code(err));
+    int64_t delay_ms = 0;
+
+    c->http = NULL;
+    if (attempt.verdict == BVI_VERDICT_AGAIN && !c->cancelled &&
+        bvi_retry_next(&c->retry, c->store->store.ctx, attempt.retry_after_ms, &delay_ms) &&
+        bvi_timer_set(c->timer, delay_ms * 1000, NULL) == 0)
+        return;
+    c->answer(http, response, err, c);
+}
+
+static void on_retry(bvi_timer *timer, void *data)
+{
+    const bvi_http_response none = { .body = "", .content_length = -1, .retry_after_ms = -1 };
+    call *c = data;
+    bv_error *err = NULL;
+
+    (void)timer;
+    if (c->cancelled)
+        (void)bvi_fail(&err, BV_E_CANCELLED, "cancelled");
+    else
+        (void)start_attempt(c, &err); /* err tells */
+    if (err)
+        c->answer(NULL, &none, err, c);
+    bv_error_free(err);
+}
+
+static int ask(call *c, const char *method, const char *key, answer_fn fn,
+               const char *const *headers, bv_error **err)
+{
+    bvi_free(c->url);
+    c->url = bvi_url_join(c->store->base, key);
+    if (!c->url)
+        return bvi_fail_nomem(err);
+    c->method = method;
+    c->headers = headers;
+    c->answer = fn;
+    bvi_retry_init(&c->retry, &object_retry);
+    return start_attempt(c, err);
 }
 
 static int ask_object(call *c, const char *method, uint64_t version, const char *name, answer_fn fn,
@@ -245,9 +311,8 @@ static void on_locked(bvi_http_call *http, const bvi_http_response *response, co
 
     (void)http;
     c->http = NULL;
-    if (!why && (response->status == 412 || response->status == 409)) { /* somebody was faster */
-        c->probe++;
-        try_reserve(c);
+    if (!why && (response->status == 412 || response->status == 409)) {
+        try_reserve(c); /* somebody was faster, or it was us and the answer got lost: look again */
         return;
     }
     if (!why)
@@ -379,6 +444,8 @@ static int http_call(bvi_store *store, const bvi_store_request *request, bvi_sto
     c->data = data;
     r = fill_call(c, request, err);
     if (r == 0)
+        r = bvi_timer_new(store->ctx, on_retry, c, &c->timer, err);
+    if (r == 0)
         r = runs[c->verb](c, err);
     if (r < 0) {
         call_free(c);
@@ -397,8 +464,11 @@ static char *http_url(const bvi_store *store, const char *key)
 static void http_cancel(bvi_store *store)
 {
     for (call *c = ((store_http *)store)->calls; c; c = c->next) {
+        c->cancelled = true;
         if (c->http)
             bvi_http_cancel(c->http);
+        else if (bvi_timer_is_set(c->timer))
+            (void)bvi_timer_set(c->timer, 0, NULL); /* at worst it goes off when it would have */
     }
 }
 
