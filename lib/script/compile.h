@@ -19,6 +19,9 @@
 #define BVI_LOCALS_MAX  65535u
 #define BVI_PATCHES_MAX 65535u
 #define BVI_ARGS_MAX    250u
+/* Each is compared with those before it, so a source with more would take seconds to compile. */
+#define BVI_FUNCTIONS_MAX 4096u
+#define BVI_KEYS_MAX      16384u /* of one map literal */
 
 typedef struct bvi_local {
     uint32_t name;

@@ -192,6 +192,8 @@ static void add_key(bvi_compiler *c, key_list *keys, uint32_t key, bvi_pos pos)
             bvi_c_error(c, pos, "Duplicated property for object map literal: %s",
                         bvi_unit_str(c->unit, key)->data);
     }
+    if (keys->len >= BVI_KEYS_MAX)
+        bvi_c_error(c, pos, "More than %u properties in an object map literal", BVI_KEYS_MAX);
     if (c->failed)
         return;
     slot = bvi_vec_push(keys);
@@ -221,7 +223,7 @@ static bool map_value(bvi_compiler *c, const key_list *keys, uint32_t map, bvi_p
  * the end. */
 static void map(bvi_compiler *c, bvi_expr *e)
 {
-    key_list keys = BVI_VEC_INIT(BVI_OPERAND_MAX);
+    key_list keys = BVI_VEC_INIT(BVI_KEYS_MAX);
     bool pure = true;
     uint32_t note = bvi_c_note(c, BVI_NOTE_MAP, BVI_NO_NAME, e->pos);
     uint32_t first;

@@ -420,16 +420,23 @@ static uint32_t receiver_type(bvi_compiler *c, uint32_t *ret_name)
 /* Functions found by name are those finished before, so a twin is seen before this one counts. */
 static void check_twin(bvi_compiler *c, const bvi_proto *p, bvi_pos pos)
 {
+    uint32_t count = 0;
+
     for (uint32_t i = 0; i < c->unit->protos_len; i++) {
         const bvi_proto *other = c->unit->protos[i];
 
-        if (other != p && !other->is_top && !other->is_closure && other->name == p->name &&
-            other->arity == p->arity && other->this_type == p->this_type) {
+        if (other == p || other->is_top || other->is_closure)
+            continue;
+        count++;
+        if (other->name == p->name && other->arity == p->arity &&
+            other->this_type == p->this_type) {
             bvi_c_error(c, pos, "Function %s with %u parameter%s already exists",
                         bvi_unit_str(c->unit, p->name)->data, p->arity, p->arity == 1 ? "" : "s");
             return;
         }
     }
+    if (count >= BVI_FUNCTIONS_MAX)
+        bvi_c_error(c, pos, "More than %u functions", BVI_FUNCTIONS_MAX);
 }
 
 static void function_body(bvi_compiler *c, uint32_t name, uint32_t this_type, bool is_private,

@@ -77,5 +77,29 @@ START_TEST(constants_are_not_looked_through_for_ever)
 }
 END_TEST
 
-BVT_MAIN("script/cost", bvt_loop(is_bounded_or_counted, cases),
+/* ---- sources ---- */
+
+static const char *compile_many(const char *before, const char *item, int count, const char *after)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf source = BVI_BUF_INIT(1024u * 1024u);
+    int r = bvi_buf_append_str(&source, before);
+
+    for (int i = 0; r == 0 && i < count; i++)
+        r = bvi_buf_printf(&source, "%s%d%s", item, i, after);
+    ck_assert_int_eq(r, 0);
+    return bvt_format("%s", run_script(bvi_buf_str(&source)));
+}
+
+START_TEST(large_sources_compile_in_time)
+{
+    ck_assert_str_eq(compile_many("", "fn f", 4096, "() {}"), "(): ()");
+    ck_assert_ptr_nonnull(
+        strstr(compile_many("", "fn f", 40000, "() {}"), "More than 4096 functions"));
+    ck_assert_ptr_nonnull(strstr(compile_many("let m = #{", "k", 70000, ": 1,"),
+                                 "More than 16384 properties in an object map literal"));
+}
+END_TEST
+
+BVT_MAIN("script/cost", bvt_test(large_sources_compile_in_time),
+         bvt_loop(is_bounded_or_counted, cases),
          bvt_test(constants_are_not_looked_through_for_ever))
