@@ -237,7 +237,8 @@ void bvi_failure_leave(bvi_failure *f, bvi_failure_leaving leaving, const char *
 
     if (f->steps.len == 0) {
         f->message_len = f->text.len;
-        f->origin = f->pos;
+        if (f->origin.line == 0)
+            f->origin = f->pos;
     }
     append_pos(&f->text, f->pos);
     (void)bvi_buf_append_str(&f->text, ways[leaving].text);

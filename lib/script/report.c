@@ -96,9 +96,9 @@ int bvi_script_failure_json(const bvi_script_call *call, bvi_json **ret_json, bv
                       : strlen(text)) < 0 ||
         bvi_json_put_string(json, "text", text) < 0 ||
         put_source(json, f, call->unit->source_name) < 0 ||
-        put_place(json, left ? f->origin
-                        : f  ? f->pos
-                             : (bvi_pos){ 0, 0 }) < 0 ||
+        put_place(json, !f                   ? (bvi_pos){ 0, 0 }
+                        : f->origin.line > 0 ? f->origin
+                                             : f->pos) < 0 ||
         bvi_json_put(json, "trace", trace_json(f)) < 0 || put_value(json, f) < 0)
         return bvi_fail_nomem(err);
     *ret_json = bvi_take(json);

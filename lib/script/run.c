@@ -17,9 +17,11 @@ static void place_failure(bvi_script_call *call)
     bvi_failure *f = call->failure;
     bvi_frame *frame = call->frames_len > 0 ? &call->frames[call->frames_len - 1] : NULL;
 
-    if (!f || !frame || f->pos.line > 0 || f->no_pos)
+    if (!f || !frame || frame->is_native)
         return;
-    if (!frame->is_native)
+    if (f->steps.len == 0 && f->origin.line == 0)
+        f->origin = bvi_proto_pos(frame->proto, frame->pc);
+    if (f->pos.line == 0 && !f->no_pos)
         f->pos = bvi_proto_pos(frame->proto, frame->pc);
 }
 

@@ -77,8 +77,8 @@ typedef struct bvi_failure {
     char function[64]; /* the outermost function left */
     char source[256];
     BVI_VEC(bvi_failure_step) steps; /* the way so far, the innermost first */
-    size_t message_len;              /* of text, and the place, before the first step */
-    bvi_pos origin;
+    size_t message_len;              /* of text, before the first step */
+    bvi_pos origin; /* in the script, even when the text has no place or one in other text */
 } bvi_failure;
 
 void bvi_failure_clear(bvi_failure *f);
