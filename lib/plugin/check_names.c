@@ -201,6 +201,36 @@ static bool is_key(const bvi_check *check, const char *name)
     return false;
 }
 
+/* They change the text they are called on and return nothing. */
+static const char *const text_changers[] = {
+    "crop", "make_lower", "make_upper", "pad", "replace", "trim", "truncate",
+};
+
+/* Whether a chain begins with what a call returned, or with a literal: nobody sees it change. */
+static bool is_temporary(const bvi_check_file *file, uint32_t index)
+{
+    const bvi_note *note = bvi_check_note(file, index);
+
+    while (note && note->kind == BVI_NOTE_STEP)
+        note = bvi_check_note(file, note->of);
+    return note && (note->kind == BVI_NOTE_CALL || note->kind == BVI_NOTE_METHOD ||
+                    note->kind == BVI_NOTE_MEMBER_CALL || note->kind == BVI_NOTE_STRING);
+}
+
+static void check_effect(bvi_check *check, const bvi_check_file *file, const bvi_note *note)
+{
+    bool changes = false;
+
+    for (size_t i = 0; i < BVI_COUNT(text_changers); i++)
+        changes = changes || strcmp(text_changers[i], note->text) == 0;
+    if (changes && !script_arities(check, file, note->text) && is_temporary(file, note->of))
+        bvi_report_add(&check->report, BVI_RULE_LOST_EFFECT, BVI_REPORT_ALL,
+                       bvi_check_spot(file, note),
+                       "%s() changes a variable and returns nothing; here its effect is lost: "
+                       "write let x = ...; x.%s(...); x",
+                       note->text, note->text);
+}
+
 static void check_method(bvi_check *check, const bvi_check_file *file, const bvi_note *note)
 {
     uint64_t arities = script_arities(check, file, note->text) |
@@ -210,6 +240,7 @@ static void check_method(bvi_check *check, const bvi_check_file *file, const bvi
 
     /* A function of the script may also take the receiver as its first argument: not found then,
      * but the message about the number tells what is wrong. */
+    check_effect(check, file, note);
     if (arities & bit(note->count) || is_key(check, note->text))
         return;
     if (arities) {

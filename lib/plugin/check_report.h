@@ -30,6 +30,7 @@ typedef enum bvi_severity {
     X(UNKNOWN_FUNCTION, ERROR, "unknown-function")      \
     X(UNKNOWN_METHOD, ERROR, "unknown-method")          \
     X(ARGUMENT_COUNT, ERROR, "argument-count")          \
+    X(LOST_EFFECT, WARNING, "lost-effect")              \
     X(UNKNOWN_VARIABLE, ERROR, "unknown-variable")      \
     X(UNKNOWN_GLOBAL, ERROR, "unknown-global")          \
     X(UNKNOWN_MEMBER, ERROR, "unknown-member")          \
