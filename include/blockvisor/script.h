@@ -194,7 +194,7 @@ BV_API const char *bv_value_type_name(const bv_value *value);
  * @param debug     0: as print() shows it; 1: as debug() does.
  * @param ret_text  Zero-terminated; freed with bv_free().
  * @param ret_len   Its bytes; may be NULL.
- * @return 0, BV_E_NOMEM or BV_E_LIMIT (nested too deep).
+ * @return 0, BV_E_NOMEM or BV_E_LIMIT (longer than 64 MiB, or nested too deep).
  * @since 0.1
  */
 BV_API int bv_value_print(const bv_value *value, int debug, char **ret_text, size_t *ret_len);

@@ -250,7 +250,7 @@ int bvi_format(bvi_buf *out, const bvi_value *v, bvi_form form)
 
 int bvi_value_to_text(const bvi_value *value, bool debug, char **ret_text, size_t *ret_len)
 {
-    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(SIZE_MAX / 2);
+    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(BVI_VALUE_TEXT_MAX);
     char *text;
     int r = bvi_format(&out, value, debug ? BVI_FORM_DEBUG : BVI_FORM_TEXT);
 

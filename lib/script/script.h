@@ -126,8 +126,11 @@ const bvi_value *bvi_value_entry(const bvi_value *map, size_t index, const char 
 
 /* The name as type_of() gives it: "i64", "string", "()", a host type's own name. */
 const char *bvi_value_type_name(const bvi_value *value);
+/* A text form is cut off here: parts of a value may be shared, so a small value can have a text
+ * without end. */
+#define BVI_VALUE_TEXT_MAX (64u * 1024u * 1024u)
 /* Text form of print() and to_string(); debug form of debug() and to_debug(). Allocated with
- * bvi_malloc. */
+ * bvi_malloc. BV_E_LIMIT: longer than BVI_VALUE_TEXT_MAX, or nested too deep. */
 int bvi_value_to_text(const bvi_value *value, bool debug, char **ret_text, size_t *ret_len);
 
 /* JSON. A char becomes a string, a blob an array of numbers, NaN null; functions and host objects

@@ -77,6 +77,31 @@ START_TEST(constants_are_not_looked_through_for_ever)
 }
 END_TEST
 
+/* A result that shares its parts may have a text without end; its size is refused instead. */
+START_TEST(texts_of_results_end)
+{
+    static const char source[] = "let s = []; for i in 0..200 { s.push(i); s.push(s); } s";
+    bvi_script_engine *engine = NULL;
+    bvi_script_call *call = NULL;
+    bvi_script *script = NULL;
+    char *text = NULL;
+    int r;
+
+    ck_assert_int_eq(bvi_script_engine_new(NULL, &engine, NULL), 0);
+    ck_assert_int_eq(bvi_script_compile(engine, source, sizeof(source) - 1, NULL, &script, NULL),
+                     0);
+    ck_assert_int_eq(bvi_script_call_new(engine, script, NULL, NULL, 0, &call, NULL), 0);
+    do {
+        r = bvi_script_run(call);
+    } while (r == BVI_SCRIPT_YIELD);
+    ck_assert_int_eq(r, BVI_SCRIPT_DONE);
+    ck_assert_int_eq(bvi_value_to_text(bvi_script_result(call), true, &text, NULL), BV_E_LIMIT);
+    bvi_script_call_free(call);
+    bvi_script_free(script);
+    bvi_script_engine_free(engine);
+}
+END_TEST
+
 /* ---- sources ---- */
 
 static const char *compile_many(const char *before, const char *item, int count, const char *after)
@@ -102,4 +127,4 @@ END_TEST
 
 BVT_MAIN("script/cost", bvt_test(large_sources_compile_in_time),
          bvt_loop(is_bounded_or_counted, cases),
-         bvt_test(constants_are_not_looked_through_for_ever))
+         bvt_test(constants_are_not_looked_through_for_ever), bvt_test(texts_of_results_end))
