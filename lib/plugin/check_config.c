@@ -160,6 +160,41 @@ static void check_globs(const config_check *c)
     }
 }
 
+/* Rendering takes anything, and fails when it is no map. */
+static void check_params(const config_check *c)
+{
+    size_t index = 0;
+
+    bvi_json_each(file, bvi_json_find(c->value, "config_files")) {
+        const bvi_json *params = bvi_json_find(file, "params");
+        bvi_auto_free char *path = bvi_asprintf("config_files[%zu].params", index++);
+
+        if (path && params && bvi_json_type_of(params) != BVI_JSON_OBJECT)
+            bvi_report_add(&c->check->report, BVI_RULE_WRONG_VALUE, c->variant, spot_of(c, path),
+                           "%s: Output type incorrect: %s (expecting Map)", path,
+                           bvi_schema_type_of(params));
+    }
+}
+
+/* Secrets are bytes, which ${...} shows as numbers. Those nobody told us have known bytes. */
+static void check_secrets(const config_check *c)
+{
+    static const char bytes[] = "[7365637265742076 616c7565]"; /* "secret value" */
+
+    bvi_json_each(part, c->value) {
+        const char *key = bvi_json_key(part);
+        bvi_auto_free char *text = NULL;
+
+        if (bvi_json_print(part, false, &text, NULL) < 0)
+            c->check->report.no_memory = true;
+        else if (strstr(text, bytes))
+            bvi_report_add(&c->check->report, BVI_RULE_WRONG_VALUE, c->variant, spot_of(c, key),
+                           "%s: there is a secret in the form of its bytes; write "
+                           "get_secret(...).as_string()",
+                           key);
+    }
+}
+
 void bvi_check_config(bvi_check *check, size_t variant, const bvi_json *value)
 {
     config_check c = { check, variant, value };
@@ -176,5 +211,7 @@ void bvi_check_config(bvi_check *check, size_t variant, const bvi_json *value)
     check_names(&c);
     check_tasks(&c);
     check_globs(&c);
+    check_params(&c);
+    check_secrets(&c);
     bvi_check_templates(check, variant, value);
 }
