@@ -19,7 +19,8 @@ static void place_failure(bvi_script_call *call)
 
     if (!f || !frame || frame->is_native)
         return;
-    if (f->steps.len == 0 && f->origin.line == 0)
+    /* Others know it better: which part of a chain it was. */
+    if (f->steps.len == 0 && (f->no_pos || f->kind == BVI_FAILURE_PARSING))
         f->origin = bvi_proto_pos(frame->proto, frame->pc);
     if (f->pos.line == 0 && !f->no_pos)
         f->pos = bvi_proto_pos(frame->proto, frame->pc);

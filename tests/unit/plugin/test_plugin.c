@@ -404,6 +404,8 @@ static const struct {
     { "fn height() { 7.0 }", "height", "Output type incorrect: f64 (expecting i64)", BV_E_FORMAT },
     { "fn height() { throw \"no\"; }", "height",
       "main.rhai:1:15: Rhai function 'height' returned error", BV_E_REMOTE },
+    { "fn height() { let m = #{};\n  m.a.b }", "height",
+      "main.rhai:2:7: Rhai function 'height' returned error", BV_E_REMOTE },
     /* No place in the language's text, and one in another text. */
     { "fn height() { let a = 0;\n 4 / a }", "height",
       "main.rhai:2:4: Rhai function 'height' returned error", BV_E_REMOTE },
