@@ -5,8 +5,8 @@
  * Inside a node (lib/agent) it is called with the engine's source:
  *     bvi_download_opts opts = { .source = source, .archive = "<archive id or store key>",
  * .dest_dir = data_dir, .meta_dir = meta_dir, ... }; r = bvi_download_start(ctx, &opts, done, data,
- * &op, err); meta_dir holds "download.journal" and "download.lock"; the journal is removed after
- * success.
+ * &op, err); meta_dir holds "download.journal", "download.lock" and the stored bytes of
+ * large chunks under way (part.h); only the lock stays after success.
  */
 #ifndef BVI_TRANSFER_DOWNLOAD_H
 #define BVI_TRANSFER_DOWNLOAD_H

@@ -91,6 +91,7 @@ struct bvi_download {
     uint32_t connections; /* runners that fetch */
     uint32_t cursor;      /* no chunk before it is to do */
     uint32_t open_chunks; /* not DONE */
+    bool keeps_parts;     /* there is room for them */
     bool running;         /* in the transfer phase */
     bool finishing;       /* behind it */
     /* chunks that wait to become durable */

@@ -6,6 +6,7 @@
  * durable. URLs are asked for in batches, ahead of need. Everything here happens on the loop.
  */
 #include "transfer/download_impl.h"
+#include "transfer/part.h"
 #include "transfer/url.h"
 
 static bool stopping(const bvi_download *d)
@@ -227,10 +228,16 @@ static void on_timer(bvi_timer *timer, void *data)
     bvi_download_settle(r->d);
 }
 
+static bool keeps_part(const bvi_download *d, const bvi_chunk *chunk)
+{
+    return d->keeps_parts && chunk->size > BVI_PART_CHUNK_MIN;
+}
+
 static int start_fetch(bvi_runner *r, bv_error **err)
 {
     bvi_download *d = r->d;
     const bvi_chunk *chunk = chunk_of(r);
+    bvi_auto_free char *part = keeps_part(d, chunk) ? bvi_part_path(d->opts.meta_dir, chunk) : NULL;
     int code = 0;
 
     if (!r->unpack)
@@ -251,6 +258,7 @@ static int start_fetch(bvi_runner *r, bv_error **err)
                 .url = chunk->url ? chunk->url : "",
                 .size = chunk->size,
                 .unpack = r->unpack,
+                .part_path = part,
                 .bytes_per_s = d->opts.bytes_per_s / d->opts.max_connections,
                 .moved = on_moved,
                 .done = on_fetched,

@@ -11,6 +11,7 @@
 
 #include "sys/fs.h"
 #include "transfer/download_impl.h"
+#include "transfer/part.h"
 
 /* ---- journal ---- */
 
@@ -64,6 +65,7 @@ static int write_header(bvi_download *d, const char *id, bv_error **err)
         bvi_json_put_uint64(record, "version", d->metadata.data_version) < 0 ||
         bvi_json_put_int64(record, "times_ns", d->times_ns) < 0)
         return bvi_fail_nomem(err);
+    bvi_part_remove_all(d->opts.meta_dir);
     r = bvi_journal_clear(&d->journal, err);
     if (r == 0)
         r = bvi_journal_append(&d->journal, record, err);
@@ -198,7 +200,21 @@ static uint64_t allocated_bytes(const bvi_download *d)
     return sum;
 }
 
-static int check_space(const bvi_download *d, bv_error **err)
+/* What chunks under way may take up in the state directory besides, at worst. */
+static uint64_t parts_bytes(const bvi_download *d)
+{
+    uint64_t runners = d->opts.max_runners ? d->opts.max_runners : BV_TRANSFER_RUNNERS_DEFAULT;
+    uint64_t largest = 0;
+
+    for (size_t i = 0; i < d->manifest.chunks.len; i++) {
+        if (d->manifest.chunks.items[i].size > largest)
+            largest = d->manifest.chunks.items[i].size;
+    }
+    return runners > BV_TRANSFER_RUNNERS_MAX ? BV_TRANSFER_RUNNERS_MAX * largest
+                                             : runners * largest;
+}
+
+static int check_space(bvi_download *d, bv_error **err)
 {
     uint64_t have = allocated_bytes(d);
     uint64_t total = 0;
@@ -211,6 +227,13 @@ static int check_space(const bvi_download *d, bv_error **err)
     if (have < d->report.now.bytes_done)
         have = d->report.now.bytes_done;
     required = d->manifest.total_size > have ? d->manifest.total_size - have : 0;
+    if (required > available) { /* what is kept of chunks is worth less than room for files */
+        bvi_part_remove_all(d->opts.meta_dir);
+        r = bvi_fs_space(d->opts.dest_dir, &total, &available, err);
+        if (r < 0)
+            return bvi_wrap(err, r, "cannot get available disk space");
+    }
+    d->keeps_parts = required <= available && parts_bytes(d) <= available - required;
     if (required <= available)
         return 0;
     (void)bvi_fail_sys(err, ENOSPC, "free %llu bytes on the file system of '%s'",
@@ -259,6 +282,14 @@ static int append_done(bvi_download *d, uint32_t index, bv_error **err)
     return bvi_journal_append(&d->journal, record, err);
 }
 
+static void remove_part(const bvi_download *d, const bvi_chunk *chunk)
+{
+    bvi_part part = { .path = bvi_part_path(d->opts.meta_dir, chunk), .fd = -1 };
+
+    bvi_part_remove(&part);
+    bvi_part_done(&part);
+}
+
 int bvi_download_sync_written(bvi_download *d, bv_error **err)
 {
     bvi_auto_free const bvi_chunk **chunks = bvi_new_array(const bvi_chunk *, d->syncing.len);
@@ -271,7 +302,11 @@ int bvi_download_sync_written(bvi_download *d, bv_error **err)
     r = bvi_unpack_sync(d->dest_fd, chunks, d->syncing.len, err);
     for (size_t i = 0; r == 0 && i < d->syncing.len; i++)
         r = append_done(d, d->syncing.items[i], err);
-    return r < 0 ? r : bvi_journal_sync(&d->journal, err);
+    if (r == 0)
+        r = bvi_journal_sync(&d->journal, err);
+    for (size_t i = 0; r == 0 && d->keeps_parts && i < d->syncing.len; i++)
+        remove_part(d, chunks[i]);
+    return r;
 }
 
 static int check_file(const bvi_download *d, const bvi_manifest_file *file, bv_error **err)
@@ -301,5 +336,6 @@ int bvi_download_step_finish(bvi_download *d, bv_error **err)
         if (r < 0)
             return r;
     }
+    bvi_part_remove_all(d->opts.meta_dir);
     return bvi_journal_remove(&d->journal, err);
 }

@@ -10,6 +10,7 @@
 
 #include "io/work.h"
 #include "transfer/fetch.h"
+#include "transfer/part.h"
 #include "transfer/url.h"
 
 #define STATUS_NO_SUCH_RANGE 416
@@ -23,6 +24,7 @@ struct bvi_fetch {
     bvi_attempt attempt; /* what to do about the latter */
     /* file */
     int fd;
+    bvi_part part; /* the worker's while work is under way */
     bool finished; /* the chunk is complete and verified */
     /* HTTP */
     bvi_http_call *call; /* NULL: over */
@@ -37,12 +39,19 @@ struct bvi_fetch {
 static void fetch_free(bvi_fetch *f)
 {
     bvi_closep(&f->fd);
+    bvi_part_done(&f->part);
     bvi_free(f->buffers[0]);
     bvi_free(f->buffers[1]);
     bvi_free((char *)f->opts.url);
     bv_error_free(f->err);
     bv_error_free(f->net_err);
     bvi_free(f);
+}
+
+static bool starts_over(const bvi_fetch *f)
+{
+    return f->net_err &&
+           (f->attempt.verdict == BVI_VERDICT_RESTART || f->attempt.verdict == BVI_VERDICT_REFETCH);
 }
 
 static void end(bvi_fetch *f)
@@ -52,6 +61,8 @@ static void end(bvi_fetch *f)
 
     if (!f->finished && !f->err && atomic_load(&f->cancelled))
         (void)bvi_fail(&f->err, BV_E_CANCELLED, "download interrupted");
+    if (bv_error_code(f->err) == BV_E_CHECKSUM || starts_over(f))
+        bvi_part_remove(&f->part);
     if (f->finished)
         f->opts.done(NULL, fail, f->opts.data);
     else if (f->err) /* what a file holds is as wrong the second time */
@@ -71,14 +82,14 @@ static void finish_if_whole(bvi_fetch *f)
 
 /* ---- from a file ---- */
 
-static int read_step(bvi_fetch *f, bv_error **err)
+static int read_step(bvi_fetch *f, int fd, uint64_t size, bv_error **err)
 {
     uint64_t at = bvi_unpack_stored(f->opts.unpack);
-    uint64_t left = f->opts.size - at;
+    uint64_t left = size - at;
     ssize_t n;
 
     do {
-        n = pread(f->fd, f->buffers[0],
+        n = pread(fd, f->buffers[0],
                   left < BVI_FILE_BUFFER_BYTES ? (size_t)left : BVI_FILE_BUFFER_BYTES, (off_t)at);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
@@ -122,7 +133,7 @@ static void file_run(void *data)
         r = open_file(f, &f->err);
     while (r == 0 && bvi_unpack_stored(f->opts.unpack) < f->opts.size &&
            bvi_unpack_stored(f->opts.unpack) < stop && !atomic_load(&f->cancelled))
-        r = read_step(f, &f->err);
+        r = read_step(f, f->fd, f->opts.size, &f->err);
     finish_if_whole(f);
 }
 
@@ -152,7 +163,8 @@ static void http_run(void *data)
         size_t n =
             f->draining - at < BVI_FILE_BUFFER_BYTES ? f->draining - at : BVI_FILE_BUFFER_BYTES;
 
-        (void)bvi_unpack_feed(f->opts.unpack, bytes + at, n, &f->err); /* err tells */
+        if (bvi_unpack_feed(f->opts.unpack, bytes + at, n, &f->err) == 0)
+            bvi_part_append(&f->part, bytes + at, n);
         at += n;
     }
     finish_if_whole(f);
@@ -297,11 +309,47 @@ static int start_http(bvi_fetch *f, bv_error **err)
     return bvi_http_start(f->opts.http, &req, &f->call, err);
 }
 
+/* ---- what was kept of an earlier attempt comes first ---- */
+
+static void replay_run(void *data)
+{
+    bvi_fetch *f = data;
+    uint64_t stop = bvi_unpack_stored(f->opts.unpack) + BVI_SLICE_BYTES;
+    int r = 0;
+
+    if (f->part.fd < 0)
+        bvi_part_open(&f->part, bvi_unpack_stored(f->opts.unpack), f->opts.size);
+    while (r == 0 && bvi_unpack_stored(f->opts.unpack) < f->part.size &&
+           bvi_unpack_stored(f->opts.unpack) < stop && !atomic_load(&f->cancelled))
+        r = read_step(f, f->part.fd, f->part.size, &f->err);
+    finish_if_whole(f);
+}
+
+static void replay_done(void *data, bool cancelled)
+{
+    bvi_fetch *f = data;
+
+    if (cancelled)
+        atomic_store(&f->cancelled, true);
+    if (f->opts.moved)
+        f->opts.moved(f->opts.data);
+    if (f->err || f->finished || atomic_load(&f->cancelled)) {
+        end(f);
+    } else if (bvi_unpack_stored(f->opts.unpack) < f->part.size) {
+        bvi_work_submit(&f->work);
+    } else {
+        bvi_work_init(&f->work, f->opts.ctx, http_run, http_work_done, f);
+        if (start_http(f, &f->err) < 0)
+            end(f);
+    }
+}
+
 /* ---- life ---- */
 
 static int prepare(bvi_fetch *f, bool is_file, bv_error **err)
 {
     f->opts.url = bvi_strdup(f->opts.url);
+    f->part.path = is_file ? NULL : bvi_strdup(f->opts.part_path); /* NULL: nothing is kept */
     f->buffers[0] = bvi_malloc(is_file ? BVI_FILE_BUFFER_BYTES : BVI_NET_BUFFER_BYTES);
     if (!is_file)
         f->buffers[1] = bvi_malloc(BVI_NET_BUFFER_BYTES);
@@ -314,6 +362,11 @@ static int prepare(bvi_fetch *f, bool is_file, bv_error **err)
     }
     if (!f->opts.http)
         return bvi_fail(err, BV_E_INVALID, "URLs of this kind are not supported here");
+    if (f->part.path) {
+        bvi_work_init(&f->work, f->opts.ctx, replay_run, replay_done, f);
+        bvi_work_submit(&f->work);
+        return 0;
+    }
     bvi_work_init(&f->work, f->opts.ctx, http_run, http_work_done, f);
     return start_http(f, err);
 }
@@ -326,7 +379,7 @@ int bvi_fetch_start(const bvi_fetch_opts *opts, bvi_fetch **ret_fetch, bv_error 
     if (!f)
         return bvi_fail_nomem(err);
     f->opts = *opts;
-    f->fd = -1;
+    f->fd = f->part.fd = -1;
     f->attempt.retry_after_ms = -1;
     atomic_init(&f->cancelled, false);
     /* A chunk without stored bytes needs no request: the worker just finishes it. */

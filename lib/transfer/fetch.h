@@ -24,6 +24,7 @@ typedef struct bvi_fetch_opts {
     const char *url;           /* copied */
     uint64_t size;             /* stored bytes of the whole chunk */
     bvi_unpack *unpack;        /* borrowed */
+    const char *part_path;     /* where to keep what came; copied; NULL: nowhere */
     uint64_t bytes_per_s;      /* 0: no limit */
     void (*moved)(void *data); /* from dispatch: the unpack has got on */
     bvi_fetch_fn done;

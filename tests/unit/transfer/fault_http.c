@@ -538,7 +538,7 @@ static void on_reopen(bvi_timer *timer, void *data)
     open_door(data);
 }
 
-fault_http *fault_http_new(const char *root)
+fault_http *fault_http_new(const char *root, unsigned port)
 {
     fault_http *s = calloc(1, sizeof(*s));
     bv_loop_hooks hooks = {
@@ -547,6 +547,7 @@ fault_http *fault_http_new(const char *root)
     bv_ctx_opts opts = BV_CTX_OPTS_INIT;
 
     s->root = root;
+    s->port = port;
     s->due_us = -1;
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     bvt_clock_init(&s->clock);
@@ -584,6 +585,11 @@ void fault_http_set(fault_http *s, const fault *faults)
 {
     s->faults = faults;
     memset(s->used, 0, sizeof(s->used));
+}
+
+unsigned fault_http_port(const fault_http *s)
+{
+    return s->port;
 }
 
 bv_ctx *fault_http_ctx(fault_http *s)

@@ -71,8 +71,9 @@ typedef struct fault {
 
 typedef struct fault_http fault_http;
 
-/* Serves `root` on a free port; faults are borrowed, FAULTS_MAX of them. */
-fault_http *fault_http_new(const char *root);
+/* Serves `root`; port 0: a free one. Faults are borrowed, FAULTS_MAX of them. */
+fault_http *fault_http_new(const char *root, unsigned port);
+unsigned fault_http_port(const fault_http *server);
 void fault_http_free(fault_http *server);
 void fault_http_set(fault_http *server, const fault *faults); /* NULL: none */
 bv_ctx *fault_http_ctx(fault_http *server);

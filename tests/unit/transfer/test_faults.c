@@ -5,9 +5,12 @@
  * Each case runs a transfer against a server that plays its faults. If it fails, it does so with
  * the code and the words of the table, and goes on to a good end once the faults are gone.
  */
+#include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fault_http.h"
@@ -349,7 +352,7 @@ START_TEST(downloads_meet_faults)
 
     make_source();
     ck_assert_msg(run_upload(0, &up, &o) == 0, "%s", o.text);
-    server = fault_http_new(bvt_path("www"));
+    server = fault_http_new(bvt_path("www"), 0);
     fault_http_set(server, c->faults);
     down = download_opts(fault_http_url(server, "http"), bvt_path("dest"));
     (void)download(server, &down, &o);
@@ -537,7 +540,7 @@ START_TEST(uploads_meet_faults)
 
     make_source();
     ck_assert_int_eq(mkdir(bvt_path("www"), 0755), 0);
-    server = fault_http_new(bvt_path("www"));
+    server = fault_http_new(bvt_path("www"), 0);
     fault_http_set(server, c->faults);
     up = upload_opts(fault_http_url(server, "http"));
     (void)upload(server, &up, &o);
@@ -559,5 +562,110 @@ START_TEST(uploads_meet_faults)
 }
 END_TEST
 
+/* ---- killed inside a chunk ---- */
+
+#define HUGE_BYTES (48u * 1024u * 1024u)
+#define STALL_AT   (8u * 1024u * 1024u)
+#define KILL_AT    (15u * 1024u * 1024u)
+
+static void die_on_the_way(bv_op *op, const bv_transfer_status *status, void *data)
+{
+    (void)op;
+    (void)data;
+    if (status->stored_done >= KILL_AT)
+        (void)raise(SIGKILL);
+}
+
+/* Serves and downloads in a child that dies when so much has come. */
+static void download_and_die(unsigned port)
+{
+    static const fault stalls[FAULTS_MAX] = {
+        { "GET", "data.part_", .times = 2, .body_max = STALL_AT, .end = FAULT_END_STALL },
+    };
+    int status = 0;
+    pid_t pid = fork();
+
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        fault_http *server = fault_http_new(bvt_path("www"), port);
+        bv_download_opts down = download_opts(fault_http_url(server, "http"), bvt_path("dest"));
+        outcome o = { 0 };
+        bv_op *op = NULL;
+
+        fault_http_set(server, stalls);
+        down.data = &o;
+        down.status = die_on_the_way;
+        (void)bv_download_start(fault_http_ctx(server), &down, on_outcome, &op, NULL);
+        fault_http_wait(server, &o);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status));
+}
+
+static unsigned count_parts(void)
+{
+    DIR *dir = opendir(bvt_path("state"));
+    const struct dirent *entry;
+    unsigned n = 0;
+
+    while (dir && (entry = readdir(dir)))
+        n += strstr(entry->d_name, ".part") != NULL;
+    if (dir)
+        (void)closedir(dir);
+    return n;
+}
+
+static void damage_parts(void)
+{
+    DIR *dir = opendir(bvt_path("state"));
+    const struct dirent *entry;
+
+    while ((entry = readdir(dir))) {
+        if (strstr(entry->d_name, ".part")) {
+            FILE *file = fopen(bvt_path("state/%s", entry->d_name), "r+");
+
+            (void)fputs("these bytes are wrong", file);
+            (void)fclose(file);
+        }
+    }
+    (void)closedir(dir);
+}
+
+START_TEST(a_killed_download_goes_on_inside_its_chunks)
+{
+    bv_upload_opts up = upload_opts(bvt_format("dir:%s", bvt_path("www")));
+    bool damaged = _i == 1;
+    fault_http *server;
+    bv_download_opts down;
+    outcome o = { 0 };
+    uint64_t stored;
+    unsigned port;
+
+    make_file(bvt_path("source"), "big", HUGE_BYTES, 1);
+    up.number_of_chunks = 2;
+    ck_assert_msg(run_upload(2, &up, &o) == 0, "%s", o.text);
+    stored = (uint64_t)tree_bytes(bvt_path("www/chain-data/1"));
+    server = fault_http_new(bvt_path("www"), 0);
+    port = fault_http_port(server);
+    fault_http_free(server); /* its port is free, and known */
+    download_and_die(port);
+    ck_assert_uint_eq(count_parts(), 2);
+    if (damaged)
+        damage_parts();
+    server = fault_http_new(bvt_path("www"), port);
+    down = download_opts(fault_http_url(server, "http"), bvt_path("dest"));
+    ck_assert_msg(download(server, &down, &o) == 0, "%s", o.text);
+    assert_same_tree(bvt_path("source"), bvt_path("dest"));
+    ck_assert_uint_eq(count_parts(), 0);
+    if (damaged)
+        ck_assert_uint_eq(fault_http_sent(server), stored);
+    else /* what was between network and worker when it died is lost */
+        ck_assert_uint_le(fault_http_sent(server), stored - KILL_AT + 2 * (1u << 20));
+    fault_http_free(server);
+}
+END_TEST
+
 BVT_MAIN("transfer/faults", bvt_loop(downloads_meet_faults, downloads),
-         bvt_loop(uploads_meet_faults, uploads))
+         bvt_loop(uploads_meet_faults, uploads),
+         bvt_times(a_killed_download_goes_on_inside_its_chunks, 2))
