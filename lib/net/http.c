@@ -32,6 +32,7 @@ struct bvi_http {
     bool in_curl;   /* inside a function of curl */
     bool dying;     /* freed inside a callback */
     char *user_agent;
+    char *ca_file; /* of calls that name none */
 };
 
 struct bvi_http_call {
@@ -312,6 +313,7 @@ static void destroy(bvi_http *http)
             http->multi); /* closes kept connections; nothing to do about failures */
     bvi_timer_free(http->timer);
     bvi_free(http->user_agent);
+    bvi_free(http->ca_file);
     http->curl.global_cleanup();
     bvi_free(http);
 }
@@ -796,7 +798,9 @@ static CURLcode set_connection(const bvi_http_call *call, CURL *e, const bvi_htt
                                                              : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
     /* As curl's own program does: a node without certificates is told of those in the agent bundle
      * this way. */
-    const char *ca_file = req->ca_file ? req->ca_file : secure_getenv("SSL_CERT_FILE");
+    const char *ca_file = req->ca_file          ? req->ca_file
+                          : call->http->ca_file ? call->http->ca_file
+                                                : secure_getenv("SSL_CERT_FILE");
 
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -1049,8 +1053,10 @@ int bvi_http_new(bv_ctx *ctx, const bvi_http_opts *opts, bvi_http **ret_http, bv
     }
     http->ctx = ctx;
     http->user_agent = opts && opts->user_agent ? bvi_strdup(opts->user_agent) : own_user_agent();
+    http->ca_file = opts ? bvi_strdup(opts->ca_file) : NULL;
     http->multi = http->curl.multi_init();
-    if (!http->user_agent || !http->multi || set_up_multi(http, opts) != CURLM_OK) {
+    if (!http->user_agent || (opts && opts->ca_file && !http->ca_file) || !http->multi ||
+        set_up_multi(http, opts) != CURLM_OK) {
         destroy(http);
         return bvi_fail_nomem(err);
     }
@@ -1076,6 +1082,28 @@ void bvi_http_free(bvi_http *http)
     leave(http);
 }
 
+/*
+ * The beginning of a failure's text, as far as it may be shown. Stores answer with XML that repeats
+ * tokens of the request, so of XML only the name of the error is quoted.
+ */
+static void quote_body(const bvi_http_response *response, char quote[QUOTE_MAX + 1])
+{
+    static const char code[] = "<Code>";
+    const char *body = response->body;
+    size_t left = response->body_len, len = 0;
+    bool xml = left > 0 && *body == '<';
+
+    if (xml) {
+        const char *found = memmem(body, left, code, sizeof(code) - 1);
+
+        left = found ? left - (size_t)(found - body) - (sizeof(code) - 1) : 0;
+        body = found ? found + sizeof(code) - 1 : body;
+    }
+    for (; len < left && len < QUOTE_MAX && !(xml && body[len] == '<'); len++)
+        quote[len] = body[len] >= ' ' && body[len] < 127 ? body[len] : ' ';
+    quote[len] = '\0';
+}
+
 int bvi_http_check(const bvi_http_response *response, bv_error **err)
 {
     static const struct {
@@ -1089,7 +1117,6 @@ int bvi_http_check(const bvi_http_response *response, bv_error **err)
     };
     int code = response->status >= 400 && response->status < 500 ? BV_E_INVALID : BV_E_REMOTE;
     char quote[QUOTE_MAX + 1];
-    size_t len = 0;
 
     if (response->status >= 200 && response->status < 300)
         return 0;
@@ -1097,10 +1124,7 @@ int bvi_http_check(const bvi_http_response *response, bv_error **err)
         if (codes[i].status == response->status)
             code = codes[i].code;
     }
-    for (; len < response->body_len && len < QUOTE_MAX; len++)
-        quote[len] =
-            response->body[len] >= ' ' && response->body[len] < 127 ? response->body[len] : ' ';
-    quote[len] = '\0';
+    quote_body(response, quote);
     return bvi_fail(err, code, "'%s' answered with status %d%s%s%s", response->url,
-                    response->status, len ? ": '" : "", quote, len ? "'" : "");
+                    response->status, *quote ? ": '" : "", quote, *quote ? "'" : "");
 }

@@ -997,6 +997,28 @@ START_TEST(statuses_as_errors)
 }
 END_TEST
 
+/* XML repeats what must not be seen, so only the error's name is told. */
+START_TEST(xml_is_not_quoted)
+{
+    static const char text[] = "<?xml version='1.0'?><Error><Code>ExpiredToken</Code>"
+                               "<Token-0>secret</Token-0></Error>";
+    bvi_http_response response = {
+        .status = 400, .body = text, .body_len = sizeof(text) - 1, .url = "http://h/p"
+    };
+    bv_error *err = NULL;
+
+    ck_assert_int_eq(bvi_http_check(&response, &err), BV_E_INVALID);
+    ck_assert_str_eq(bv_error_message(err),
+                     "'http://h/p' answered with status 400: 'ExpiredToken'");
+    bv_error_free(err);
+    err = NULL;
+    response.body_len = 30; /* cut before the name */
+    ck_assert_int_eq(bvi_http_check(&response, &err), BV_E_INVALID);
+    ck_assert_str_eq(bv_error_message(err), "'http://h/p' answered with status 400");
+    bv_error_free(err);
+}
+END_TEST
+
 START_TEST(retry_after)
 {
     bvi_http_request req;
@@ -1127,5 +1149,5 @@ BVT_MAIN("net/http", bvt_loop(answers, simple), bvt_loop(methods_headers_and_bod
          bvt_test(requests_that_cannot_be), bvt_times(callers_who_change_their_mind, ENDS),
          bvt_test(one_callback_drops_its_neighbour),
          bvt_times(client_freed_with_calls_under_way, 3), bvt_loop(statuses_as_errors, checks),
-         bvt_test(retry_after), bvt_loop(secrets_of_urls, urls), bvt_test(headers_and_trailers),
-         bvt_test(survives_every_failed_allocation))
+         bvt_test(xml_is_not_quoted), bvt_test(retry_after), bvt_loop(secrets_of_urls, urls),
+         bvt_test(headers_and_trailers), bvt_test(survives_every_failed_allocation))
