@@ -94,7 +94,7 @@ static void help(FILE *out)
                 "  --agent-dir DIR       agent bundle that is mounted into nodes\n"
                 "  --runtime NAME|PATH   OCI runtime (default: the first that works)\n"
                 "  --driver NAME         oci or fake (default: oci)\n"
-                "  --store URI           snapshots: dir:/path or http://...\n"
+                "  --store URI           snapshots: dir:/path, s3://bucket/prefix or http://...\n"
                 "                        (default: <root>/var/lib/blockvisor/snapshots)\n"
                 "  --uri URI             serve another host than local:<root>\n"
                 "  --workers N           threads for blocking work (default: 2)\n"

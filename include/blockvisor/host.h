@@ -44,8 +44,8 @@ typedef struct bv_host_opts {
     const char *agent_dir; /**< local: the agent bundle directory. NULL: beside the library, else
                               the install's. */
     const char *driver;    /**< local: "oci" (NULL too) or "fake". */
-    const char
-        *store; /**< local: snapshot store, "dir:/path" or "http://...". NULL: below the root. */
+    const char *store;     /**< local: snapshot store, "dir:/path", "s3://bucket/prefix" or
+                              "http://...", as     in blockvisor/transfer.h. NULL: below the root. */
 } bv_host_opts;
 
 #define BV_HOST_OPTS_INIT                                                                          \

@@ -84,6 +84,7 @@ typedef struct bvi_chunk_source_vtable {
 /* First member of every implementation. */
 struct bvi_chunk_source {
     const bvi_chunk_source_vtable *vtable;
+    const char *ca_file; /* trust these at the URLs; NULL: the system's. Lives as long as it */
 };
 
 static inline void bvi_chunk_source_free(bvi_chunk_source *source)

@@ -454,7 +454,8 @@ int bvi_download_run_start(bvi_download *d, bv_error **err)
     r = bvi_timer_new(d->ctx, on_sync_timer, d, &d->sync_timer, err);
     if (r == 0)
         r = bvi_http_new(d->ctx,
-                         &(bvi_http_opts){ .connections_per_host = d->opts.max_connections },
+                         &(bvi_http_opts){ .connections_per_host = d->opts.max_connections,
+                                           .ca_file = d->opts.source->ca_file },
                          &d->http, err);
     return r < 0 ? r : make_runners(d, err);
 }

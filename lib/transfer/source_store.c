@@ -171,7 +171,7 @@ static int answer_chunk(source_store *s, uint32_t index, bvi_chunk *chunk, bv_er
     r = key ? bvi_target_path_check(key, err) : bvi_fail_nomem(err);
     if (r < 0)
         return bvi_wrap(err, r, "the key of chunk %u", index);
-    url = s->store->vtable->url(s->store, key);
+    url = s->store->vtable->url(s->store, key, false);
     if (!url)
         return bvi_fail_nomem(err);
     return bvi_chunk_set_url(chunk, url, err);
@@ -252,7 +252,7 @@ static int source_chunks(bvi_chunk_source *source, uint64_t data_version, const 
 static int fill_slot(source_store *s, uint32_t index, bvi_upload_slot *slot, bv_error **err)
 {
     char *key = bvi_store_chunk_key(s->store_key, s->version, index);
-    char *url = key ? s->store->vtable->url(s->store, key) : NULL;
+    char *url = key ? s->store->vtable->url(s->store, key, true) : NULL;
 
     *slot = (bvi_upload_slot){ .index = index, .key = key, .url = url };
     return url ? 0 : bvi_fail_nomem(err);
@@ -538,6 +538,7 @@ int bvi_source_store_new(bvi_store *store, const char *store_key, bvi_chunk_sour
         return bvi_fail_nomem(err);
     }
     s->source.vtable = &store_vtable;
+    s->source.ca_file = store->ca_file;
     s->store = store;
     bvi_manifest_init(&s->loaded);
     bvi_buf_init(&s->text, BVI_MANIFEST_BODY_MAX);

@@ -1,5 +1,6 @@
 /*
- * store.h - where archives are kept, behind one interface: a directory, or a web server.
+ * store.h - where archives are kept, behind one interface: a directory, a web server, or an S3
+ * bucket.
  *
  * Small objects (manifests, reservations) go through the store's own calls; chunks are fetched and
  * put by URL, which the store only names. One request is one call of `done`, from dispatch, never
@@ -11,6 +12,7 @@
 
 #include "io/loop.h"
 #include "transfer/chunk.h"
+#include "transfer/s3_sign.h"
 
 #define BVI_STORE_KEY_MAX      128u    /* characters of a store key */
 #define BVI_STORE_VERSIONS_MAX 100000u /* versions of one key that are looked at */
@@ -73,8 +75,8 @@ typedef struct bvi_store_vtable {
     const char *name;
     int (*call)(bvi_store *store, const bvi_store_request *request, bvi_store_fn done, void *data,
                 bv_error **err);
-    char *(*url)(const bvi_store *store,
-                 const char *key);    /* where the object is; NULL: no memory */
+    /* Where the object is, for getting or putting it; NULL: no memory. */
+    char *(*url)(const bvi_store *store, const char *key, bool put);
     void (*cancel)(bvi_store *store); /* hurries all requests */
     void (*free)(bvi_store *store);   /* nothing is under way */
 } bvi_store_vtable;
@@ -82,13 +84,17 @@ typedef struct bvi_store_vtable {
 struct bvi_store {
     const bvi_store_vtable *vtable;
     bv_ctx *ctx;
+    const char *ca_file; /* trusts these at its URLs; NULL: the system's */
 };
 
-/* "dir:/path" (or "file:///path"), "http://..." or "https://...". */
+/* "dir:/path" (or "file:///path"), "http://...", "https://..." or "s3://bucket/prefix". */
 int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error **err);
 int bvi_store_dir_open(bv_ctx *ctx, const char *root, bvi_store **ret_store,
                        bv_error **err); /* makes the root */
 int bvi_store_http_open(bv_ctx *ctx, const char *base, bvi_store **ret_store, bv_error **err);
+/* See s3_config.h about the URI; keys NULL: as it says there. */
+int bvi_store_s3_open(bv_ctx *ctx, const char *uri, const bvi_s3_credentials *keys,
+                      bvi_store **ret_store, bv_error **err);
 
 static inline int bvi_store_call(bvi_store *store, const bvi_store_request *request,
                                  bvi_store_fn done, void *data, bv_error **err)
@@ -107,6 +113,9 @@ int bvi_store_key_normalise(const char *store_key, char **ret_key, bv_error **er
 /* "<store_key>/<version>/<name>" and "<store_key>/<version>/data.part_<index>". NULL: no memory. */
 char *bvi_store_object_key(const char *store_key, uint64_t version, const char *name);
 char *bvi_store_chunk_key(const char *store_key, uint64_t version, uint32_t index);
+
+/* "17" -> 17; 0 for anything that is not a version's name. */
+uint64_t bvi_store_version_of(const char *name);
 
 #define BVI_STORE_HEADER       "manifest-header.json"
 #define BVI_STORE_BODY         "manifest-body.json"

@@ -120,7 +120,7 @@ static bvi_held_lock *find_lock(bvi_store_dir *s, const char *store_key, uint64_
         size_t len = strlen(store_key);
 
         if (strncmp(dir, store_key, len) == 0 && dir[len] == '/' &&
-            bvi_dir_version_of(dir + len + 1) == version)
+            bvi_store_version_of(dir + len + 1) == version)
             return &s->locks.items[i];
     }
     return NULL;
@@ -246,11 +246,12 @@ static int dir_call(bvi_store *store, const bvi_store_request *request, bvi_stor
     return 0;
 }
 
-static char *dir_url(const bvi_store *store, const char *key)
+static char *dir_url(const bvi_store *store, const char *key, bool put)
 {
     const bvi_store_dir *s = (const bvi_store_dir *)store;
     bvi_auto_free char *path = bvi_path_join(s->root, key, NULL);
 
+    (void)put;
     return path ? bvi_url_from_path(path) : NULL;
 }
 

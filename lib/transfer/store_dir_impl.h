@@ -56,7 +56,4 @@ int bvi_dir_run_release(bvi_dir_call *c, bv_error **err);
 int bvi_dir_run_list(bvi_dir_call *c, bv_error **err);
 int bvi_dir_run_prune(bvi_dir_call *c, bv_error **err);
 
-/* "17" -> 17; 0 for anything that is not a version's name. */
-uint64_t bvi_dir_version_of(const char *name);
-
 #endif

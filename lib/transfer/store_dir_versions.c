@@ -42,21 +42,6 @@ static bool is_complete(int version_fd)
     return has_file(version_fd, BVI_STORE_HEADER) && has_file(version_fd, BVI_STORE_BODY);
 }
 
-/* "17" -> 17; 0 for anything that is not a version's name. */
-uint64_t bvi_dir_version_of(const char *name)
-{
-    uint64_t value = 0;
-
-    if (name[0] < '1' || name[0] > '9')
-        return 0;
-    for (; *name; name++) {
-        if (*name < '0' || *name > '9' || __builtin_mul_overflow(value, 10u, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*name - '0'), &value))
-            return 0;
-    }
-    return value;
-}
-
 static int compare_versions(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a;
@@ -103,7 +88,7 @@ static int each_name(int dir_fd, const char *what,
 static int add_version(const char *name, void *data, bv_error **err)
 {
     bvi_version_list *list = data;
-    uint64_t version = bvi_dir_version_of(name);
+    uint64_t version = bvi_store_version_of(name);
     uint64_t *slot;
 
     if (!version)

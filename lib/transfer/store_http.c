@@ -456,8 +456,9 @@ static int http_call(bvi_store *store, const bvi_store_request *request, bvi_sto
     return 0;
 }
 
-static char *http_url(const bvi_store *store, const char *key)
+static char *http_url(const bvi_store *store, const char *key, bool put)
 {
+    (void)put;
     return bvi_url_join(((const store_http *)store)->base, key);
 }
 

@@ -501,7 +501,9 @@ int bvi_upload_run_start(bvi_upload *u, bv_error **err)
 
     bvi_work_init(&u->record, u->ctx, record_run, record_done, u);
     u->stored.max = u->recording.max = BVI_CHUNKS_MAX;
-    r = bvi_http_new(u->ctx, &(bvi_http_opts){ .connections_per_host = u->opts.max_connections },
+    r = bvi_http_new(u->ctx,
+                     &(bvi_http_opts){ .connections_per_host = u->opts.max_connections,
+                                       .ca_file = u->opts.source->ca_file },
                      &u->http, err);
     return r < 0 ? r : make_packers(u, err);
 }

@@ -2,13 +2,14 @@
 """A web server over a directory that misbehaves on demand: fault_server.py <root>
 
 Prints its port. GET (with Range), HEAD, PUT (makes directories; If-None-Match: *), DELETE. Before each answer it reads
-<root>/.faults: lines "<method> <part of path> <times> <action> [<number>]", taken from the top; a rule that was used
+<root>/.faults: lines "<method> <part of path> <times> <action> [<number> [<word>]]", taken from the top; a rule that was used
 <times> times is passed over. Actions:
   status N     answer N;  retry N: 429 with Retry-After: N
   cut N        a full head, then N bytes and a closed connection
   short N      a whole answer of N bytes only
   long N       N bytes too many
   norange 0    ignore the Range header
+  s3error N C  answer N with an S3 error document of code C
 Every request goes to <root>/.log as "<method> <path> <range or -> <status>".
 """
 import os
@@ -27,15 +28,15 @@ def find_fault(method, path):
         with open(os.path.join(ROOT, ".faults")) as rules:
             lines = rules.read().splitlines()
     except FileNotFoundError:
-        return None, 0
+        return None, 0, []
     with LOCK:
         for i, line in enumerate(lines):
             m, part, times, action, *number = line.split()
             if m != method or part not in path or USED.get((i, line), 0) >= int(times):
                 continue
             USED[(i, line)] = USED.get((i, line), 0) + 1
-            return action, int(number[0]) if number else 0
-    return None, 0
+            return action, int(number[0]) if number else 0, number[1:]
+    return None, 0, []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -61,18 +62,20 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def fault(self, action, number):
+    def fault(self, action, number, words):
         if action == "status":
             self.answer(number, b"as told")
         elif action == "retry":
             self.answer(429, b"slow down", [("Retry-After", str(number))])
+        elif action == "s3error":
+            self.answer(number, b"<Error><Code>%s</Code><Message>as told</Message><Token-0>hidden</Token-0></Error>" % words[0].encode())
         else:
             return False
         return True
 
     def do_GET(self):
-        action, number = find_fault(self.command, self.path)
-        if self.fault(action, number):
+        action, number, words = find_fault(self.command, self.path)
+        if self.fault(action, number, words):
             return
         try:
             with open(self.local(), "rb") as f:
@@ -116,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_PUT(self):
-        action, number = find_fault(self.command, self.path)
+        action, number, words = find_fault(self.command, self.path)
         length = int(self.headers.get("Content-Length", "-1"))
         if action == "cut":
             self.rfile.read(min(number, length))
@@ -127,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         if length < 0:
             self.answer(411)
             return
-        if self.fault(action, number):
+        if self.fault(action, number, words):
             return
         if self.headers.get("If-None-Match") == "*" and os.path.exists(self.local()):
             self.answer(412)
@@ -135,9 +138,23 @@ class Handler(BaseHTTPRequestHandler):
         os.makedirs(os.path.dirname(self.local()), exist_ok=True)
         with open(self.local(), "wb") as f:
             f.write(body)
-        self.answer(201)
+        self.answer(201, b"", [("ETag", '"%d"' % len(body))])
+
+    def do_POST(self):
+        """Uploads to S3 in parts: begin and complete them; the parts themselves are not joined."""
+        action, number, words = find_fault(self.command, self.path)
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self.fault(action, number, words):
+            return
+        if self.path.endswith("?uploads="):
+            self.answer(200, b"<InitiateMultipartUploadResult><UploadId>one</UploadId></InitiateMultipartUploadResult>")
+        else:
+            self.answer(200, b"<CompleteMultipartUploadResult/>")
 
     def do_DELETE(self):
+        if "?uploadId=" in self.path:
+            self.answer(204)
+            return
         try:
             os.unlink(self.local())
             self.answer(204)

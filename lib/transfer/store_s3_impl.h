@@ -1,0 +1,157 @@
+/*
+ * store_s3_impl.h - the inside of the S3 store, shared by its files: store_s3.c has requests and
+ * single objects, store_s3_put.c uploads in parts, store_s3_versions.c listing and removing,
+ * store_s3_reserve.c reservations.
+ */
+#ifndef BVI_TRANSFER_STORE_S3_IMPL_H
+#define BVI_TRANSFER_STORE_S3_IMPL_H
+
+#include "net/backoff.h"
+#include "net/http.h"
+#include "transfer/s3_config.h"
+#include "transfer/s3_xml.h"
+#include "transfer/store.h"
+
+/* Larger objects go up in parts of this size. */
+#define BVI_S3_PART_BYTES (16u * 1024u * 1024u)
+#define BVI_S3_PARTS_MAX  10000u
+/* A URL of a chunk is good for so long; it is checked when a request begins. */
+#define BVI_S3_URL_SECS 3600u
+/* No listing has more pages. */
+#define BVI_S3_PAGES_MAX 100000u
+/* Reservations of living uploads that are passed over before giving up. */
+#define BVI_S3_RESERVE_TRIES 1000u
+/* Those who claim a version by a server without conditional PUT each have such an object. */
+#define BVI_S3_CLAIM ".lock."
+
+typedef struct bvi_s3_call bvi_s3_call;
+
+/* Whether the server refuses to replace an object for "If-None-Match: *". */
+typedef enum bvi_s3_conditional {
+    BVI_S3_UNKNOWN,
+    BVI_S3_OFFERED,
+    BVI_S3_MISSING,
+} bvi_s3_conditional;
+
+typedef struct bvi_store_s3 {
+    bvi_store store;
+    bvi_s3_config config;
+    bvi_http *http;
+    bvi_s3_conditional conditional;
+    bvi_s3_call *calls; /* under way */
+} bvi_store_s3;
+
+/* What comes after a request. Owns err; the response is valid when err is NULL. */
+typedef void (*bvi_s3_step_fn)(bvi_s3_call *c, const bvi_http_response *response, bv_error *err);
+
+/* One request to the server. */
+typedef struct bvi_s3_ask {
+    const char *method;
+    const char *key; /* below the store's prefix; NULL: the bucket */
+    bvi_s3_pair params[4];
+    size_t n_params;
+    const char *body; /* what params and body point to stays until the step */
+    size_t body_len;
+    uint64_t response_max; /* 0: the usual */
+    bool only_new;         /* fails with BV_E_EXISTS if the object is there */
+    bool clean_up;         /* is sent even after a cancel */
+    bvi_s3_step_fn step;
+} bvi_s3_ask;
+
+/* What a listing tells of one version. */
+typedef struct bvi_s3_version {
+    char key[BVI_STORE_KEY_MAX + 1];
+    uint64_t version;
+    uint64_t stored_bytes;
+    int64_t published_us; /* its header's time */
+    int64_t touched_us;   /* its newest object's */
+    bool has_header;
+    bool has_body;
+} bvi_s3_version;
+
+/* A request of the store, which takes several of the server one after the other. */
+struct bvi_s3_call {
+    bvi_store_s3 *store;
+    bvi_s3_call *next;
+    bvi_store_fn done;
+    void *data;
+    bvi_store_verb verb;
+    char *key;
+    char *store_key;
+    char *lease;
+    uint64_t version;
+    uint64_t max_age_secs;
+    size_t max;
+    const char *bytes;
+    size_t len;
+    bool cancelled;
+    /* the request under way */
+    bvi_s3_ask ask;
+    char *ask_key;
+    size_t sent;
+    bvi_http_call *http; /* NULL: none, or waiting for the timer */
+    bvi_timer *timer;
+    bvi_retry retry;
+    /* PUT in parts */
+    char *upload_id;
+    bvi_strv etags;
+    bvi_buf text; /* the list of parts */
+    char number[12];
+    bv_error *failed; /* why the upload is given up */
+    /* VERSIONS, LIST, PRUNE: what was seen */
+    char *prefix; /* of what is listed, below the store's own */
+    char *full_prefix;
+    bvi_s3_page page;
+    uint32_t pages;
+    BVI_VEC(bvi_s3_version) seen;
+    size_t at; /* of seen, or of the page's objects */
+    void (*walked)(bvi_s3_call *c);
+    /* removing all below a prefix */
+    char *after; /* spare what is not behind it; NULL: nothing */
+    size_t version_at;
+    void (*wiped)(bvi_s3_call *c, bv_error *err);
+    /* RESERVE */
+    uint64_t probe;
+    uint32_t tries;
+    bool named;   /* the version was asked for */
+    bool claimed; /* there is a claim of ours */
+    char *claim;  /* name of our claim */
+    /* results */
+    BVI_VEC(uint64_t) versions;
+    BVI_VEC(bvi_snapshot_info) infos;
+    uint64_t size;
+};
+
+/* Sends a request; its step comes once, after repetitions if need be. Not when this fails. */
+int bvi_s3_send(bvi_s3_call *c, const bvi_s3_ask *ask, bv_error **err);
+/* The same for an object of the version. */
+int bvi_s3_send_object(bvi_s3_call *c, uint64_t version, const char *name, const bvi_s3_ask *ask,
+                       bv_error **err);
+/* Ends the call. Owns err; response may be NULL. */
+void bvi_s3_finish(bvi_s3_call *c, const bvi_http_response *response, bv_error *err);
+/* A step that ends the call. */
+void bvi_s3_last_step(bvi_s3_call *c, const bvi_http_response *response, bv_error *err);
+
+/* Lists all below c->prefix into c->seen, then calls walked; the call ends if that fails. */
+int bvi_s3_walk(bvi_s3_call *c, void (*walked)(bvi_s3_call *c), bv_error **err);
+/* Reads the first page below c->prefix, behind `after` if that is not NULL, into c->page. */
+int bvi_s3_list(bvi_s3_call *c, const char *after, bvi_s3_step_fn step, bv_error **err);
+int bvi_s3_take_page(bvi_s3_call *c, const bvi_http_response *response, bv_error **err);
+/* Removes all below a prefix (owned, NULL is BV_E_NOMEM), then calls wiped, which owns its error.
+ */
+int bvi_s3_wipe(bvi_s3_call *c, char *prefix, void (*wiped)(bvi_s3_call *c, bv_error *err),
+                bv_error **err);
+void bvi_s3_keep_complete(bvi_s3_call *c); /* of c->seen; ascending */
+
+/* What requests begin with. */
+int bvi_s3_run_put(bvi_s3_call *c, bv_error **err);
+int bvi_s3_run_versions(bvi_s3_call *c, bv_error **err);
+int bvi_s3_run_list(bvi_s3_call *c, bv_error **err);
+int bvi_s3_run_prune(bvi_s3_call *c, bv_error **err);
+int bvi_s3_run_release(bvi_s3_call *c, bv_error **err);
+int bvi_s3_run_reserve(bvi_s3_call *c, bv_error **err);
+
+/* 0 for 2xx; else what the server said, in words an operator can act on. */
+int bvi_s3_check(const bvi_store_s3 *store, const bvi_http_response *response, bv_error **err);
+
+#endif
