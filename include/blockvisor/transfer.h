@@ -13,13 +13,13 @@
  * under its key, version by version; a version is complete or invisible, and never changes. The
  * format is that of existing archives.
  *
- * The URI of an S3 store may have parameters, as in "s3://bucket/prefix?region=eu-west-1": "region",
- * "endpoint" (http://HOST:PORT of another service than Amazon's), "style" ("path" or "host"), "ca" (a
- * file of certificates to trust), "credentials" (a file of profiles) and "profile" (one of them).
- * Missing ones are taken from AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3,
+ * The URI of an S3 store may have parameters, as in "s3://bucket/prefix?region=eu-west-1":
+ * "region", "endpoint" (http://HOST:PORT of another service than Amazon's), "style" ("path" or
+ * "host"), "ca" (a file of certificates to trust), "credentials" (a file of profiles) and "profile"
+ * (one of them). Missing ones are taken from AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3,
  * AWS_ENDPOINT_URL, AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE and AWS_PROFILE. Keys are never in
- * the URI: unless it names a file or a profile, they are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
- * AWS_SESSION_TOKEN, or else those of the default profile in ~/.aws/credentials.
+ * the URI: unless it names a file or a profile, they are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+ * and AWS_SESSION_TOKEN, or else those of the default profile in ~/.aws/credentials.
  */
 #ifndef BLOCKVISOR_TRANSFER_H
 #define BLOCKVISOR_TRANSFER_H

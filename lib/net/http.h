@@ -147,8 +147,8 @@ void bvi_http_resume(bvi_http_call *call); /* go on after BVI_HTTP_PAUSE or an o
 /*
  * 0 for 2xx, else the error an operator expects: 404, 410 BV_E_NOT_FOUND; 401, 403 BV_E_DENIED;
  * 409, 412 BV_E_EXISTS; 408, 425, 429, 503 BV_E_AGAIN; other 4xx BV_E_INVALID; the rest
- * BV_E_REMOTE. The message names the URL without its secrets and quotes the beginning of the body; of
- * XML only the error's code.
+ * BV_E_REMOTE. The message names the URL without its secrets and quotes the beginning of the body;
+ * of XML only the error's code.
  */
 int bvi_http_check(const bvi_http_response *response, bv_error **err);
 /* A URL without user, query and fragment; NULL: no memory. */
