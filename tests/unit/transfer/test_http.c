@@ -187,7 +187,8 @@ static const struct {
 } uploads[] = {
     { "PUT part_1 2 status 500\n", 0, 2, "" },
     { "PUT part_1 1 retry 1\n", 0, 1, "" },
-    { "PUT part_1 1 cut 300000\n", 0, 1, "" },
+    /* curl itself repeats what it began on a connection that had served before. */
+    { "PUT part_1 1 cut 300000\n", 0, 0, "" },
     { "PUT part_1 1 status 403\n", 0, 1, "" },
     { "PUT part_1 9 status 403\n", BV_E_DENIED, 0, "data.part_1" },
     { "PUT part_1 1 status 400\n", BV_E_INVALID, 0, "data.part_1" },
