@@ -45,7 +45,9 @@ struct bvi_http_call {
     char *method;
     char *shown_url;
     char *unix_socket;
-    bvi_buf body; /* to send */
+    bvi_buf copy; /* of the body to send, unless it is borrowed */
+    const char *body;
+    uint64_t body_len;
     uint64_t body_sent;
     bvi_buf head; /* header lines received, each ended by a zero */
     bvi_buf got;  /* collected body */
@@ -289,7 +291,7 @@ static void release(bvi_http_call *call)
     http->curl.easy_cleanup(call->easy);
     http->curl.slist_free_all(call->headers);
     bv_error_free(call->fail);
-    bvi_buf_done(&call->body);
+    bvi_buf_done(&call->copy);
     bvi_buf_done(&call->head);
     bvi_buf_done(&call->got);
     bvi_free(call->method);
@@ -587,7 +589,7 @@ static size_t curl_has_data(char *bytes, size_t size, size_t count, void *data)
 
 static uint64_t body_total(const bvi_http_call *call)
 {
-    return call->req.on_body ? call->req.body_total : call->body.len;
+    return call->req.on_body ? call->req.body_total : call->body_len;
 }
 
 static size_t curl_wants_data(char *dst, size_t size, size_t count, void *data)
@@ -605,7 +607,7 @@ static size_t curl_wants_data(char *dst, size_t size, size_t count, void *data)
     if (room == 0)
         return 0;
     if (!call->req.on_body) {
-        memcpy(dst, call->body.data + call->body_sent, room);
+        memcpy(dst, call->body + call->body_sent, room);
         n = (ptrdiff_t)room;
     } else {
         n = call->req.on_body(call, dst, room, call->req.data);
@@ -635,7 +637,7 @@ static int curl_wants_rewind(void *data, curl_off_t offset, int origin)
     if (call->req.on_body) {
         if (offset != 0 || !call->req.on_rewind || call->req.on_rewind(call, call->req.data) < 0)
             return CURL_SEEKFUNC_FAIL;
-    } else if (offset < 0 || (uint64_t)offset > call->body.len) {
+    } else if (offset < 0 || (uint64_t)offset > call->body_len) {
         return CURL_SEEKFUNC_FAIL;
     }
     call->body_sent = (uint64_t)offset;
@@ -885,7 +887,25 @@ static void keep_request(bvi_http_call *call, const bvi_http_request *req)
         call->req.idle_timeout_ms = BVI_HTTP_IDLE_MS;
     bvi_buf_init(&call->head, BVI_HTTP_HEADERS_MAX);
     bvi_buf_init(&call->got, req->on_data ? BVI_HTTP_FAILURE_MAX : (size_t)call->req.response_max);
-    bvi_buf_init(&call->body, BVI_HTTP_BODY_MAX);
+    bvi_buf_init(&call->copy, BVI_HTTP_BODY_MAX);
+}
+
+static int take_body(bvi_http_call *call, const bvi_http_request *req, bv_error **err)
+{
+    int r = 0;
+
+    if (req->on_body)
+        return 0;
+    if (!req->body_borrowed)
+        r = bvi_buf_append(&call->copy, req->body, req->body_len);
+    if (r == BV_E_LIMIT)
+        return bvi_fail(err, r, "a request body of %zu bytes for '%s' is larger than %u",
+                        req->body_len, call->shown_url, BVI_HTTP_BODY_MAX);
+    if (r < 0)
+        return bvi_fail_nomem(err);
+    call->body = req->body_borrowed ? req->body : call->copy.data;
+    call->body_len = req->body_len;
+    return 0;
 }
 
 static int copy_request(bvi_http_call *call, const bvi_http_request *req, bv_error **err)
@@ -897,13 +917,8 @@ static int copy_request(bvi_http_call *call, const bvi_http_request *req, bv_err
     call->unix_socket = bvi_strdup(req->unix_socket);
     if (!call->method || !call->shown_url || (req->unix_socket && !call->unix_socket))
         return bvi_fail_nomem(err);
-    r = req->on_body ? 0 : bvi_buf_append(&call->body, req->body, req->body_len);
-    if (r == BV_E_LIMIT)
-        return bvi_fail(err, r, "a request body of %zu bytes for '%s' is larger than %u",
-                        req->body_len, call->shown_url, BVI_HTTP_BODY_MAX);
-    if (r < 0)
-        return bvi_fail_nomem(err);
-    return add_headers(call, req, err);
+    r = take_body(call, req, err);
+    return r < 0 ? r : add_headers(call, req, err);
 }
 
 static int prepare(bvi_http_call *call, const bvi_http_request *req, bv_error **err)

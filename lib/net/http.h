@@ -28,7 +28,7 @@
 
 /* Most bytes of a response that is collected, unless the request says otherwise. */
 #define BVI_HTTP_RESPONSE_MAX (4u * 1024u * 1024u)
-/* Largest request body given as a whole; larger ones come through on_body. */
+/* Largest request body that is copied; larger ones are borrowed or come through on_body. */
 #define BVI_HTTP_BODY_MAX (16u * 1024u * 1024u)
 /* Most bytes of response headers, and of the collected body of a failure when the rest goes to
  * on_data. */
@@ -89,6 +89,7 @@ typedef struct bvi_http_request {
 
     const void *body; /* the whole body; NULL with on_body or without a body */
     size_t body_len;
+    bool body_borrowed;  /* not copied: the bytes stay until on_done or bvi_http_drop() */
     uint64_t body_total; /* of what on_body delivers */
     /* Fills dst and returns how much; 0: nothing yet, until bvi_http_resume(); negative: a bv_code
      * to fail with. */

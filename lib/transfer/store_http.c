@@ -51,7 +51,6 @@ typedef struct call {
     size_t max;
     const char *bytes;
     size_t len;
-    size_t sent;         /* of bytes */
     bvi_http_call *http; /* NULL: none at the moment */
     uint64_t version;    /* asked for, and then found */
     uint64_t probe;      /* version being looked at */
@@ -101,24 +100,6 @@ static void finish(call *c, bv_error *err, const bvi_http_response *response)
     call_free(c);
 }
 
-static ptrdiff_t on_body(bvi_http_call *http, void *dst, size_t room, void *data)
-{
-    call *c = data;
-    size_t n = c->len - c->sent < room ? c->len - c->sent : room;
-
-    (void)http;
-    memcpy(dst, c->bytes + c->sent, n);
-    c->sent += n;
-    return (ptrdiff_t)n;
-}
-
-static int on_rewind(bvi_http_call *http, void *data)
-{
-    (void)http;
-    ((call *)data)->sent = 0;
-    return 0;
-}
-
 static void on_answer(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
                       void *data);
 
@@ -135,10 +116,9 @@ static int start_attempt(call *c, bv_error **err)
     req.response_max = c->max;
     if (strcmp(c->method, "PUT") == 0) {
         req.redirects_max = 0; /* one may turn it into a GET, which succeeds and stores nothing */
-        req.body_total = c->len;
-        req.on_body = c->len > 0 ? on_body : NULL;
-        req.on_rewind = on_rewind;
-        c->sent = 0;
+        req.body = c->bytes;
+        req.body_len = c->len;
+        req.body_borrowed = true;
     }
     return bvi_http_start(c->store->http, &req, &c->http, err);
 }

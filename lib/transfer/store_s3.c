@@ -136,24 +136,6 @@ void bvi_s3_last_step(bvi_s3_call *c, const bvi_http_response *response, bv_erro
 
 /* ---- one request ---- */
 
-static ptrdiff_t on_body(bvi_http_call *http, void *dst, size_t room, void *data)
-{
-    bvi_s3_call *c = data;
-    size_t n = c->ask.body_len - c->sent < room ? c->ask.body_len - c->sent : room;
-
-    (void)http;
-    memcpy(dst, c->ask.body + c->sent, n);
-    c->sent += n;
-    return (ptrdiff_t)n;
-}
-
-static int on_rewind(bvi_http_call *http, void *data)
-{
-    (void)http;
-    ((bvi_s3_call *)data)->sent = 0;
-    return 0;
-}
-
 /* "/bucket/prefix/key", percent-encoded. key NULL: the bucket. */
 static char *path_of(const bvi_store_s3 *s, const char *key)
 {
@@ -236,12 +218,11 @@ static int start(bvi_s3_call *c, const char *url, const bvi_strv *lines, bv_erro
     req.headers = headers;
     req.ca_file = c->store->config.ca_file;
     req.response_max = c->ask.response_max;
-    req.body_total = c->ask.body_len;
-    req.on_body = c->ask.body_len > 0 ? on_body : NULL;
-    req.on_rewind = on_rewind;
+    req.body = c->ask.body_len > 0 ? c->ask.body : NULL;
+    req.body_len = c->ask.body_len;
+    req.body_borrowed = true;
     req.on_done = on_answer;
     req.data = c;
-    c->sent = 0;
     return bvi_http_start(c->store->http, &req, &c->http, err);
 }
 

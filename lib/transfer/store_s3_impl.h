@@ -88,7 +88,6 @@ struct bvi_s3_call {
     /* the request under way */
     bvi_s3_ask ask;
     char *ask_key;
-    size_t sent;
     bvi_http_call *http; /* NULL: none, or waiting for the timer */
     bvi_timer *timer;
     bvi_retry retry;

@@ -580,6 +580,9 @@ START_TEST(the_body_callback_fails)
 }
 END_TEST
 
+enum { BODY_CALLBACK, BODY_COPIED, BODY_BORROWED };
+static const int body_ways[] = { BODY_CALLBACK, BODY_COPIED, BODY_BORROWED };
+
 /* The kept connection is dead when it is used again: curl sends the body anew, if it can be
  * rewound. */
 START_TEST(a_kept_connection_turns_out_dead)
@@ -596,11 +599,17 @@ START_TEST(a_kept_connection_turns_out_dead)
     http_conn_close(b.server.conns);
     req = request_for(&f, http_server_url(&b.server, "/echo"));
     req.method = "PUT";
-    req.on_body = on_body;
-    req.on_rewind = on_rewind;
-    req.body_total = 5000;
-    f.source = big;
-    f.source_len = 5000;
+    if (body_ways[_i] == BODY_CALLBACK) {
+        req.on_body = on_body;
+        req.on_rewind = on_rewind;
+        req.body_total = 5000;
+        f.source = big;
+        f.source_len = 5000;
+    } else {
+        req.body = big;
+        req.body_len = 5000;
+        req.body_borrowed = body_ways[_i] == BODY_BORROWED;
+    }
     fetch_start(&b, &f, &req);
     run_until(&b, &f.done);
     ck_assert_int_eq(f.code, 0);
@@ -1142,7 +1151,7 @@ BVT_MAIN("net/http", bvt_loop(answers, simple), bvt_loop(methods_headers_and_bod
          bvt_test(head_has_no_body), bvt_test(over_a_socket_file),
          bvt_test(connections_are_kept_and_bounded), bvt_test(waiting_for_a_connection_is_not_idle),
          bvt_times(streams_with_backpressure, 2), bvt_times(uploads_from_a_callback, 2),
-         bvt_test(the_body_callback_fails), bvt_test(a_kept_connection_turns_out_dead),
+         bvt_test(the_body_callback_fails), bvt_loop(a_kept_connection_turns_out_dead, body_ways),
          bvt_loop(byte_ranges, ranges), bvt_test(range_is_asked_for),
          bvt_loop(redirects_up_to_a_limit, redirects), bvt_test(limits_of_an_answer),
          bvt_test(idle_too_long), bvt_test(deadline), bvt_test(nobody_listens),
