@@ -61,6 +61,16 @@ static uint64_t cost(const bvi_tpl_value *v)
     return v->type >= BVI_TPL_ARRAY ? v->len : 0;
 }
 
+static int write_text(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_write_fn fn,
+                      bvi_tpl_value *ret)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(bvi_tpl_room(use->run));
+    bvi_span text = { input->as.text, input->len };
+    int r = bvi_tpl_use_room(use, fn(&out, text));
+
+    return r < 0 ? r : bvi_tpl_use_keep(use, &out, ret);
+}
+
 int bvi_tpl_apply_filter(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value input,
                          bvi_tpl_value *ret)
 {
@@ -79,7 +89,7 @@ int bvi_tpl_apply_filter(bvi_tpl_run *run, const bvi_tpl_expr *e, bvi_tpl_value 
         return r;
     r = check_input(&use, f, &input);
     if (r >= 0)
-        r = f->fn(&use, &input, ret);
+        r = f->write ? write_text(&use, &input, f->write, ret) : f->fn(&use, &input, ret);
     if (r < 0)
         return bvi_tpl_wrap(run, r, "Filter call '%s' failed", f->name);
     return bvi_tpl_checked(run, e->pos, ret);

@@ -8,20 +8,9 @@
 
 #define TRUNCATE_DEFAULT 255
 
-typedef int (*text_fn)(bvi_buf *out, bvi_span text);
-
 static bvi_span span_of(const bvi_tpl_value *v)
 {
     return (bvi_span){ v->as.text, v->len };
-}
-
-/* For filters without arguments. */
-static int apply(bvi_tpl_using *use, const bvi_tpl_value *input, text_fn fn, bvi_tpl_value *ret)
-{
-    BVI_AUTO(bvi_buf_done) bvi_buf out = BVI_BUF_INIT(bvi_tpl_room(use->run));
-    int r = bvi_tpl_use_room(use, fn(&out, span_of(input)));
-
-    return r < 0 ? r : bvi_tpl_use_keep(use, &out, ret);
 }
 
 /* ---- case ---- */
@@ -72,26 +61,6 @@ static int write_title(bvi_buf *out, bvi_span text)
         inside = word;
     }
     return r;
-}
-
-static int filter_upper(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, write_upper, ret);
-}
-
-static int filter_lower(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, write_lower, ret);
-}
-
-static int filter_capitalize(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, write_capitalized, ret);
-}
-
-static int filter_title(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, write_title, ret);
 }
 
 /* ---- trimming ---- */
@@ -424,56 +393,26 @@ static int write_breaks(bvi_buf *out, bvi_span text)
     return r;
 }
 
-static int filter_addslashes(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, write_slashes, ret);
-}
-
-static int filter_escape(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, bvi_text_escape_html, ret);
-}
-
-static int filter_escape_xml(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, bvi_text_escape_xml, ret);
-}
-
-static int filter_striptags(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, write_without_tags, ret);
-}
-
-static int filter_spaceless(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, write_spaceless, ret);
-}
-
-static int filter_linebreaksbr(bvi_tpl_using *use, const bvi_tpl_value *input, bvi_tpl_value *ret)
-{
-    return apply(use, input, write_breaks, ret);
-}
-
 const bvi_tpl_filter bvi_tpl_string_filters[] = {
-    { "addslashes", BVI_TPL_TAKES_STRING, filter_addslashes },
-    { "capitalize", BVI_TPL_TAKES_STRING, filter_capitalize },
-    { "escape", BVI_TPL_TAKES_STRING, filter_escape },
-    { "escape_xml", BVI_TPL_TAKES_STRING, filter_escape_xml },
+    { "addslashes", BVI_TPL_TAKES_STRING, NULL, write_slashes },
+    { "capitalize", BVI_TPL_TAKES_STRING, NULL, write_capitalized },
+    { "escape", BVI_TPL_TAKES_STRING, NULL, bvi_text_escape_html },
+    { "escape_xml", BVI_TPL_TAKES_STRING, NULL, bvi_text_escape_xml },
     { "indent", BVI_TPL_TAKES_STRING, filter_indent },
-    { "linebreaksbr", BVI_TPL_TAKES_STRING, filter_linebreaksbr },
-    { "lower", BVI_TPL_TAKES_STRING, filter_lower },
+    { "linebreaksbr", BVI_TPL_TAKES_STRING, NULL, write_breaks },
+    { "lower", BVI_TPL_TAKES_STRING, NULL, write_lower },
     { "replace", BVI_TPL_TAKES_STRING, filter_replace },
-    { "spaceless", BVI_TPL_TAKES_STRING, filter_spaceless },
+    { "spaceless", BVI_TPL_TAKES_STRING, NULL, write_spaceless },
     { "split", BVI_TPL_TAKES_STRING, filter_split },
-    { "striptags", BVI_TPL_TAKES_STRING, filter_striptags },
-    { "title", BVI_TPL_TAKES_STRING, filter_title },
+    { "striptags", BVI_TPL_TAKES_STRING, NULL, write_without_tags },
+    { "title", BVI_TPL_TAKES_STRING, NULL, write_title },
     { "trim", BVI_TPL_TAKES_STRING, filter_trim },
     { "trim_end", BVI_TPL_TAKES_STRING, filter_trim_end },
     { "trim_end_matches", BVI_TPL_TAKES_STRING, filter_trim_end_matches },
     { "trim_start", BVI_TPL_TAKES_STRING, filter_trim_start },
     { "trim_start_matches", BVI_TPL_TAKES_STRING, filter_trim_start_matches },
     { "truncate", BVI_TPL_TAKES_STRING, filter_truncate },
-    { "upper", BVI_TPL_TAKES_STRING, filter_upper },
+    { "upper", BVI_TPL_TAKES_STRING, NULL, write_upper },
     { "wordcount", BVI_TPL_TAKES_STRING, filter_wordcount },
     { NULL, BVI_TPL_TAKES_ANY, NULL },
 };

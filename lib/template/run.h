@@ -167,6 +167,8 @@ int bvi_tpl_use_room(bvi_tpl_using *use, int r);
 
 typedef int (*bvi_tpl_filter_fn)(bvi_tpl_using *use, const bvi_tpl_value *input,
                                  bvi_tpl_value *ret);
+/* A filter of a string without arguments: what it writes is the result. */
+typedef int (*bvi_tpl_write_fn)(bvi_buf *out, bvi_span text);
 
 /* What a filter takes; anything else is refused before it is called. */
 typedef enum bvi_tpl_takes {
@@ -181,6 +183,7 @@ typedef struct bvi_tpl_filter {
     const char *name;
     bvi_tpl_takes takes;
     bvi_tpl_filter_fn fn;
+    bvi_tpl_write_fn write; /* instead of fn */
 } bvi_tpl_filter;
 
 /* Tables, each ending with a NULL name. */
