@@ -266,12 +266,26 @@ static int open_all(daemon_state *d, const settings *s, const char *uri, const c
     return code;
 }
 
+/* Freeing the signals' events brings back what signals do by default; from here on a second one waits for the exit, so
+ * that whoever asks twice does not turn an orderly end into a death. */
+static void block_signals(void)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static void close_all(daemon_state *d)
 {
     bv_server_free(d->server);
     bv_host_close(d->host);
     bv_ctx_free(d->ctx);
     bv_libevent_done(&d->adapter);
+    block_signals();
     if (d->on_int)
         event_free(d->on_int);
     if (d->on_term)
