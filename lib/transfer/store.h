@@ -30,6 +30,12 @@ typedef enum bvi_store_verb {
     BVI_STORE_LIST,     /* store_key (NULL: all) -> infos */
     BVI_STORE_PRUNE, /* store_key (NULL: all), max_age_secs: removes abandoned uploads -> size: how
                         many */
+    BVI_STORE_READ,  /* key, offset, into, into_len: exactly these bytes of an object; the request
+                        goes on by itself after a broken connection */
+    BVI_STORE_OBJECTS, /* key: a prefix -> objects below it, in order of their keys, at most `max`
+                          (0: 1000) behind `after`; more to come: reply.more */
+    BVI_STORE_REMOVE,  /* key: the object; no such object is no error */
+    BVI_STORE_LEASES,  /* store_key -> reservations that are alive, with their bases */
     BVI_STORE_VERBS,
 } bvi_store_verb;
 
@@ -43,6 +49,13 @@ typedef struct bvi_store_request {
     const char *bytes; /* PUT: borrowed until done */
     size_t len;
     uint64_t max_age_secs;
+    bool create_only; /* PUT: BV_E_EXISTS when there is such an object, as far as the store can tell
+                       */
+    uint64_t base;    /* RESERVE: the version it builds on, kept by prunes; 0: none */
+    uint64_t offset;  /* READ */
+    void *into;       /* READ: borrowed until done */
+    size_t into_len;
+    const char *after; /* OBJECTS: behind this key; NULL: from the first; copied */
 } bvi_store_request;
 
 typedef struct bvi_snapshot_info {
@@ -55,6 +68,18 @@ typedef struct bvi_snapshot_info {
     int64_t created_us; /* since 1970 */
 } bvi_snapshot_info;
 
+typedef struct bvi_store_object {
+    const char *key;
+    uint64_t size;
+    int64_t modified_us; /* since 1970 */
+} bvi_store_object;
+
+typedef struct bvi_store_lease {
+    uint64_t version;
+    uint64_t base;      /* 0: none */
+    int64_t started_us; /* since 1970 */
+} bvi_store_lease;
+
 /* Valid during the call only. */
 typedef struct bvi_store_reply {
     const char *bytes;
@@ -65,6 +90,11 @@ typedef struct bvi_store_reply {
     size_t n_versions;
     const bvi_snapshot_info *infos;
     size_t n_infos;
+    const bvi_store_object *objects;
+    size_t n_objects;
+    bool more; /* OBJECTS: there are others behind the last one */
+    const bvi_store_lease *leases;
+    size_t n_leases;
 } bvi_store_reply;
 
 typedef void (*bvi_store_fn)(const bv_error *err, const bvi_store_reply *reply, void *data);
