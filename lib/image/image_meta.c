@@ -30,6 +30,7 @@ static void free_variant(bvi_image_variant *v)
     for (size_t i = 0; i < v->properties.len; i++)
         free_property(&v->properties.items[i]);
     bvi_vec_done(&v->properties);
+    bvi_strv_done(&v->protected_paths);
 }
 
 void bvi_image_meta_free(bvi_image_meta *meta)
@@ -291,6 +292,27 @@ static int check_metadata(const bvi_json *from, bv_error **err)
     return r;
 }
 
+/* Patterns on paths below the protocol data, beside those built in. */
+static int read_protected(const bvi_json *from, bvi_image_variant *v, bv_error **err)
+{
+    const bvi_json *list = NULL;
+    int r = bvi_image_list(from, "protected_paths", false, BVI_PROTECT_MAX, &list, err);
+
+    if (r == 0)
+        r = bvi_protect_begin(&v->protected_paths, err);
+    bvi_json_each(it, list) {
+        if (r < 0)
+            return r;
+        if (!bvi_json_string(it))
+            return bvi_fail(err, BV_E_FORMAT, "'protected_paths' holds %s, not a text",
+                            bvi_json_type_name(it));
+        r = bvi_protect_add(&v->protected_paths, bvi_json_string(it), err);
+    }
+    if (r == BV_E_INVALID)
+        return bvi_wrap(err, BV_E_FORMAT, "'protected_paths'");
+    return r;
+}
+
 /* The variant when it has the key, else the image: the whole value, never a mixture. */
 static const bvi_json *holder(const bvi_json *variant, const bvi_json *image, const char *key)
 {
@@ -306,6 +328,8 @@ static int read_overridable(const bvi_json *from, const bvi_json *image, bvi_ima
 
     if (r == 0)
         r = read_properties(holder(from, image, "properties"), v, err);
+    if (r == 0)
+        r = read_protected(holder(from, image, "protected_paths"), v, err);
     if (r < 0)
         return r;
     return bvi_image_firewall(
@@ -378,6 +402,8 @@ static int check_defaults(const bvi_json *document, bv_error **err)
 
     if (r == 0)
         r = bvi_image_firewall(bvi_json_find(document, "firewall_config"), &defaults.firewall, err);
+    if (r == 0)
+        r = read_protected(document, &defaults, err);
     free_variant(&defaults);
     return r;
 }

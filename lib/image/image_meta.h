@@ -7,7 +7,7 @@
 #define BVI_IMAGE_META_H
 
 #include "base/json.h"
-#include "base/vec.h"
+#include "base/protect.h"
 
 typedef struct bvi_image_property {
     char *key;
@@ -28,6 +28,7 @@ typedef struct bvi_image_variant {
         *ramdisks; /* array of {ram_disk_mount_point, ram_disk_size_mb}, as in a node's state */
     bvi_json *firewall;                     /* as in a node's state; the variant's or the image's */
     BVI_VEC(bvi_image_property) properties; /* the variant's own list, or a copy of the image's */
+    bvi_strv protected_paths;               /* the built-in ones, and what the file says */
 } bvi_image_variant;
 
 typedef struct bvi_image_meta {

@@ -4,11 +4,11 @@
  */
 #include <string.h>
 
+#include "base/glob.h"
 #include "plugin/check_impl.h"
 #include "plugin/check_shape.h"
 #include "plugin/config.h"
 #include "plugin/jobs.h"
-#include "transfer/glob.h"
 
 #define NAMES_MAX 4096u
 

@@ -101,6 +101,7 @@ static const bvi_field variant_fields[] = {
     ANY("visibility"),
     OPT_LIST("properties", &property, NULL),
     OPT_OBJECT("firewall_config", firewall_fields),
+    ANY("protected_paths"),
     END_FIELDS,
 };
 static const bvi_field variant_item = OBJECT_OF(variant_fields);
@@ -116,6 +117,7 @@ static const bvi_field image_fields[] = {
     OPT_OBJECT("firewall_config", firewall_fields),
     OPT_LIST("properties", &property, NULL),
     OPT_LIST("variants", &variant_item, NULL),
+    ANY("protected_paths"),
     ANY("sku_code"),
     END_FIELDS,
 };

@@ -1,18 +1,9 @@
 /*
- * glob.h - exclude patterns of uploads, as the existing plugins write them.
- *
- * `?` one character; `*` any run of characters, '/' included; `**` as a whole component: any number
- * of components;
- * `[ab]`, `[a-z]`, `[!a]` one character of a class. Case counts. Everything else stands for itself.
+ * glob.h - patterns of what an upload leaves out; they live in base/glob.h.
  */
 #ifndef BVI_TRANSFER_GLOB_H
 #define BVI_TRANSFER_GLOB_H
 
-#include "base/error.h"
-
-#define BVI_GLOB_PATTERN_MAX 4096u /* bytes of one pattern */
-
-int bvi_glob_check(const char *pattern, bv_error **err);    /* BV_E_INVALID with the reason */
-bool bvi_glob_match(const char *pattern, const char *path); /* of a checked pattern */
+#include "base/glob.h"
 
 #endif

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/glob.h"
 #include "base/utf8.h"
 #include "sys/fs.h"
-#include "transfer/glob.h"
 #include "transfer/path.h"
 #include "transfer/scan.h"
 

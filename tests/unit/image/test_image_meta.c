@@ -22,6 +22,7 @@ static const char whole[] =
     "description: text\n"
     "visibility: development\n"
     "sku_code: stray\n"
+    "protected_paths: [signer/**, '!**/*.pem']\n"
     "firewall_config:\n"
     "  default_in: deny\n"
     "  default_out: allow\n"
@@ -55,6 +56,7 @@ static const char whole[] =
     "    min_memory_mb: 2\n"
     "    min_disk_gb: 3\n"
     "    properties: []\n"
+    "    protected_paths: []\n"
     "    firewall_config: {default_in: reject, default_out: reject, rules: []}\n";
 
 static bvi_image_meta *parse(const char *text)
@@ -110,6 +112,11 @@ START_TEST(reads_everything)
     assert_json(second->firewall,
                 "{\"default_in\":\"reject\",\"default_out\":\"reject\",\"rules\":[]}");
     assert_json(second->ramdisks, "[]");
+    ck_assert(bvi_protect_match(&v->protected_paths, "signer/state"));
+    ck_assert(bvi_protect_match(&v->protected_paths, "regtest/wallets/w"));
+    ck_assert(!bvi_protect_match(&v->protected_paths, "tls.pem"));
+    ck_assert(!bvi_protect_match(&second->protected_paths, "signer/state"));
+    ck_assert(bvi_protect_match(&second->protected_paths, "tls.pem"));
     ck_assert_ptr_null(bvi_image_meta_variant(meta, "none"));
 }
 END_TEST
@@ -189,6 +196,11 @@ static const struct {
       "invalid ip (10.0.0.0/33) in rule 'r'" },
     { WITH_RULE("{key: r, protocol: tcp, direction: in, action: allow, ports: [{port: 65536}]}"),
       "above 65535" },
+    { GOOD "protected_paths: wallets\n", "'protected_paths'" },
+    { GOOD "protected_paths: [{a: b}]\n", "holds object" },
+    { GOOD "protected_paths: ['/etc/x']\n", "relative to the protocol data" },
+    { GOOD "protected_paths: ['a[']\n", "'[' has no ']'" },
+    { GOOD "protected_paths: ['!**/nothing']\n", "takes out nothing" },
 };
 
 START_TEST(refuses_and_explains)

@@ -1,7 +1,7 @@
 /* Exclude patterns, and the small text helpers of URLs. */
+#include "base/glob.h"
 #include "base/mem.h"
 #include "bvt.h"
-#include "transfer/glob.h"
 #include "transfer/url.h"
 
 static const struct {

@@ -8,8 +8,8 @@
  */
 #include <string.h>
 
+#include "base/glob.h"
 #include "base/utf8.h"
-#include "transfer/glob.h"
 
 /* The next character of text, or its next byte when it is not UTF-8. */
 static uint32_t next_char(const char **at)
