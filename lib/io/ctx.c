@@ -198,6 +198,7 @@ static int open_parts(bv_ctx *ctx, const bv_ctx_opts *opts, bv_error **err)
 
 static void close_parts(bv_ctx *ctx)
 {
+    bvi_budget_close(ctx);
     bvi_watch_free(ctx->wake_watch);
     bvi_watch_orphan_all(ctx);
     bvi_timer_orphan_all(ctx);
@@ -229,6 +230,7 @@ int bv_ctx_new(const bv_ctx_opts *opts, bv_ctx **ret_ctx, bv_error **err)
     ctx->watches.max = BVI_WATCH_FD_MAX;
     ctx->heap.max = BVI_TIMERS_MAX;
     take_opts(ctx, opts);
+    bvi_budget_open(ctx);
     r = open_parts(ctx, opts, err);
     if (r < 0) {
         close_parts(ctx);

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "base/vec.h"
+#include "io/budget.h"
 #include "io/loop.h"
 #include "io/op.h"
 #include "io/work.h"
@@ -68,6 +69,29 @@ typedef struct bvi_mailbox {
 
 typedef struct bvi_pool bvi_pool;
 
+/* A token bucket: one direction's bandwidth, and who waits for a turn of it. */
+typedef struct bvi_bucket {
+    bv_ctx *ctx;
+    uint64_t rate;  /* bytes a second; 0: no limit */
+    int64_t tokens; /* below 0: so much was given ahead of time */
+    int64_t at_us;  /* when they were counted */
+    uint64_t rest;  /* millionths of a token */
+    uint64_t moved; /* bytes, limited or not */
+    uint64_t waiting;
+    bvi_turn *head;
+    bvi_turn *tail;
+    bvi_timer *timer; /* NULL: there never was a limit */
+} bvi_bucket;
+
+typedef struct bvi_budget {
+    bvi_limits limits;
+    uint64_t out[BVI_RESOURCES];
+    uint64_t waiting;
+    bvi_claim *claims; /* that wait, the oldest first */
+    bvi_claim *claims_tail;
+    bvi_bucket buckets[BVI_DIRECTIONS];
+} bvi_budget;
+
 struct bv_ctx {
     bv_loop_hooks hooks;
     bv_clock clock;
@@ -97,6 +121,8 @@ struct bv_ctx {
     bvi_pool *pool;
     bv_op *ops; /* not yet finished */
 
+    bvi_budget budget;
+
     unsigned depth; /* > 0: inside dispatch */
     bool closing;
     uint64_t random;
@@ -117,6 +143,10 @@ int bvi_epoll_wait(
 /* watch.c */
 bool bvi_watch_ready(bv_ctx *ctx, int fd, unsigned events); /* true: a callback was made */
 void bvi_watch_orphan_all(bv_ctx *ctx);
+
+/* budget.c */
+void bvi_budget_open(bv_ctx *ctx);
+void bvi_budget_close(bv_ctx *ctx);
 
 /* timer.c */
 int bvi_timers_run(bv_ctx *ctx);               /* the number of callbacks */
