@@ -33,6 +33,7 @@ struct bvi_http {
     bool dying;     /* freed inside a callback */
     char *user_agent;
     char *ca_file; /* of calls that name none */
+    bool budgeted;
 };
 
 struct bvi_http_call {
@@ -57,8 +58,11 @@ struct bvi_http_call {
     bool added;   /* curl has it */
     bool want_resume;
     bool cancelled;
-    bool over;  /* on_done was called or will not be */
-    bool begun; /* there is a connection: idle time counts */
+    bool over;       /* on_done was called or will not be */
+    bool begun;      /* there is a connection: idle time counts */
+    bvi_claim place; /* of a budgeted client: its connection, */
+    bvi_turn recv;   /* and its bandwidth either way */
+    bvi_turn send;
     bool recv_paused;
     bool send_paused;
     bvi_timer *deadline;
@@ -285,6 +289,9 @@ static void release(bvi_http_call *call)
         http->count--;
     }
     bvi_task_done(&call->act);
+    bvi_claim_release(&call->place);
+    bvi_turn_done(&call->recv);
+    bvi_turn_done(&call->send);
     bvi_timer_free(call->deadline);
     bvi_timer_free(call->idle);
     bvi_timer_free(call->slow);
@@ -561,6 +568,13 @@ static int deliver(bvi_http_call *call, const char *bytes, size_t len)
     return r;
 }
 
+static size_t pause_receiving(bvi_http_call *call)
+{
+    call->recv_paused = true;
+    bvi_timer_clear(call->slow);
+    return CURL_WRITEFUNC_PAUSE;
+}
+
 static size_t curl_has_data(char *bytes, size_t size, size_t count, void *data)
 {
     bvi_http_call *call = data;
@@ -571,18 +585,19 @@ static size_t curl_has_data(char *bytes, size_t size, size_t count, void *data)
         return 0;
     note_activity(call);
     status = status_of(call);
+    if (call->http->budgeted && !bvi_turn_ready(&call->recv))
+        return pause_receiving(call);
     if (call->req.on_data && status >= 200 && status < 300)
         r = deliver(call, bytes, len);
     else
         r = collect(call, bytes, len);
     if (must_stop(call))
         return 0; /* differs from len, which is never 0 here */
-    if (r == BVI_HTTP_PAUSE) {
-        call->recv_paused = true;
-        bvi_timer_clear(call->slow);
-        return CURL_WRITEFUNC_PAUSE;
-    }
+    if (r == BVI_HTTP_PAUSE)
+        return pause_receiving(call);
     note_body(call);
+    if (call->http->budgeted)
+        bvi_turn_used(&call->recv, len);
     call->received += len;
     return len;
 }
@@ -590,6 +605,13 @@ static size_t curl_has_data(char *bytes, size_t size, size_t count, void *data)
 static uint64_t body_total(const bvi_http_call *call)
 {
     return call->req.on_body ? call->req.body_total : call->body_len;
+}
+
+static size_t pause_sending(bvi_http_call *call)
+{
+    call->send_paused = true;
+    bvi_timer_clear(call->slow);
+    return CURL_READFUNC_PAUSE;
 }
 
 static size_t curl_wants_data(char *dst, size_t size, size_t count, void *data)
@@ -606,6 +628,12 @@ static size_t curl_wants_data(char *dst, size_t size, size_t count, void *data)
         room = (size_t)left;
     if (room == 0)
         return 0;
+    if (call->http->budgeted) {
+        if (!bvi_turn_ready(&call->send))
+            return pause_sending(call);
+        if (room > bvi_turn_quantum(&call->send))
+            room = (size_t)bvi_turn_quantum(&call->send);
+    }
     if (!call->req.on_body) {
         memcpy(dst, call->body + call->body_sent, room);
         n = (ptrdiff_t)room;
@@ -618,12 +646,11 @@ static size_t curl_wants_data(char *dst, size_t size, size_t count, void *data)
         fail_call(call, (int)n, "its body could not be read");
     if (must_stop(call))
         return CURL_READFUNC_ABORT;
-    if (n == 0) {
-        call->send_paused = true;
-        bvi_timer_clear(call->slow);
-        return CURL_READFUNC_PAUSE;
-    }
+    if (n == 0)
+        return pause_sending(call);
     note_body(call);
+    if (call->http->budgeted)
+        bvi_turn_used(&call->send, (uint64_t)n);
     call->body_sent += (uint64_t)n;
     return (size_t)n;
 }
@@ -712,10 +739,41 @@ static void on_slow(bvi_timer *timer, void *data)
 
 /* ---- the task of a call ---- */
 
+/* False: its turn comes, or it has failed. */
+static bool has_place(bvi_http_call *call)
+{
+    bv_error *err = NULL;
+    int r;
+
+    if (!call->http->budgeted || call->place.granted)
+        return true;
+    if (call->place.waiting)
+        return false;
+    r = bvi_claim_ask(&call->place, &(bvi_amounts){ .connections = 1 }, "a request", &err);
+    if (r < 0)
+        fail_call(call, r, bv_error_message(err));
+    bv_error_free(err);
+    return r == 1;
+}
+
+static void on_place(void *data)
+{
+    bvi_http_call *call = data;
+
+    bvi_task_post(&call->act);
+}
+
+static void on_turn(void *data)
+{
+    bvi_http_resume(data);
+}
+
 static void begin(bvi_http_call *call)
 {
     CURLMcode r;
 
+    if (!has_place(call))
+        return;
     call->http->in_curl = true;
     r = call->http->curl.multi_add_handle(call->http->multi, call->easy);
     call->http->in_curl = false;
@@ -978,6 +1036,9 @@ int bvi_http_start(bvi_http *http, const bvi_http_request *req, bvi_http_call **
         return bvi_fail_nomem(err);
     call->http = http;
     bvi_task_init(&call->act, http->ctx, on_act, call);
+    bvi_claim_init(&call->place, http->ctx, on_place, call);
+    bvi_turn_init(&call->recv, http->ctx, BVI_DOWN, on_turn, call);
+    bvi_turn_init(&call->send, http->ctx, BVI_UP, on_turn, call);
     keep_request(call, req);
     r = prepare(call, req, err);
     if (r < 0) {
@@ -1069,6 +1130,7 @@ int bvi_http_new(bv_ctx *ctx, const bvi_http_opts *opts, bvi_http **ret_http, bv
     http->ctx = ctx;
     http->user_agent = opts && opts->user_agent ? bvi_strdup(opts->user_agent) : own_user_agent();
     http->ca_file = opts ? bvi_strdup(opts->ca_file) : NULL;
+    http->budgeted = opts && opts->budgeted;
     http->multi = http->curl.multi_init();
     if (!http->user_agent || (opts && opts->ca_file && !http->ca_file) || !http->multi ||
         set_up_multi(http, opts) != CURLM_OK) {

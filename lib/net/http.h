@@ -24,7 +24,7 @@
 #ifndef BVI_NET_HTTP_H
 #define BVI_NET_HTTP_H
 
-#include "io/loop.h"
+#include "io/budget.h"
 
 /* Most bytes of a response that is collected, unless the request says otherwise. */
 #define BVI_HTTP_RESPONSE_MAX (4u * 1024u * 1024u)
@@ -50,6 +50,7 @@ typedef struct bvi_http_opts {
     const char *user_agent;        /* NULL: libblockvisor/<version> */
     uint32_t connections_per_host; /* 0: BVI_HTTP_CONNECTIONS */
     const char *ca_file;           /* of calls that name none; copied; may be NULL */
+    bool budgeted; /* calls wait for a connection and for bandwidth of the context's budget */
 } bvi_http_opts;
 
 int bvi_http_new(bv_ctx *ctx, const bvi_http_opts *opts, bvi_http **ret_http,

@@ -479,7 +479,8 @@ int bvi_store_http_open(bv_ctx *ctx, const char *base, bvi_store **ret_store, bv
         return bvi_fail_nomem(err);
     s->store = (bvi_store){ .vtable = &http_vtable, .ctx = ctx };
     s->base = bvi_strdup(base);
-    r = s->base ? bvi_http_new(ctx, NULL, &s->http, err) : bvi_fail_nomem(err);
+    r = s->base ? bvi_http_new(ctx, &(bvi_http_opts){ .budgeted = true }, &s->http, err)
+                : bvi_fail_nomem(err);
     if (r < 0) {
         http_free(&s->store);
         return r;

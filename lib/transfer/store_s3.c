@@ -477,7 +477,7 @@ int bvi_store_s3_open(bv_ctx *ctx, const char *uri, const bvi_s3_credentials *ke
     s->store = (bvi_store){ .vtable = &s3_vtable, .ctx = ctx };
     r = bvi_s3_config_init(&s->config, uri, keys, err);
     if (r == 0)
-        r = bvi_http_new(ctx, NULL, &s->http, err);
+        r = bvi_http_new(ctx, &(bvi_http_opts){ .budgeted = true }, &s->http, err);
     if (r < 0) {
         s3_free(&s->store);
         return r;

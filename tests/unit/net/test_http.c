@@ -104,6 +104,8 @@ static void answer(http_conn *conn, const char *method, const char *path, const 
         http_conn_answer(conn, 200, NULL, big, BIG);
     } else if (strcmp(path, "/big-failure") == 0) {
         http_conn_answer(conn, 500, NULL, big, BIG);
+    } else if (strcmp(path, "/swallow") == 0) {
+        http_conn_answer(conn, 200, NULL, "", 0);
     } else if (strcmp(path, "/hold") == 0) {
         b->held = conn;
         b->held_count++;
@@ -1113,6 +1115,121 @@ START_TEST(headers_and_trailers)
 }
 END_TEST
 
+/* ---- the context's budget ---- */
+
+static bvi_http *budgeted_client(bench *b)
+{
+    bvi_http *http = NULL;
+    bv_error *err = NULL;
+
+    bvt_assert_ok(bvi_http_new(b->ctx, &(bvi_http_opts){ .budgeted = true }, &http, &err), err);
+    return http;
+}
+
+START_TEST(budgeted_clients_share_connections)
+{
+    const bvi_limits limits = { .of[BVI_RESOURCE_CONNECTIONS] = 1 };
+    bvi_http *other;
+    fetch f[4];
+    bench b;
+
+    bench_open(&b, NULL, 0);
+    bvi_http_free(b.http);
+    b.http = budgeted_client(&b);
+    other = budgeted_client(&b);
+    ck_assert_int_eq(bvi_budget_set(b.ctx, &limits, NULL), 0);
+    for (int i = 0; i < 4; i++) {
+        bvi_http_request req = request_for(&f[i], http_server_url(&b.server, "/hold"));
+
+        ck_assert_int_eq(bvi_http_start(i & 1 ? other : b.http, &req, &f[i].call, NULL), 0);
+    }
+    run_some(&b, 20);
+    ck_assert_uint_eq(b.held_count, 1);
+    ck_assert_uint_eq(bvi_budget_now(b.ctx).waiting, 3);
+    http_conn_answer(b.held, 200, NULL, "", 0);
+    run_until(&b, &f[0].done);
+    run_some(&b, 20);
+    ck_assert_uint_eq(b.held_count, 2); /* the other client's */
+    bvi_http_cancel(f[2].call);         /* waits, and stops waiting */
+    run_until(&b, &f[2].done);
+    ck_assert_int_eq(f[2].code, BV_E_CANCELLED);
+    bvi_http_drop(f[1].call);
+    run_some(&b, 20);
+    ck_assert_uint_eq(b.held_count, 3);
+    http_conn_answer(b.held, 200, NULL, "", 0);
+    run_until(&b, &f[3].done);
+    ck_assert_uint_eq(bvi_budget_now(b.ctx).out[BVI_RESOURCE_CONNECTIONS], 0);
+    for (int i = 0; i < 4; i++)
+        fetch_done(&f[i]);
+    bvi_http_free(other);
+    bench_close(&b);
+}
+END_TEST
+
+/* Three downloads and three uploads of BIG bytes each, over two clients. */
+static bvi_http_request bulk_request(bench *b, fetch *f, bool up)
+{
+    bvi_http_request req = request_for(f, http_server_url(&b->server, up ? "/swallow" : "/big"));
+
+    req.bulk = true;
+    if (up) {
+        req.method = "PUT";
+        req.on_body = on_body;
+        req.body_total = BIG;
+        f->source = big;
+        f->source_len = BIG;
+    } else {
+        req.on_data = on_data;
+    }
+    return req;
+}
+
+START_TEST(budgeted_clients_share_bandwidth)
+{
+    const uint64_t rate = 4u << 20;
+    const bvi_limits limits = { .bytes_per_s = { rate, rate } };
+    const uint64_t ideal_ms = 3ull * BIG * 1000 / rate;
+    uint64_t ms[BVI_DIRECTIONS] = { 0, 0 };
+    bvi_http *other;
+    fetch f[6];
+    bench b;
+
+    bench_open(&b, NULL, 0);
+    bvi_http_free(b.http);
+    b.http = budgeted_client(&b);
+    other = budgeted_client(&b);
+    ck_assert_int_eq(bvi_budget_set(b.ctx, &limits, NULL), 0);
+    for (int i = 0; i < 6; i++) {
+        bvi_http_request req = bulk_request(&b, &f[i], i >= 3);
+
+        ck_assert_int_eq(bvi_http_start(i & 1 ? other : b.http, &req, &f[i].call, NULL), 0);
+    }
+    for (uint64_t now_ms = 0; !ms[BVI_DOWN] || !ms[BVI_UP]; now_ms += 5) {
+        ck_assert_uint_lt(now_ms, 4 * ideal_ms);
+        for (int i = 0; i < 50 && bv_ctx_dispatch(b.ctx, 0) > 0; i++)
+            ;
+        bvt_clock_advance(&b.clock, 5000);
+        for (unsigned d = 0; d < BVI_DIRECTIONS; d++) {
+            if (!ms[d] && f[3 * d].done && f[3 * d + 1].done && f[3 * d + 2].done)
+                ms[d] = now_ms + 5;
+        }
+    }
+    for (unsigned d = 0; d < BVI_DIRECTIONS; d++) {
+        ck_assert_msg(ms[d] * 100 > ideal_ms * 95 && ms[d] * 100 < ideal_ms * 105,
+                      "direction %u took %llu ms instead of %llu", d, (unsigned long long)ms[d],
+                      (unsigned long long)ideal_ms);
+        ck_assert_uint_eq(bvi_budget_now(b.ctx).moved[d], 3ull * BIG);
+    }
+    for (int i = 0; i < 6; i++) {
+        ck_assert_int_eq(f[i].code, 0);
+        ck_assert_uint_eq(f[i].got.len, i < 3 ? BIG : 0);
+        fetch_done(&f[i]);
+    }
+    bvi_http_free(other);
+    bench_close(&b);
+}
+END_TEST
+
 START_TEST(survives_every_failed_allocation)
 {
     bvi_http_request req;
@@ -1159,4 +1276,5 @@ BVT_MAIN("net/http", bvt_loop(answers, simple), bvt_loop(methods_headers_and_bod
          bvt_test(one_callback_drops_its_neighbour),
          bvt_times(client_freed_with_calls_under_way, 3), bvt_loop(statuses_as_errors, checks),
          bvt_test(xml_is_not_quoted), bvt_test(retry_after), bvt_loop(secrets_of_urls, urls),
-         bvt_test(headers_and_trailers), bvt_test(survives_every_failed_allocation))
+         bvt_test(headers_and_trailers), bvt_test(budgeted_clients_share_connections),
+         bvt_test(budgeted_clients_share_bandwidth), bvt_test(survives_every_failed_allocation))
