@@ -40,6 +40,67 @@ BV_BEGIN_DECLS
 /** Level of zstd for uploads, unless options say otherwise. */
 #define BV_TRANSFER_ZSTD_LEVEL_DEFAULT 3
 
+/** Memory of all transfers of a context together, unless limits say otherwise. */
+#define BV_TRANSFER_LIMIT_MEMORY_MIB_DEFAULT 1024u
+/** Connections of all transfers of a context together, unless limits say otherwise. */
+#define BV_TRANSFER_LIMIT_CONNECTIONS_DEFAULT 64u
+/** Files that all transfers of a context have open together, unless limits say otherwise. */
+#define BV_TRANSFER_LIMIT_FILES_DEFAULT 512u
+
+/** What all transfers of a context may have together. Options of one transfer lower its part. */
+typedef struct bv_transfer_limits {
+    size_t size;                   /**< sizeof(bv_transfer_limits); lets the struct grow. */
+    uint32_t memory_mib;           /**< 0: BV_TRANSFER_LIMIT_MEMORY_MIB_DEFAULT. */
+    uint32_t connections;          /**< 0: BV_TRANSFER_LIMIT_CONNECTIONS_DEFAULT. */
+    uint32_t open_files;           /**< 0: BV_TRANSFER_LIMIT_FILES_DEFAULT. */
+    uint64_t download_bytes_per_s; /**< From the network; 0: no limit. */
+    uint64_t upload_bytes_per_s;   /**< To the network; 0: no limit. */
+} bv_transfer_limits;
+
+#define BV_TRANSFER_LIMITS_INIT                                                                    \
+    {                                                                                              \
+        .size = sizeof(bv_transfer_limits)                                                         \
+    }
+
+/** What all transfers of a context have and did. */
+typedef struct bv_transfer_use {
+    size_t size;           /**< sizeof(bv_transfer_use). */
+    uint64_t memory_bytes; /**< Given out now. */
+    uint32_t connections;  /**< Likewise. */
+    uint32_t open_files;   /**< Likewise. */
+    uint32_t waiting;      /**< Workers and requests that wait for memory, files or connections. */
+    uint32_t throttled;    /**< Connections that wait for bandwidth. */
+    uint64_t downloaded_bytes; /**< From the network since the context was made. */
+    uint64_t uploaded_bytes;   /**< To the network since then. */
+} bv_transfer_use;
+
+/**
+ * Sets what all transfers of a context may have together, those under way included. Raised limits
+ * help at once; lowered ones take nothing back, but nothing more is given out until enough is free.
+ *
+ * @param limits  Copied. Missing fields of a smaller struct count as 0.
+ * @return 0, BV_E_INVALID, BV_E_NOMEM (nothing was changed).
+ * @since 0.1
+ */
+BV_API int bv_ctx_set_transfer_limits(bv_ctx *ctx, const bv_transfer_limits *limits,
+                                      bv_error **err);
+
+/**
+ * The limits in force, defaults filled in.
+ *
+ * @param ret_limits  Its size says how much of it is wanted.
+ * @since 0.1
+ */
+BV_API void bv_ctx_transfer_limits(const bv_ctx *ctx, bv_transfer_limits *ret_limits);
+
+/**
+ * What is in use now, and how much was moved so far.
+ *
+ * @param ret_use  Its size says how much of it is wanted.
+ * @since 0.1
+ */
+BV_API void bv_ctx_transfer_use(const bv_ctx *ctx, bv_transfer_use *ret_use);
+
 /** How a transfer stands, or how it ended. Valid during the call only. */
 typedef struct bv_transfer_status {
     size_t size;

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "io/budget.h"
 #include "io/op.h"
 #include "io/work.h"
 #include "transfer/download.h"
@@ -25,6 +26,7 @@ typedef enum bvi_chunk_state {
 
 typedef enum bvi_runner_state {
     BVI_RUNNER_IDLE,
+    BVI_RUNNER_CLAIMING,  /* waits for its share of the budget */
     BVI_RUNNER_WANTS_URL, /* ready but for a fresh URL or a free connection */
     BVI_RUNNER_FETCHING,
     BVI_RUNNER_WAITING, /* for its timer, before another attempt */
@@ -35,6 +37,7 @@ typedef struct bvi_download bvi_download;
 typedef struct bvi_runner {
     bvi_download *d;
     bvi_runner_state state;
+    bvi_claim claim; /* granted while it has a chunk */
     uint32_t index;
     bvi_unpack *unpack;
     bvi_fetch *fetch;
@@ -88,6 +91,7 @@ struct bvi_download {
     bvi_http *http;
     bvi_runner *runners;
     uint32_t n_runners;
+    bvi_amounts runner_needs;
     uint32_t connections; /* runners that fetch */
     uint32_t cursor;      /* no chunk before it is to do */
     uint32_t open_chunks; /* not DONE */

@@ -9,6 +9,9 @@
 #include "transfer/part.h"
 #include "transfer/url.h"
 
+/* A runner's file under way, what it keeps of the chunk, and the chunk in a directory store. */
+#define RUNNER_FILES 3u
+
 static bool stopping(const bvi_download *d)
 {
     return atomic_load(&d->stopping);
@@ -119,12 +122,17 @@ static void drop_unpack(bvi_runner *r)
     bvi_unpack_free(bvi_take(r->unpack));
 }
 
-/* Gives the chunk back and rests. */
-static void rest(bvi_runner *r, bvi_chunk_state state)
+static void rest(bvi_runner *r)
 {
-    if (r->d->states[r->index] == BVI_CHUNK_BUSY)
-        r->d->states[r->index] = (uint8_t)state;
+    bvi_claim_release(&r->claim);
     r->state = BVI_RUNNER_IDLE;
+}
+
+static void give_chunk_back(bvi_runner *r)
+{
+    drop_unpack(r);
+    r->d->states[r->index] = BVI_CHUNK_TODO;
+    rest(r);
 }
 
 static void on_moved(void *data)
@@ -144,7 +152,7 @@ static void succeed(bvi_runner *r)
     r->counted_plain = r->counted_stored = 0; /* they stay in the report */
     bvi_unpack_free(bvi_take(r->unpack));
     (void)bvi_chunk_set_url(chunk_of(r), NULL, NULL); /* clearing cannot fail */
-    r->state = BVI_RUNNER_IDLE;
+    rest(r);
     if (note_written(d, r->index, &err) < 0)
         bvi_download_fail(d, err);
 }
@@ -213,8 +221,7 @@ static void on_fetched(const bv_error *err, bvi_attempt attempt, void *data)
     why = bvi_error_copy(err);
     (void)bvi_wrap(&why, bv_error_code(err), "chunk '%s' (%u) download failed",
                    chunk_of(r)->key ? chunk_of(r)->key : "", r->index);
-    drop_unpack(r);
-    rest(r, BVI_CHUNK_TODO);
+    give_chunk_back(r);
     bvi_download_fail(d, why);
     bvi_download_settle(d);
 }
@@ -359,13 +366,41 @@ static void ask_for_urls(bvi_download *d)
 
 /* ---- the pump ---- */
 
+static void on_claim(void *data)
+{
+    bvi_runner *r = data;
+
+    r->state = BVI_RUNNER_IDLE;
+    bvi_download_settle(r->d); /* there may be nothing left to do for it */
+}
+
+/* False: it waits for its share, or has failed. */
+static bool has_claim(bvi_runner *r)
+{
+    bv_error *err = NULL;
+    int got;
+
+    if (r->claim.granted)
+        return true;
+    got = bvi_claim_ask(&r->claim, &r->d->runner_needs, "unpacking one chunk", &err);
+    if (got < 0)
+        bvi_download_fail(r->d, err);
+    else if (got == 0)
+        r->state = BVI_RUNNER_CLAIMING;
+    return got == 1;
+}
+
 static void assign(bvi_runner *r)
 {
     bvi_download *d = r->d;
 
     while (d->cursor < d->manifest.chunks.len && d->states[d->cursor] != BVI_CHUNK_TODO)
         d->cursor++;
-    if (d->cursor == d->manifest.chunks.len)
+    if (d->cursor == d->manifest.chunks.len) {
+        bvi_claim_release(&r->claim);
+        return;
+    }
+    if (!has_claim(r))
         return;
     r->index = d->cursor;
     d->states[r->index] = BVI_CHUNK_BUSY;
@@ -388,8 +423,7 @@ void bvi_download_pump(bvi_download *d)
             d->connections >= d->opts.max_connections)
             continue;
         if (start_fetch(r, &err) < 0) {
-            drop_unpack(r);
-            rest(r, BVI_CHUNK_TODO);
+            give_chunk_back(r);
             bvi_download_fail(d, err);
         }
     }
@@ -415,9 +449,10 @@ void bvi_download_run_stop(bvi_download *d)
         bvi_timer_clear(r->timer);
         if (r->fetch) {
             bvi_fetch_cancel(r->fetch);
-        } else if (r->state != BVI_RUNNER_IDLE) {
-            drop_unpack(r);
-            rest(r, BVI_CHUNK_TODO);
+        } else if (r->state == BVI_RUNNER_IDLE || r->state == BVI_RUNNER_CLAIMING) {
+            rest(r);
+        } else {
+            give_chunk_back(r);
         }
     }
 }
@@ -438,8 +473,10 @@ static int make_runners(bvi_download *d, bv_error **err)
     d->runners = bvi_new_array(bvi_runner, d->n_runners);
     if (!d->runners)
         return bvi_fail_nomem(err);
+    d->runner_needs = (bvi_amounts){ .memory = each, .files = RUNNER_FILES };
     for (uint32_t i = 0; r == 0 && i < d->n_runners; i++) {
         d->runners[i].d = d;
+        bvi_claim_init(&d->runners[i].claim, d->ctx, on_claim, &d->runners[i]);
         r = bvi_timer_new(d->ctx, on_timer, &d->runners[i], &d->runners[i].timer, err);
     }
     return r;
@@ -455,7 +492,8 @@ int bvi_download_run_start(bvi_download *d, bv_error **err)
     if (r == 0)
         r = bvi_http_new(d->ctx,
                          &(bvi_http_opts){ .connections_per_host = d->opts.max_connections,
-                                           .ca_file = d->opts.source->ca_file },
+                                           .ca_file = d->opts.source->ca_file,
+                                           .budgeted = true },
                          &d->http, err);
     return r < 0 ? r : make_runners(d, err);
 }
@@ -464,6 +502,7 @@ void bvi_download_run_free(bvi_download *d)
 {
     for (uint32_t i = 0; d->runners && i < d->n_runners; i++) {
         bvi_unpack_free(d->runners[i].unpack);
+        bvi_claim_release(&d->runners[i].claim);
         bvi_timer_free(d->runners[i].timer);
     }
     bvi_free(d->runners);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "base/id.h"
+#include "io/budget.h"
 #include "io/op.h"
 #include "io/work.h"
 #include "transfer/fingerprint.h"
@@ -29,6 +30,7 @@ typedef enum bvi_part_state {
 
 typedef enum bvi_packer_state {
     BVI_PACKER_IDLE,
+    BVI_PACKER_CLAIMING,  /* waits for its share of the budget */
     BVI_PACKER_WANTS_URL, /* ready to pack, or to send, but for a fresh URL or a free connection */
     BVI_PACKER_PACKING,   /* on the worker */
     BVI_PACKER_SENDING,
@@ -40,6 +42,7 @@ typedef struct bvi_upload bvi_upload;
 typedef struct bvi_packer {
     bvi_upload *u;
     bvi_packer_state state;
+    bvi_claim claim; /* granted while it has a chunk */
     uint32_t index;
     /* packing; on the worker while work is pending */
     bvi_work work;
@@ -100,6 +103,7 @@ struct bvi_upload {
     bvi_http *http;
     bvi_packer *packers;
     uint32_t n_packers;
+    bvi_amounts packer_needs;
     uint32_t connections;
     uint32_t cursor;
     uint32_t open_chunks; /* not DONE */

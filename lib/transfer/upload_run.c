@@ -11,6 +11,9 @@
 #include "transfer/upload_impl.h"
 #include "transfer/url.h"
 
+/* A packer's file under way, and the packed chunk. */
+#define PACKER_FILES 2u
+
 static bool stopping(const bvi_upload *u)
 {
     return atomic_load(&u->stopping);
@@ -74,15 +77,26 @@ static void drop_packed(bvi_packer *p)
     p->packed = p->committed = false;
 }
 
+static void rest(bvi_packer *p)
+{
+    bvi_claim_release(&p->claim);
+    p->state = BVI_PACKER_IDLE;
+}
+
+static void give_chunk_back(bvi_packer *p)
+{
+    drop_packed(p);
+    p->u->states[p->index] = BVI_PART_TODO;
+    rest(p);
+}
+
 static void give_up(bvi_packer *p, bv_error *err)
 {
     bvi_upload *u = p->u;
 
     (void)bvi_wrap(&err, bv_error_code(err), "chunk '%s' (%u) upload failed",
                    chunk_of(p)->key ? chunk_of(p)->key : "", p->index);
-    drop_packed(p);
-    u->states[p->index] = BVI_PART_TODO;
-    p->state = BVI_PACKER_IDLE;
+    give_chunk_back(p);
     bvi_upload_fail(u, err);
 }
 
@@ -106,7 +120,7 @@ static void stored(bvi_packer *p)
     u->states[p->index] = BVI_PART_STORED;
     p->counted_plain = 0; /* they stay in the report */
     drop_packed(p);
-    p->state = BVI_PACKER_IDLE;
+    rest(p);
 }
 
 /* ---- packing ---- */
@@ -204,6 +218,7 @@ static void pack_done(void *data, bool cancelled)
     } else {
         bvi_pack_free(bvi_take(p->pack)); /* the codec's memory is free for others */
         bvi_free(bvi_take(p->buffer));
+        bvi_claim_shrink(&p->claim, BVI_RESOURCE_MEMORY, BVI_SEND_MEMORY);
         p->state = BVI_PACKER_WANTS_URL;
         if (stopping(u)) {
             bv_error *err = NULL;
@@ -401,13 +416,41 @@ static void ask_for_slots(bvi_upload *u)
 
 /* ---- the pump ---- */
 
+static void on_claim(void *data)
+{
+    bvi_packer *p = data;
+
+    p->state = BVI_PACKER_IDLE;
+    bvi_upload_settle(p->u); /* there may be nothing left to do for it */
+}
+
+/* False: it waits for its share, or has failed. */
+static bool has_claim(bvi_packer *p)
+{
+    bv_error *err = NULL;
+    int got;
+
+    if (p->claim.granted)
+        return true;
+    got = bvi_claim_ask(&p->claim, &p->u->packer_needs, "packing one chunk", &err);
+    if (got < 0)
+        bvi_upload_fail(p->u, err);
+    else if (got == 0)
+        p->state = BVI_PACKER_CLAIMING;
+    return got == 1;
+}
+
 static void assign(bvi_packer *p)
 {
     bvi_upload *u = p->u;
 
     while (u->cursor < u->manifest.chunks.len && u->states[u->cursor] != BVI_PART_TODO)
         u->cursor++;
-    if (u->cursor == u->manifest.chunks.len)
+    if (u->cursor == u->manifest.chunks.len) {
+        bvi_claim_release(&p->claim);
+        return;
+    }
+    if (!has_claim(p))
         return;
     p->index = u->cursor;
     p->renewals = 0;
@@ -460,9 +503,9 @@ void bvi_upload_run_stop(bvi_upload *u)
         if (p->send) {
             bvi_send_cancel(p->send);
         } else if (p->state == BVI_PACKER_WANTS_URL || p->state == BVI_PACKER_WAITING) {
-            drop_packed(p);
-            u->states[p->index] = BVI_PART_TODO;
-            p->state = BVI_PACKER_IDLE;
+            give_chunk_back(p);
+        } else if (p->state != BVI_PACKER_PACKING) {
+            rest(p);
         } /* a packing one sees `stopping` at its next slice */
     }
 }
@@ -470,8 +513,8 @@ void bvi_upload_run_stop(bvi_upload *u)
 static int make_packers(bvi_upload *u, bv_error **err)
 {
     uint64_t packing = bvi_pack_memory(&u->opts.compression) + BVI_FILE_BUFFER_BYTES;
-    int r = bvi_admit(u->opts.max_runners, u->opts.memory_mib,
-                      packing > BVI_SEND_MEMORY ? packing : BVI_SEND_MEMORY, "packing one chunk",
+    uint64_t each = packing > BVI_SEND_MEMORY ? packing : BVI_SEND_MEMORY;
+    int r = bvi_admit(u->opts.max_runners, u->opts.memory_mib, each, "packing one chunk",
                       &u->n_packers, err);
 
     if (r < 0)
@@ -483,10 +526,12 @@ static int make_packers(bvi_upload *u, bv_error **err)
     u->packers = bvi_new_array(bvi_packer, u->n_packers);
     if (!u->packers)
         return bvi_fail_nomem(err);
+    u->packer_needs = (bvi_amounts){ .memory = each, .files = PACKER_FILES };
     for (uint32_t i = 0; i < u->n_packers; i++) {
         bvi_packer *p = &u->packers[i];
 
         p->u = u;
+        bvi_claim_init(&p->claim, u->ctx, on_claim, p);
         bvi_spool_init(&p->spool);
         bvi_work_init(&p->work, u->ctx, pack_run, pack_done, p);
     }
@@ -503,7 +548,8 @@ int bvi_upload_run_start(bvi_upload *u, bv_error **err)
     u->stored.max = u->recording.max = BVI_CHUNKS_MAX;
     r = bvi_http_new(u->ctx,
                      &(bvi_http_opts){ .connections_per_host = u->opts.max_connections,
-                                       .ca_file = u->opts.source->ca_file },
+                                       .ca_file = u->opts.source->ca_file,
+                                       .budgeted = true },
                      &u->http, err);
     return r < 0 ? r : make_packers(u, err);
 }
@@ -513,6 +559,7 @@ void bvi_upload_run_free(bvi_upload *u)
     for (uint32_t i = 0; u->packers && i < u->n_packers; i++) {
         bvi_packer *p = &u->packers[i];
 
+        bvi_claim_release(&p->claim);
         bvi_pack_free(p->pack);
         bvi_spool_done(&p->spool);
         bvi_free(p->buffer);
