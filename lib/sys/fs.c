@@ -120,8 +120,20 @@ static int temporary_name(const char *name, char *text, size_t size, bv_error **
     return 0;
 }
 
-int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
-                      bv_error **err)
+/* Renames only if there is nothing of the new name. 0 or -errno. */
+static int rename_new(int dir_fd, const char *from, const char *to)
+{
+    if (renameat2(dir_fd, from, dir_fd, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (linkat(dir_fd, from, dir_fd, to, 0) < 0) /* the file system does not know the flag */
+        return -errno;
+    return unlinkat(dir_fd, from, 0) < 0 ? -errno : 0;
+}
+
+static int put_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
+                  bool only_new, bv_error **err)
 {
     char temporary[NAME_MAX + 1];
     int r = temporary_name(name, temporary, sizeof(temporary), err);
@@ -133,15 +145,29 @@ int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t le
     if (fd < 0)
         return bvi_fail_sys(err, errno, "cannot create '%s' beside '%s'", temporary, name);
     r = write_synced(fd, bytes, len, mode);
-    if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
+    if (r == 0 && only_new)
+        r = rename_new(dir_fd, temporary, name);
+    else if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
         r = -errno;
     if (r < 0) {
         (void)unlinkat(dir_fd, temporary, 0); /* the failure that counts is already known */
-        return bvi_fail_sys(err, -r, "cannot replace '%s'", name);
+        return bvi_fail_sys(err, -r, "cannot %s '%s'", only_new ? "create" : "replace", name);
     }
     if (fsync(dir_fd) < 0)
         return bvi_fail_sys(err, errno, "cannot sync the directory of '%s'", name);
     return 0;
+}
+
+int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
+                      bv_error **err)
+{
+    return put_at(dir_fd, name, bytes, len, mode, false, err);
+}
+
+int bvi_fs_create_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
+                     bv_error **err)
+{
+    return put_at(dir_fd, name, bytes, len, mode, true, err);
 }
 
 /* Opens the directory a path is in; *ret_name points into path. */

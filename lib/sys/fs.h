@@ -24,6 +24,9 @@ int bvi_fs_read_at(int dir_fd, const char *name, size_t max, char **ret_text, si
 int bvi_fs_replace(const char *path, const void *bytes, size_t len, mode_t mode, bv_error **err);
 int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
                       bv_error **err);
+/* The same for a new file: BV_E_EXISTS when there is one of this name. */
+int bvi_fs_create_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
+                     bv_error **err);
 
 /* State files: JSON read with a maximum, JSON replaced durably. A file that is not JSON, or that
  * the caller finds wrong, is kept for inspection: bvi_fs_quarantine() renames it to
