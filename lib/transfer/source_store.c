@@ -144,7 +144,9 @@ static int source_metadata(bvi_chunk_source *source, uint64_t data_version,
         r = ask_header(s, err);
     else
         r = request(s,
-                    &(bvi_store_request){ .verb = BVI_STORE_VERSIONS, .store_key = s->store_key },
+                    &(bvi_store_request){ .verb = BVI_STORE_VERSIONS,
+                                          .format = BVI_STORE_ARCHIVE,
+                                          .store_key = s->store_key },
                     on_versions, err);
     s->busy = r == 0;
     return r;

@@ -1,11 +1,11 @@
 /*
- * store.h - where archives are kept, behind one interface: a directory, a web server, or an S3
- * bucket.
+ * store.h - where archives and snapshots are kept, behind one interface: a directory, a web server,
+ * or an S3 bucket.
  *
- * Small objects (manifests, reservations) go through the store's own calls; chunks are fetched and
- * put by URL, which the store only names. One request is one call of `done`, from dispatch, never
- * from inside bvi_store_call(). Several requests may be under way. A store belongs to its context's
- * thread and outlives its requests.
+ * Everything goes through the store's own calls, except the chunks of archives: those are fetched
+ * and put by URL, which the store only names. One request is one call of `done`, from dispatch,
+ * never from inside bvi_store_call(). Several requests may be under way. A store belongs to its
+ * context's thread and outlives its requests.
  */
 #ifndef BVI_TRANSFER_STORE_H
 #define BVI_TRANSFER_STORE_H
@@ -18,7 +18,8 @@
 #define BVI_STORE_VERSIONS_MAX 100000u /* versions of one key that are looked at */
 #define BVI_STORE_LEASE_MAX    64u
 /* A reservation nobody holds and nobody renewed for so long may be taken over. */
-#define BVI_STORE_LEASE_SECS 3600u
+#define BVI_STORE_LEASE_SECS  3600u
+#define BVI_STORE_OBJECTS_MAX 1000u /* of one OBJECTS, unless it asks for fewer */
 
 typedef enum bvi_store_verb {
     BVI_STORE_GET,      /* key, max -> bytes */
@@ -39,10 +40,17 @@ typedef enum bvi_store_verb {
     BVI_STORE_VERBS,
 } bvi_store_verb;
 
+typedef enum bvi_store_format {
+    BVI_STORE_ANY,
+    BVI_STORE_ARCHIVE,  /* manifest-header.json and manifest-body.json */
+    BVI_STORE_SNAPSHOT, /* snapshot.json: doc/snapshot-format.md */
+} bvi_store_format;
+
 typedef struct bvi_store_request {
     bvi_store_verb verb;
-    const char *key;       /* object key; copied */
-    const char *store_key; /* copied */
+    bvi_store_format format; /* VERSIONS, LIST: only these */
+    const char *key;         /* object key; copied */
+    const char *store_key;   /* copied */
     uint64_t version;
     const char *lease; /* copied; NULL: whoever holds it */
     size_t max;        /* GET: BV_E_LIMIT beyond it */
@@ -60,10 +68,11 @@ typedef struct bvi_store_request {
 
 typedef struct bvi_snapshot_info {
     char key[BVI_STORE_KEY_MAX + 1];
+    bvi_store_format format;
     uint64_t version;
     uint64_t total_bytes;
-    uint64_t stored_bytes;
-    uint32_t chunks;
+    uint64_t stored_bytes; /* of a snapshot: what it shares with others included */
+    uint64_t chunks;
     bvi_compression compression;
     int64_t created_us; /* since 1970 */
 } bvi_snapshot_info;
@@ -74,6 +83,7 @@ typedef struct bvi_store_object {
     int64_t modified_us; /* since 1970 */
 } bvi_store_object;
 
+/* A reservation: what its .lock says. Renewing it does not change when it was started. */
 typedef struct bvi_store_lease {
     uint64_t version;
     uint64_t base;      /* 0: none */
@@ -147,8 +157,37 @@ char *bvi_store_chunk_key(const char *store_key, uint64_t version, uint32_t inde
 /* "17" -> 17; 0 for anything that is not a version's name. */
 uint64_t bvi_store_version_of(const char *name);
 
+/* ---- for the stores themselves ---- */
+
+/* A copy that owns its texts, all of them checked; what a request borrows stays borrowed. Done by
+ * the caller, also after a failure. */
+int bvi_store_request_copy(const bvi_store_request *request, bvi_store_request *ret_copy,
+                           bv_error **err);
+void bvi_store_request_done(bvi_store_request *copy);
+
+/* The text of a .lock: lease, base and start, a line each. Older ones have the lease only. */
+#define BVI_STORE_LOCK_MAX 192u
+typedef struct bvi_store_lock {
+    char lease[BVI_STORE_LEASE_MAX + 1]; /* "": nobody's */
+    uint64_t base;
+    int64_t started_us; /* 0: it does not say */
+} bvi_store_lock;
+
+void bvi_store_lock_parse(const char *text, size_t len, bvi_store_lock *ret_lock);
+size_t bvi_store_lock_print(const bvi_store_lock *lock, char text[BVI_STORE_LOCK_MAX]);
+/* NULL matches nobody's. */
+bool bvi_store_lock_is_of(const bvi_store_lock *lock, const char *lease);
+
+/* Which format makes a version with these objects complete; BVI_STORE_ANY: none. */
+bvi_store_format bvi_store_format_of(bool has_header, bool has_body, bool has_root);
+static inline bool bvi_store_format_wanted(bvi_store_format wanted, bvi_store_format found)
+{
+    return found != BVI_STORE_ANY && (wanted == BVI_STORE_ANY || wanted == found);
+}
+
 #define BVI_STORE_HEADER       "manifest-header.json"
 #define BVI_STORE_BODY         "manifest-body.json"
+#define BVI_STORE_ROOT         "snapshot.json"
 #define BVI_STORE_LOCK         ".lock"
 #define BVI_STORE_CHUNK_PREFIX "data.part_"
 

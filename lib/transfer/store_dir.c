@@ -1,9 +1,11 @@
 /*
  * store_dir.c - a store in a directory: <root>/<store_key>/<version>/{data.part_<n>,
- * manifest-body.json, manifest-header.json, .lock}.
+ * manifest-body.json, manifest-header.json, .lock} of archives, and what doc/snapshot-format.md
+ * says of snapshots.
  *
- * A version exists once its header does; everything before is invisible to readers. Requests run in
- * the worker pool; each one is independent, so any number of processes may work on one directory.
+ * A version exists once its header or root does; everything before is invisible to readers.
+ * Requests run in the worker pool; each one is independent, so any number of processes may work on
+ * one directory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,95 +23,27 @@
  */
 #define LOCKS_MAX 16u
 
-/* ---- objects ---- */
-
-static int run_get(bvi_dir_call *c, bv_error **err)
-{
-    bvi_auto_close int fd = -1;
-    struct stat st;
-    size_t done = 0;
-    int r;
-
-    r = bvi_fs_open_beneath(c->store->root_fd, c->key, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd,
-                            err);
-    if (r < 0)
-        return r;
-    if (fstat(fd, &st) < 0)
-        return bvi_fail_sys(err, errno, "cannot look at '%s'", c->key);
-    if ((uint64_t)st.st_size > c->max)
-        return bvi_fail(err, BV_E_LIMIT, "'%s' is larger than %zu bytes", c->key, c->max);
-    c->bytes = bvi_malloc((size_t)st.st_size + 1);
-    if (!c->bytes)
-        return bvi_fail_nomem(err);
-    while (done < (size_t)st.st_size) {
-        ssize_t n = pread(fd, c->bytes + done, (size_t)st.st_size - done, (off_t)done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return bvi_fail_sys(err, errno, "cannot read '%s'", c->key);
-        if (n == 0)
-            break;
-        done += (size_t)n;
-    }
-    c->bytes[done] = '\0';
-    c->len = done;
-    return 0;
-}
-
-static int run_put(bvi_dir_call *c, bv_error **err)
-{
-    const char *slash = strrchr(c->key, '/');
-    bvi_auto_free char *dir =
-        bvi_strndup(slash ? c->key : ".", slash ? (size_t)(slash - c->key) : 1);
-    bvi_auto_close int fd = -1;
-    int r;
-
-    if (!dir)
-        return bvi_fail_nomem(err);
-    r = bvi_fs_open_beneath(c->store->root_fd, dir, O_RDONLY | O_DIRECTORY, 0, &fd, err);
-    return r < 0 ? r
-                 : bvi_fs_replace_at(fd, slash ? slash + 1 : c->key, c->bytes_in, c->len_in, 0644,
-                                     err);
-}
-
-static int run_stat(bvi_dir_call *c, bv_error **err)
-{
-    bvi_auto_close int fd = -1;
-    struct stat st;
-    int r = bvi_fs_open_beneath(c->store->root_fd, c->key, O_PATH | O_NOFOLLOW, 0, &fd, err);
-
-    if (r < 0)
-        return r;
-    if (fstat(fd, &st) < 0)
-        return bvi_fail_sys(err, errno, "cannot look at '%s'", c->key);
-    c->size = (uint64_t)st.st_size;
-    return 0;
-}
-
-/* ---- requests ---- */
-
 static int (*const runs[BVI_STORE_VERBS])(bvi_dir_call *c, bv_error **err) = {
-    [BVI_STORE_GET] = run_get,
-    [BVI_STORE_PUT] = run_put,
-    [BVI_STORE_STAT] = run_stat,
-    [BVI_STORE_VERSIONS] = bvi_dir_run_versions,
-    [BVI_STORE_RESERVE] = bvi_dir_run_reserve,
-    [BVI_STORE_RELEASE] = bvi_dir_run_release,
-    [BVI_STORE_LIST] = bvi_dir_run_list,
-    [BVI_STORE_PRUNE] = bvi_dir_run_prune,
+    [BVI_STORE_GET] = bvi_dir_run_get,           [BVI_STORE_PUT] = bvi_dir_run_put,
+    [BVI_STORE_STAT] = bvi_dir_run_stat,         [BVI_STORE_READ] = bvi_dir_run_read,
+    [BVI_STORE_OBJECTS] = bvi_dir_run_objects,   [BVI_STORE_REMOVE] = bvi_dir_run_remove,
+    [BVI_STORE_VERSIONS] = bvi_dir_run_versions, [BVI_STORE_LIST] = bvi_dir_run_list,
+    [BVI_STORE_PRUNE] = bvi_dir_run_prune,       [BVI_STORE_RESERVE] = bvi_dir_run_reserve,
+    [BVI_STORE_RELEASE] = bvi_dir_run_release,   [BVI_STORE_LEASES] = bvi_dir_run_leases,
 };
 
 static void call_free(bvi_dir_call *c)
 {
     bvi_closep(&c->lock_fd);
     bv_error_free(c->err);
-    bvi_free(c->key);
-    bvi_free(c->store_key);
-    bvi_free(c->lease);
+    bvi_store_request_done(&c->req);
     bvi_free(c->bytes);
     bvi_vec_done(&c->versions);
     bvi_vec_done(&c->infos);
+    for (size_t i = 0; i < c->objects.len; i++)
+        bvi_free((char *)c->objects.items[i].key);
+    bvi_vec_done(&c->objects);
+    bvi_vec_done(&c->leases);
     bvi_free(c);
 }
 
@@ -143,7 +77,7 @@ static void keep_lock(bvi_dir_call *c)
         return;
     if (lock) {
         lock->fd = -1;
-        lock->dir = bvi_asprintf("%s/%llu", c->store_key, (unsigned long long)c->version);
+        lock->dir = bvi_asprintf("%s/%llu", c->req.store_key, (unsigned long long)c->version);
     }
     if (!lock || !lock->dir) { /* the lease still protects it */
         if (lock)
@@ -157,20 +91,24 @@ static void call_run(void *data)
 {
     bvi_dir_call *c = data;
 
-    (void)runs[c->verb](c, &c->err); /* the error says it all */
+    (void)runs[c->req.verb](c, &c->err); /* the error says it all */
 }
 
 static void call_done(void *data, bool cancelled)
 {
     bvi_dir_call *c = data;
     bvi_store_reply reply;
+    bvi_held_lock *lock;
 
     if (cancelled)
         (void)bvi_fail(&c->err, BV_E_CANCELLED, "the store request was cancelled");
-    if (!c->err && c->verb == BVI_STORE_RESERVE)
+    if (!c->err && c->req.verb == BVI_STORE_RESERVE)
         keep_lock(c);
-    if (!c->err && c->verb == BVI_STORE_RELEASE && find_lock(c->store, c->store_key, c->version))
-        drop_lock(c->store, find_lock(c->store, c->store_key, c->version));
+    if (!c->err && c->req.verb == BVI_STORE_RELEASE) {
+        lock = find_lock(c->store, c->req.store_key, c->req.version);
+        if (lock)
+            drop_lock(c->store, lock);
+    }
     reply = (bvi_store_reply){
         .bytes = c->bytes,
         .len = c->len,
@@ -180,45 +118,14 @@ static void call_done(void *data, bool cancelled)
         .n_versions = c->versions.len,
         .infos = c->infos.items,
         .n_infos = c->infos.len,
+        .objects = c->objects.items,
+        .n_objects = c->objects.len,
+        .more = c->more,
+        .leases = c->leases.items,
+        .n_leases = c->leases.len,
     };
     c->done(c->err, c->err ? NULL : &reply, c->data);
     call_free(c);
-}
-
-static int copy_text(char **to, const char *from, bv_error **err)
-{
-    *to = bvi_strdup(from);
-    return from && !*to ? bvi_fail_nomem(err) : 0;
-}
-
-static int fill_call(bvi_dir_call *c, bvi_store_dir *s, const bvi_store_request *request,
-                     bv_error **err)
-{
-    int r = copy_text(&c->key, request->key, err);
-
-    if (r == 0 && c->key)
-        r = bvi_target_path_check(c->key, err);
-    if (r == 0 && request->store_key)
-        r = bvi_store_key_normalise(request->store_key, &c->store_key, err);
-    if (r == 0)
-        r = copy_text(&c->lease, request->lease, err);
-    if (r == 0 && c->lease && strlen(c->lease) > BVI_STORE_LEASE_MAX)
-        r = bvi_fail(err, BV_E_INVALID, "lease '%s' is longer than %u characters", c->lease,
-                     BVI_STORE_LEASE_MAX);
-    if (r < 0)
-        return r;
-    c->verb = request->verb;
-    c->version = request->version;
-    c->max = request->max;
-    c->max_age_secs = request->max_age_secs;
-    c->bytes_in = request->bytes;
-    c->len_in = request->len;
-    if (c->verb == BVI_STORE_RESERVE && c->version) {
-        const bvi_held_lock *lock = find_lock(s, c->store_key, c->version);
-
-        c->held_fd = lock ? lock->fd : -1;
-    }
-    return 0;
 }
 
 static int dir_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done,
@@ -234,12 +141,18 @@ static int dir_call(bvi_store *store, const bvi_store_request *request, bvi_stor
     c->done = done;
     c->data = data;
     c->held_fd = c->lock_fd = -1;
-    c->versions.max = BVI_STORE_VERSIONS_MAX;
-    c->infos.max = BVI_STORE_VERSIONS_MAX;
-    r = fill_call(c, s, request, err);
+    c->wall_us = bvi_ctx_wall_us(store->ctx);
+    c->versions.max = c->infos.max = c->leases.max = BVI_STORE_VERSIONS_MAX;
+    r = bvi_store_request_copy(request, &c->req, err);
     if (r < 0) {
         call_free(c);
         return r;
+    }
+    c->version = c->req.version;
+    if (c->req.verb == BVI_STORE_RESERVE && c->version) {
+        const bvi_held_lock *lock = find_lock(s, c->req.store_key, c->version);
+
+        c->held_fd = lock ? lock->fd : -1;
     }
     bvi_work_init(&c->work, store->ctx, call_run, call_done, c);
     bvi_work_submit(&c->work);

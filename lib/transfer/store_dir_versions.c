@@ -1,11 +1,6 @@
 /*
- * store_dir_versions.c - versions in a directory store: which there are, reserving the next,
- * removing abandoned ones.
- *
- * A version number is reserved by making its directory, which only one process can do. The
- * reserving process then holds a lock on .lock, which ends with it, and writes its lease into it,
- * which does not: an upload that was killed finds its own reservation again, others pass over it
- * until the lease has run out. All of it runs on workers.
+ * store_dir_versions.c - versions in a directory store: which there are, what they are, and
+ * removing abandoned ones. All of it runs on workers.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,19 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sys/fs.h"
 #include "transfer/manifest.h"
+#include "transfer/root_peek.h"
 #include "transfer/store_dir_impl.h"
 
-/* Reservations of living uploads that are passed over before giving up. */
-#define RESERVE_TRIES 1000u
-
-static int open_dir(int at_fd, const char *path, int *ret_fd, bv_error **err)
+int bvi_dir_open(int at_fd, const char *path, int *ret_fd, bv_error **err)
 {
     return bvi_fs_open_beneath(at_fd, path, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
 }
@@ -37,9 +28,12 @@ static bool has_file(int dir_fd, const char *name)
     return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
-static bool is_complete(int version_fd)
+bvi_store_format bvi_dir_format(int version_fd)
 {
-    return has_file(version_fd, BVI_STORE_HEADER) && has_file(version_fd, BVI_STORE_BODY);
+    bool has_header = has_file(version_fd, BVI_STORE_HEADER);
+
+    return bvi_store_format_of(has_header, has_header && has_file(version_fd, BVI_STORE_BODY),
+                               has_file(version_fd, BVI_STORE_ROOT));
 }
 
 static int compare_versions(const void *a, const void *b)
@@ -56,10 +50,9 @@ static void close_dir(DIR **dir)
         (void)closedir(*dir); /* was only read */
 }
 
-/* Calls fn with each name in a directory. */
-static int each_name(int dir_fd, const char *what,
-                     int (*fn)(const char *name, void *data, bv_error **err), void *data,
-                     bv_error **err)
+int bvi_dir_each_name(int dir_fd, const char *what,
+                      int (*fn)(const char *name, void *data, bv_error **err), void *data,
+                      bv_error **err)
 {
     bvi_auto_close int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     BVI_AUTO(close_dir) DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -102,39 +95,39 @@ static int add_version(const char *name, void *data, bv_error **err)
     return 0;
 }
 
-static int open_version(int key_fd, uint64_t version, int *ret_fd, bv_error **err)
+int bvi_dir_open_version(int key_fd, uint64_t version, int *ret_fd, bv_error **err)
 {
     char name[32];
 
     (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)version); /* fits */
-    return open_dir(key_fd, name, ret_fd, err);
+    return bvi_dir_open(key_fd, name, ret_fd, err);
 }
 
-static bool version_is_complete(int key_fd, uint64_t version)
+int bvi_dir_all_versions(int key_fd, const char *store_key, bvi_version_list *list, bv_error **err)
 {
-    bvi_auto_close int fd = -1;
-
-    return open_version(key_fd, version, &fd, NULL) == 0 && is_complete(fd);
-}
-
-/* All versions of a key, complete or not, ascending. */
-static int all_versions(int key_fd, const char *store_key, bvi_version_list *list, bv_error **err)
-{
-    int r = each_name(key_fd, store_key, add_version, list, err);
+    int r = bvi_dir_each_name(key_fd, store_key, add_version, list, err);
 
     if (r == 0 && list->len > 0)
         qsort(list->items, list->len, sizeof(*list->items), compare_versions);
     return r;
 }
 
-static int complete_versions(int key_fd, const char *store_key, bvi_version_list *list,
-                             bv_error **err)
+static bool is_complete(int key_fd, uint64_t version, bvi_store_format format)
+{
+    bvi_auto_close int fd = -1;
+
+    return bvi_dir_open_version(key_fd, version, &fd, NULL) == 0 &&
+           bvi_store_format_wanted(format, bvi_dir_format(fd));
+}
+
+int bvi_dir_complete_versions(int key_fd, const char *store_key, bvi_store_format format,
+                              bvi_version_list *list, bv_error **err)
 {
     size_t kept = 0;
-    int r = all_versions(key_fd, store_key, list, err);
+    int r = bvi_dir_all_versions(key_fd, store_key, list, err);
 
     for (size_t i = 0; r == 0 && i < list->len; i++) {
-        if (version_is_complete(key_fd, list->items[i]))
+        if (is_complete(key_fd, list->items[i], format))
             list->items[kept++] = list->items[i];
     }
     list->len = kept;
@@ -144,175 +137,13 @@ static int complete_versions(int key_fd, const char *store_key, bvi_version_list
 int bvi_dir_run_versions(bvi_dir_call *c, bv_error **err)
 {
     bvi_auto_close int fd = -1;
-    int r = open_dir(c->store->root_fd, c->store_key, &fd, err);
+    int r = bvi_dir_open(c->store->root_fd, c->req.store_key, &fd, err);
 
     if (r == BV_E_NOT_FOUND)
-        return bvi_wrap(err, r, "store '%s' not found in '%s'", c->store_key, c->store->root);
-    return r < 0 ? r : complete_versions(fd, c->store_key, &c->versions, err);
-}
-
-/* ---- reservations ---- */
-
-static bool lock_fd(int fd)
-{
-    int r;
-
-    do {
-        r = flock(fd, LOCK_EX | LOCK_NB);
-    } while (r < 0 && errno == EINTR);
-    return r == 0;
-}
-
-static bool lease_is_old(int fd, uint64_t max_age_secs)
-{
-    struct stat st;
-    time_t now = time(NULL);
-
-    return fstat(fd, &st) == 0 && now > st.st_mtime && (uint64_t)(now - st.st_mtime) > max_age_secs;
-}
-
-static bool lease_matches(int fd, const char *lease)
-{
-    char text[BVI_STORE_LEASE_MAX + 1];
-    ssize_t n = pread(fd, text, sizeof(text), 0);
-
-    if (n == 0) /* its maker died between two steps */
-        return true;
-    return n > 0 && lease && (size_t)n == strlen(lease) && memcmp(text, lease, (size_t)n) == 0;
-}
-
-static int wipe_entry(const char *name, void *data, bv_error **err)
-{
-    int dir_fd = *(int *)data;
-
-    if (strcmp(name, BVI_STORE_LOCK) == 0)
-        return 0; /* we hold it */
-    if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
-        return bvi_fail_sys(err, errno, "cannot remove '%s' of an abandoned upload", name);
-    return 0;
-}
-
-static int write_lease(int fd, const char *lease, bv_error **err)
-{
-    if (!lease) /* only a sign of life */
-        return futimens(fd, NULL) < 0 ? bvi_fail_sys(err, errno, "cannot renew the reservation")
-                                      : 0;
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, lease, strlen(lease), 0) < 0 || fsync(fd) < 0)
-        return bvi_fail_sys(err, errno, "cannot write the reservation");
-    return 0;
-}
-
-/* Takes the version's lock if nobody living holds it and the lease is ours or has run out. */
-static int take_version(bvi_dir_call *c, int key_fd, uint64_t version, bool explicit,
-                        bv_error **err)
-{
-    bvi_auto_close int dir_fd = -1;
-    bvi_auto_close int fd = -1;
-    int r;
-
-    r = open_version(key_fd, version, &dir_fd, err);
-    if (r == 0)
-        r = bvi_fs_open_beneath(dir_fd, BVI_STORE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW, 0644, &fd,
-                                err);
-    if (r < 0)
-        return r;
-    if (!lock_fd(fd))
-        return bvi_fail(err, BV_E_BUSY, "version %llu of '%s' is being uploaded by someone else",
-                        (unsigned long long)version, c->store_key);
-    if (is_complete(dir_fd)) { /* since we looked */
-        (void)unlinkat(dir_fd, BVI_STORE_LOCK, 0);
-        return bvi_fail(err, BV_E_EXISTS,
-                        "version %llu of '%s' exists already and is never changed",
-                        (unsigned long long)version, c->store_key);
-    }
-    if (!lease_matches(fd, c->lease) && !(explicit && !c->lease)) {
-        if (!lease_is_old(fd, BVI_STORE_LEASE_SECS))
-            return bvi_fail(err, BV_E_BUSY, "version %llu of '%s' is reserved by another upload",
-                            (unsigned long long)version, c->store_key);
-        r = each_name(dir_fd, c->store_key, wipe_entry, &dir_fd, err);
-        if (r < 0)
-            return r;
-    }
-    r = write_lease(fd, c->lease, err);
-    if (r < 0)
-        return r;
-    c->version = version;
-    c->lock_fd = bvi_take_fd(&fd);
-    return 0;
-}
-
-static int make_version(int key_fd, uint64_t version, bv_error **err)
-{
-    char name[32];
-
-    (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)version); /* fits */
-    if (mkdirat(key_fd, name, 0755) < 0 && errno != EEXIST)
-        return bvi_fail_sys(err, errno, "cannot make version %s", name);
-    return fsync(key_fd) < 0 ? bvi_fail_sys(err, errno, "cannot sync version %s", name) : 0;
-}
-
-static int reserve_next(bvi_dir_call *c, int key_fd, bv_error **err)
-{
-    bvi_version_list list = BVI_VEC_INIT(BVI_STORE_VERSIONS_MAX);
-    uint64_t next = 1;
-    int r = complete_versions(key_fd, c->store_key, &list, err);
-
-    if (r == 0 && list.len > 0)
-        next = list.items[list.len - 1] + 1;
-    bvi_vec_done(&list);
-    for (unsigned i = 0; r == 0 && i < RESERVE_TRIES; i++) {
-        bvi_auto_error bv_error *why = NULL;
-
-        r = make_version(key_fd, next + i, err);
-        if (r < 0)
-            return r;
-        r = take_version(c, key_fd, next + i, false, &why);
-        if (r == 0 || (r != BV_E_BUSY && r != BV_E_EXISTS))
-            return bvi_error_move(err, bvi_take(why));
-        r = 0;
-    }
+        return bvi_wrap(err, r, "store '%s' not found in '%s'", c->req.store_key, c->store->root);
     return r < 0
                ? r
-               : bvi_fail(err, BV_E_BUSY,
-                          "%u versions of '%s' are reserved by unfinished uploads; prune the store",
-                          RESERVE_TRIES, c->store_key);
-}
-
-int bvi_dir_run_reserve(bvi_dir_call *c, bv_error **err)
-{
-    bvi_auto_close int fd = -1;
-    int r;
-
-    if (c->held_fd >= 0) /* ours already: only a sign of life */
-        return write_lease(c->held_fd, NULL, err);
-    r = bvi_fs_mkdir_beneath(c->store->root_fd, c->store_key, 0755, err);
-    if (r == 0)
-        r = open_dir(c->store->root_fd, c->store_key, &fd, err);
-    if (r < 0)
-        return r;
-    if (!c->version)
-        return reserve_next(c, fd, err);
-    if (version_is_complete(fd, c->version))
-        return bvi_fail(err, BV_E_EXISTS,
-                        "version %llu of '%s' exists already and is never changed",
-                        (unsigned long long)c->version, c->store_key);
-    r = make_version(fd, c->version, err);
-    return r < 0 ? r : take_version(c, fd, c->version, true, err);
-}
-
-int bvi_dir_run_release(bvi_dir_call *c, bv_error **err)
-{
-    bvi_auto_free char *key = bvi_store_object_key(c->store_key, c->version, "");
-    bvi_auto_close int fd = -1;
-
-    if (!key)
-        return bvi_fail_nomem(err);
-    key[strlen(key) - 1] = '\0'; /* the directory itself */
-    if (open_dir(c->store->root_fd, key, &fd, NULL) < 0)
-        return 0;
-    if (unlinkat(fd, BVI_STORE_LOCK, 0) < 0 && errno != ENOENT)
-        return bvi_fail_sys(err, errno, "cannot release '%s'", key);
-    return 0;
+               : bvi_dir_complete_versions(fd, c->req.store_key, c->req.format, &c->versions, err);
 }
 
 /* ---- list and prune ---- */
@@ -339,14 +170,14 @@ static int each_version(const char *store_key, void *data, bv_error **err)
     int r;
 
     if (strlen(store_key) > BVI_STORE_KEY_MAX ||
-        open_dir(walk->call->store->root_fd, store_key, &key_fd, NULL) < 0)
+        bvi_dir_open(walk->call->store->root_fd, store_key, &key_fd, NULL) < 0)
         return 0; /* not a store key's directory */
     p.key_fd = key_fd;
-    r = all_versions(key_fd, store_key, &list, err);
+    r = bvi_dir_all_versions(key_fd, store_key, &list, err);
     for (size_t i = 0; r == 0 && i < list.len; i++) {
         bvi_auto_close int fd = -1;
 
-        if (open_version(key_fd, list.items[i], &fd, NULL) == 0)
+        if (bvi_dir_open_version(key_fd, list.items[i], &fd, NULL) == 0)
             r = walk->fn(&p, list.items[i], fd, err);
     }
     bvi_vec_done(&list);
@@ -357,9 +188,9 @@ static int each_key(bvi_dir_call *c, version_fn fn, bv_error **err)
 {
     key_walk walk = { .call = c, .fn = fn };
 
-    if (c->store_key)
-        return each_version(c->store_key, &walk, err);
-    return each_name(c->store->root_fd, c->store->root, each_version, &walk, err);
+    if (c->req.store_key)
+        return each_version(c->req.store_key, &walk, err);
+    return bvi_dir_each_name(c->store->root_fd, c->store->root, each_version, &walk, err);
 }
 
 static uint64_t stored_bytes(int version_fd, uint32_t chunks)
@@ -377,22 +208,56 @@ static uint64_t stored_bytes(int version_fd, uint32_t chunks)
     return sum;
 }
 
-static int list_version(per_version *p, uint64_t version, int version_fd, bv_error **err)
+static int read_archive(int version_fd, bvi_snapshot_info *info, bv_error **err)
 {
     bvi_auto_free char *text = NULL;
-    bvi_auto_error bv_error *why = NULL;
     bvi_manifest_header header;
-    bvi_snapshot_info *info;
     struct stat st;
     size_t len = 0;
     int r;
 
-    if (!is_complete(version_fd) ||
-        fstatat(version_fd, BVI_STORE_HEADER, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0;
-    r = bvi_fs_read_at(version_fd, BVI_STORE_HEADER, BVI_MANIFEST_HEADER_MAX, &text, &len, &why);
+    if (fstatat(version_fd, BVI_STORE_HEADER, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return bvi_fail_sys(err, errno, "cannot look at '%s'", BVI_STORE_HEADER);
+    r = bvi_fs_read_at(version_fd, BVI_STORE_HEADER, BVI_MANIFEST_HEADER_MAX, &text, &len, err);
     if (r == 0)
-        r = bvi_manifest_header_parse(text, len, &header, &why);
+        r = bvi_manifest_header_parse(text, len, &header, err);
+    if (r < 0)
+        return r;
+    info->total_bytes = header.total_size;
+    info->stored_bytes = stored_bytes(version_fd, header.chunks);
+    info->chunks = header.chunks;
+    info->compression = header.compression;
+    info->created_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+    return 0;
+}
+
+static int read_root(int version_fd, bvi_snapshot_info *info, bv_error **err)
+{
+    bvi_auto_close int fd = openat(version_fd, BVI_STORE_ROOT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    char text[BVI_ROOT_PEEK_BYTES];
+    ssize_t n;
+
+    if (fd < 0)
+        return bvi_fail_sys(err, errno, "cannot open '%s'", BVI_STORE_ROOT);
+    do {
+        n = pread(fd, text, sizeof(text), 0);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? bvi_fail_sys(err, errno, "cannot read '%s'", BVI_STORE_ROOT)
+                 : bvi_root_peek(text, (size_t)n, info, err);
+}
+
+static int list_version(per_version *p, uint64_t version, int version_fd, bv_error **err)
+{
+    bvi_auto_error bv_error *why = NULL;
+    bvi_store_format format = bvi_dir_format(version_fd);
+    bvi_snapshot_info info = { .version = version, .format = format };
+    bvi_snapshot_info *slot;
+    int r;
+
+    if (!bvi_store_format_wanted(p->call->req.format, format))
+        return 0;
+    r = format == BVI_STORE_SNAPSHOT ? read_root(version_fd, &info, &why)
+                                     : read_archive(version_fd, &info, &why);
     if (r == BV_E_NOMEM)
         return bvi_fail_nomem(err);
     if (r < 0) { /* one bad version must not hide the others */
@@ -401,18 +266,11 @@ static int list_version(per_version *p, uint64_t version, int version_fd, bv_err
                      p->store_key, bv_error_message(why));
         return 0;
     }
-    info = bvi_vec_push(&p->call->infos);
-    if (!info)
+    memcpy(info.key, p->store_key, strlen(p->store_key)); /* length was checked; zeroed before */
+    slot = bvi_vec_push(&p->call->infos);
+    if (!slot)
         return bvi_fail_nomem(err);
-    *info = (bvi_snapshot_info){
-        .version = version,
-        .total_bytes = header.total_size,
-        .stored_bytes = stored_bytes(version_fd, header.chunks),
-        .chunks = header.chunks,
-        .compression = header.compression,
-        .created_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000,
-    };
-    memcpy(info->key, p->store_key, strlen(p->store_key)); /* length was checked; zeroed before */
+    *slot = info;
     return 0;
 }
 
@@ -421,28 +279,42 @@ int bvi_dir_run_list(bvi_dir_call *c, bv_error **err)
     return each_key(c, list_version, err);
 }
 
+static int wipe_entry(const char *name, void *data, bv_error **err)
+{
+    int dir_fd = *(int *)data;
+
+    if (strcmp(name, BVI_STORE_LOCK) == 0)
+        return 0; /* whoever wipes holds it */
+    if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+        return bvi_fail_sys(err, errno, "cannot remove '%s' of an abandoned upload", name);
+    return 0;
+}
+
+int bvi_dir_wipe_version(int version_fd, const char *store_key, bv_error **err)
+{
+    return bvi_dir_each_name(version_fd, store_key, wipe_entry, &version_fd, err);
+}
+
 static int prune_version(per_version *p, uint64_t version, int version_fd, bv_error **err)
 {
+    uint64_t max_age_secs = p->call->req.max_age_secs;
     bvi_auto_close int fd = -1;
     char name[32];
-    struct stat st;
     int r;
 
-    if (is_complete(version_fd))
-        return 0;
-    if (fstat(version_fd, &st) < 0 ||
+    if (bvi_dir_format(version_fd) != BVI_STORE_ANY ||
         bvi_fs_open_beneath(version_fd, BVI_STORE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW, 0644, &fd,
                             NULL) < 0)
         return 0;
-    if (!lock_fd(fd) || (!lease_is_old(fd, p->call->max_age_secs) && p->call->max_age_secs > 0) ||
-        is_complete(version_fd))
+    if (!bvi_dir_lock(fd) || (max_age_secs > 0 && !bvi_dir_lease_is_old(fd, max_age_secs)) ||
+        bvi_dir_format(version_fd) != BVI_STORE_ANY)
         return 0;
-    r = each_name(version_fd, p->store_key, wipe_entry, &version_fd, err);
+    r = bvi_dir_wipe_version(version_fd, p->store_key, err);
     if (r < 0)
         return r;
     (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)version); /* fits */
     (void)unlinkat(version_fd, BVI_STORE_LOCK, 0);                           /* rmdir tells */
-    if (unlinkat(p->key_fd, name, AT_REMOVEDIR) < 0)
+    if (unlinkat(p->key_fd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY)
         return bvi_fail_sys(err, errno, "cannot remove the abandoned version %s of '%s'", name,
                             p->store_key);
     p->call->size++;

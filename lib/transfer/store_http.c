@@ -417,6 +417,10 @@ static int http_call(bvi_store *store, const bvi_store_request *request, bvi_sto
     call *c = bvi_new0(call);
     int r;
 
+    if (!runs[request->verb]) {
+        bvi_free(c);
+        return bvi_fail(err, BV_E_UNSUPPORTED, "the store cannot do this");
+    }
     if (!c)
         return bvi_fail_nomem(err);
     c->store = s;

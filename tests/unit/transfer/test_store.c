@@ -20,6 +20,12 @@ typedef struct answer {
     bvi_snapshot_info infos[50];
     size_t n_infos;
     char bytes[100];
+    char keys[50][64];
+    uint64_t sizes[50];
+    size_t n_objects;
+    bool more;
+    bvi_store_lease leases[10];
+    size_t n_leases;
 } answer;
 
 static void on_answer(const bv_error *err, const bvi_store_reply *reply, void *data)
@@ -42,6 +48,16 @@ static void on_answer(const bv_error *err, const bvi_store_reply *reply, void *d
         memcpy(a->infos, reply->infos, reply->n_infos * sizeof(bvi_snapshot_info));
     if (reply->bytes && reply->len < sizeof(a->bytes))
         memcpy(a->bytes, reply->bytes, reply->len + 1);
+    a->more = reply->more;
+    a->n_objects = reply->n_objects;
+    for (size_t i = 0; i < reply->n_objects; i++) {
+        (void)snprintf(a->keys[i], sizeof(a->keys[i]), "%s", reply->objects[i].key);
+        a->sizes[i] = reply->objects[i].size;
+        ck_assert_int_gt(reply->objects[i].modified_us, 1000000000000000);
+    }
+    a->n_leases = reply->n_leases;
+    if (reply->n_leases)
+        memcpy(a->leases, reply->leases, reply->n_leases * sizeof(a->leases[0]));
 }
 
 static int ask(bvi_store *store, const bvi_store_request *request, answer *a)
@@ -260,5 +276,263 @@ START_TEST(objects)
 }
 END_TEST
 
-BVT_MAIN("transfer/store", bvt_test(reservations), bvt_test(concurrent_reservations_differ),
+static int put(bvi_store *store, const char *key, const char *text, bool create_only, answer *a)
+{
+    return ask(store,
+               &(bvi_store_request){ .verb = BVI_STORE_PUT,
+                                     .key = key,
+                                     .bytes = text,
+                                     .len = strlen(text),
+                                     .create_only = create_only },
+               a);
+}
+
+static const char root_text[] =
+    "{\"format\": \"blockvisor-snapshot\", \"format_version\": 1, \"created_us\": 1790000000000000,"
+    " \"plain_bytes\": 70, \"stored_bytes\": 35, \"chunks\": 3, \"x\": {\"]\": [\"\\\"}\"]},"
+    " \"compression\": {\"codec\": \"zstd\", \"level\": 3}, \"pages\": [{\"hash\": \"cut off";
+
+START_TEST(reads_exactly)
+{
+    static const struct {
+        const char *key;
+        uint64_t offset;
+        size_t len;
+        int code;
+        const char *gives;
+    } reads[] = {
+        { "k/packs/aa/x", 0, 10, 0, "0123456789" },
+        { "k/packs/aa/x", 3, 4, 0, "3456" },
+        { "k/packs/aa/x", 10, 0, 0, "" },
+        { "k/packs/aa/x", 9, 2, BV_E_CHECKSUM, NULL },
+        { "k/packs/aa/x", 1000, 1, BV_E_CHECKSUM, NULL },
+        { "k/packs/aa/none", 0, 1, BV_E_NOT_FOUND, NULL },
+        { "k/packs/aa", 0, 1, BV_E_NOT_FOUND, NULL },
+        { "../x", 0, 1, BV_E_FORMAT, NULL },
+    };
+    bv_ctx *ctx = make_ctx(0);
+    bvi_store *store = open_store(ctx);
+    answer a;
+
+    ck_assert_msg(put(store, "k/packs/aa/x", "0123456789", false, &a) == 0, "%s", a.text);
+    for (size_t i = 0; i < BVI_COUNT(reads); i++) {
+        char into[16] = "";
+
+        ck_assert_msg(ask(store,
+                          &(bvi_store_request){ .verb = BVI_STORE_READ,
+                                                .key = reads[i].key,
+                                                .offset = reads[i].offset,
+                                                .into = into,
+                                                .into_len = reads[i].len },
+                          &a) == reads[i].code,
+                      "%zu: %d %s", i, a.code, a.text);
+        if (reads[i].gives)
+            ck_assert_str_eq(into, reads[i].gives);
+    }
+    bvi_store_free(store);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(creates_only_once)
+{
+    bv_ctx *ctx = make_ctx(0);
+    bvi_store *store = open_store(ctx);
+    answer a;
+
+    ck_assert_msg(put(store, "k/1/snapshot.json", "one", true, &a) == 0, "%s", a.text);
+    ck_assert_int_eq(put(store, "k/1/snapshot.json", "two", true, &a), BV_E_EXISTS);
+    ck_assert_str_eq(bvt_read_file(bvt_path("store/k/1/snapshot.json"), NULL), "one");
+    ck_assert_msg(put(store, "k/1/snapshot.json", "two", false, &a) == 0, "%s", a.text);
+    ck_assert_str_eq(bvt_read_file(bvt_path("store/k/1/snapshot.json"), NULL), "two");
+    bvi_store_free(store);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+static size_t list_objects(bvi_store *store, const char *prefix, const char *after, size_t max,
+                           answer *a)
+{
+    ck_assert_msg(ask(store,
+                      &(bvi_store_request){
+                          .verb = BVI_STORE_OBJECTS, .key = prefix, .after = after, .max = max },
+                      a) == 0,
+                  "%s", a->text);
+    return a->n_objects;
+}
+
+START_TEST(lists_objects_in_order)
+{
+    static const char *const keys[] = { "k/packs-x",    "k/packs/aa/1", "k/packs/aa/2",
+                                        "k/packs/ab/1", "k/packs/b",    "k/z" };
+    bv_ctx *ctx = make_ctx(2);
+    bvi_store *store = open_store(ctx);
+    char after[64] = "";
+    answer a;
+
+    for (size_t i = 0; i < BVI_COUNT(keys); i++)
+        ck_assert_msg(put(store, keys[BVI_COUNT(keys) - 1 - i], "12", false, &a) == 0, "%s",
+                      a.text);
+    (void)bvt_write_file("store/k/packs/.left.tmp-1234", "x");
+    ck_assert_uint_eq(list_objects(store, "", NULL, 0, &a), BVI_COUNT(keys));
+    for (size_t i = 0; i < BVI_COUNT(keys); i++)
+        ck_assert_str_eq(a.keys[i], keys[i]);
+    ck_assert_uint_eq(a.sizes[0], 2);
+    ck_assert(!a.more);
+    for (size_t i = 0; i < BVI_COUNT(keys); i++) { /* one by one */
+        ck_assert_uint_eq(list_objects(store, "k/", *after ? after : NULL, 1, &a), 1);
+        ck_assert_str_eq(a.keys[0], keys[i]);
+        ck_assert(a.more == (i + 1 < BVI_COUNT(keys)));
+        (void)snprintf(after, sizeof(after), "%s", a.keys[0]);
+    }
+    ck_assert_uint_eq(list_objects(store, "k/packs/", NULL, 0, &a), 4);
+    ck_assert_uint_eq(list_objects(store, "k/packs/a", "k/packs/aa/1", 0, &a), 2);
+    ck_assert_uint_eq(list_objects(store, "k/packs", NULL, 0, &a), 5);
+    ck_assert_uint_eq(list_objects(store, "k/none/", NULL, 0, &a), 0);
+    ck_assert_uint_eq(list_objects(store, "none", NULL, 0, &a), 0);
+    for (int i = 0; i < 2; i++) /* and once more: it is no error */
+        ck_assert_int_eq(
+            ask(store, &(bvi_store_request){ .verb = BVI_STORE_REMOVE, .key = "k/packs/ab/1" }, &a),
+            0);
+    ck_assert(!bvt_exists(bvt_path("store/k/packs/ab")));
+    ck_assert(bvt_exists(bvt_path("store/k/packs/b")));
+    bvi_store_free(store);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+static size_t versions_of(bvi_store *store, bvi_store_format format, answer *a)
+{
+    ck_assert_msg(ask(store,
+                      &(bvi_store_request){
+                          .verb = BVI_STORE_VERSIONS, .store_key = "some-key", .format = format },
+                      a) == 0,
+                  "%s", a->text);
+    return a->n_versions;
+}
+
+START_TEST(sees_both_formats)
+{
+    bv_ctx *ctx = make_ctx(0);
+    bvi_store *store;
+    answer a;
+
+    complete_version(3);
+    store = open_store(ctx);
+    ck_assert_msg(put(store, "some-key/5/snapshot.json", root_text, true, &a) == 0, "%s", a.text);
+    ck_assert_uint_eq(versions_of(store, BVI_STORE_ANY, &a), 2);
+    ck_assert_uint_eq(versions_of(store, BVI_STORE_ARCHIVE, &a), 1);
+    ck_assert_uint_eq(a.versions[0], 3);
+    ck_assert_uint_eq(versions_of(store, BVI_STORE_SNAPSHOT, &a), 1);
+    ck_assert_uint_eq(a.versions[0], 5);
+    ck_assert_int_eq(reserve(store, 5, "lease", &a), BV_E_EXISTS);
+    ck_assert_msg(reserve(store, 0, "lease", &a) == 0, "%s", a.text);
+    ck_assert_uint_eq(a.version, 6);
+    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_LIST }, &a), 0);
+    ck_assert_uint_eq(a.n_infos, 2);
+    ck_assert_int_eq(a.infos[0].format, BVI_STORE_ARCHIVE);
+    ck_assert_int_eq(a.infos[1].format, BVI_STORE_SNAPSHOT);
+    ck_assert_uint_eq(a.infos[1].version, 5);
+    ck_assert_uint_eq(a.infos[1].total_bytes, 70);
+    ck_assert_uint_eq(a.infos[1].stored_bytes, 35);
+    ck_assert_uint_eq(a.infos[1].chunks, 3);
+    ck_assert_int_eq(a.infos[1].created_us, 1790000000000000);
+    ck_assert_int_eq(a.infos[1].compression.level, 3);
+    ck_assert_int_eq(ask(store, &(bvi_store_request){ .verb = BVI_STORE_PRUNE }, &a), 0);
+    ck_assert_uint_eq(a.size, 0); /* neither is abandoned */
+    ck_assert(bvt_exists(bvt_path("store/some-key/5/snapshot.json")));
+    bvi_store_free(store);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+static size_t leases_of(bvi_store *store, answer *a)
+{
+    ck_assert_msg(ask(store,
+                      &(bvi_store_request){ .verb = BVI_STORE_LEASES, .store_key = "some-key" },
+                      a) == 0,
+                  "%s", a->text);
+    return a->n_leases;
+}
+
+static int reserve_on(bvi_store *store, uint64_t version, uint64_t base, answer *a)
+{
+    return ask(store,
+               &(bvi_store_request){ .verb = BVI_STORE_RESERVE,
+                                     .store_key = "some-key",
+                                     .version = version,
+                                     .base = base,
+                                     .lease = "lease-a" },
+               a);
+}
+
+START_TEST(leases_name_their_base)
+{
+    bv_ctx *ctx = make_ctx(0);
+    bvi_store *store = open_store(ctx);
+    int64_t started;
+    answer a;
+
+    ck_assert_uint_eq(leases_of(store, &a), 0);
+    ck_assert_msg(reserve_on(store, 0, 7, &a) == 0, "%s", a.text);
+    ck_assert_uint_eq(leases_of(store, &a), 1);
+    ck_assert_uint_eq(a.leases[0].version, 1);
+    ck_assert_uint_eq(a.leases[0].base, 7);
+    started = a.leases[0].started_us;
+    ck_assert_int_gt(started, 1000000000000000);
+    ck_assert_msg(reserve_on(store, 1, 0, &a) == 0, "%s", a.text); /* a sign of life */
+    ck_assert_uint_eq(leases_of(store, &a), 1);
+    ck_assert_uint_eq(a.leases[0].base, 7);
+    ck_assert_int_eq(a.leases[0].started_us, started);
+    make_old(bvt_path("store/some-key/1/.lock"));
+    ck_assert_uint_eq(leases_of(store, &a), 1); /* still held */
+    bvi_store_free(store);
+    store = open_store(ctx);
+    ck_assert_uint_eq(leases_of(store, &a), 0); /* its process died long ago */
+    ck_assert_msg(reserve_on(store, 1, 6, &a) == 0, "%s", a.text);
+    ck_assert_uint_eq(leases_of(store, &a), 1);
+    ck_assert_uint_eq(a.leases[0].base, 6);
+    ck_assert_int_eq(a.leases[0].started_us, started); /* its packs may be as old */
+    ck_assert_int_eq(ask(store,
+                         &(bvi_store_request){
+                             .verb = BVI_STORE_RELEASE, .store_key = "some-key", .version = 1 },
+                         &a),
+                     0);
+    ck_assert_uint_eq(leases_of(store, &a), 0);
+    bvi_store_free(store);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(survives_every_failed_allocation)
+{
+    static const bvi_store_request requests[] = {
+        { .verb = BVI_STORE_OBJECTS, .key = "k/" },
+        { .verb = BVI_STORE_PUT, .key = "k/packs/cc/1", .bytes = "x", .len = 1 },
+        { .verb = BVI_STORE_LEASES, .store_key = "k" },
+        { .verb = BVI_STORE_LIST, .store_key = "k" },
+        { .verb = BVI_STORE_REMOVE, .key = "k/packs/cc/1" },
+    };
+    bv_ctx *ctx = make_ctx(0);
+    bvi_store *store = open_store(ctx);
+    answer a;
+
+    ck_assert_int_eq(put(store, "k/1/snapshot.json", root_text, true, &a), 0);
+    ck_assert_int_eq(put(store, "k/packs/aa/1", "x", true, &a), 0);
+    for (size_t i = 0; i < BVI_COUNT(requests); i++) {
+        bvt_for_each_failed_allocation(n) {
+            int r = ask(store, &requests[i], &a);
+
+            ck_assert_msg(r == 0 || r == BV_E_NOMEM, "%zu: %s", i, a.text);
+        }
+    }
+    bvi_store_free(store);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+BVT_MAIN("transfer/store", bvt_test(reads_exactly), bvt_test(creates_only_once),
+         bvt_test(lists_objects_in_order), bvt_test(sees_both_formats),
+         bvt_test(leases_name_their_base), bvt_test(survives_every_failed_allocation),
+         bvt_test(reservations), bvt_test(concurrent_reservations_differ),
          bvt_test(lists_and_prunes), bvt_test(objects))
