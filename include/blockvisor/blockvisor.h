@@ -20,6 +20,7 @@
 #include <blockvisor/script.h>
 #include <blockvisor/server.h>
 #include <blockvisor/snapshot.h>
+#include <blockvisor/store.h>
 #include <blockvisor/template.h>
 #include <blockvisor/transfer.h>
 

@@ -80,43 +80,12 @@ int bvi_snapshots_ask(bvi_snapshots *snapshots, const bvi_store_request *request
     return r;
 }
 
-/* ---- documents ---- */
-
-bvi_json *bvi_snapshot_json(const bvi_snapshot_info *info)
-{
-    bvi_auto_json bvi_json *root = bvi_json_new_object();
-
-    if (!root || bvi_json_put_string(root, "key", info->key) < 0 ||
-        bvi_json_put_uint64(root, "version", info->version) < 0 ||
-        bvi_json_put_uint64(root, "total_bytes", info->total_bytes) < 0 ||
-        bvi_json_put_uint64(root, "stored_bytes", info->stored_bytes) < 0 ||
-        bvi_json_put_uint64(root, "chunks", info->chunks) < 0 ||
-        bvi_json_put(root, "compression", bvi_compression_to_json(&info->compression)) < 0 ||
-        bvi_json_put_int64(root, "created_at", info->created_us / 1000000) < 0)
-        return NULL;
-    return bvi_take(root);
-}
-
-static bvi_json *list_json(const bvi_store_reply *listed)
-{
-    bvi_auto_json bvi_json *root = bvi_json_new_object();
-    bvi_json *list = root ? bvi_json_new_array() : NULL;
-
-    if (!root || bvi_json_put(root, "snapshots", list) < 0)
-        return NULL;
-    for (size_t i = 0; i < listed->n_infos; i++) {
-        if (bvi_json_add(list, bvi_snapshot_json(&listed->infos[i])) < 0)
-            return NULL;
-    }
-    return bvi_take(root);
-}
-
 static void on_list(const bv_error *err, const bvi_store_reply *listed, void *data)
 {
     if (err)
         bvi_reply_fail(data, bvi_error_copy(err));
     else
-        bvi_reply_ok(data, list_json(listed));
+        bvi_reply_ok(data, bvi_snapshot_list_json(listed));
 }
 
 void bvi_snapshots_list(bvi_snapshots *snapshots, const char *key, bvi_reply *reply)

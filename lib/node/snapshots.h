@@ -5,7 +5,7 @@
 #define BVI_NODE_SNAPSHOTS_H
 
 #include "io/reply.h"
-#include "transfer/store.h"
+#include "transfer/snapshot_doc.h"
 
 /* The host's store. Its requests may outlive the host that made them; the store goes after the last
  * one. */
@@ -19,8 +19,6 @@ void bvi_snapshots_free(
 int bvi_snapshots_ask(bvi_snapshots *snapshots, const bvi_store_request *request, bvi_store_fn done,
                       void *data, bv_error **err);
 
-/* The snapshot document of blockvisor/snapshot.h; NULL: no memory. */
-bvi_json *bvi_snapshot_json(const bvi_snapshot_info *info);
 /* Answers {snapshots: [...]}. key NULL: all. Owns the reply. */
 void bvi_snapshots_list(bvi_snapshots *snapshots, const char *key, bvi_reply *reply);
 
