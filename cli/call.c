@@ -85,9 +85,9 @@ static void amount_text(const bv_progress *p, uint64_t value, char *text, size_t
         (void)snprintf(text, size, "%llu", (unsigned long long)value);
 }
 
-static void draw_bar(const bv_progress *p, char *bar)
+static void draw_bar(uint64_t done, uint64_t total, char *bar)
 {
-    size_t filled = p->total ? (size_t)((double)p->done / (double)p->total * BAR_WIDTH) : 0;
+    size_t filled = total ? (size_t)((double)done / (double)total * BAR_WIDTH) : 0;
 
     for (size_t i = 0; i < BAR_WIDTH; i++)
         bar[i] = i < filled ? '=' : ' ';
@@ -124,19 +124,13 @@ static int columns(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
 }
 
-static void on_progress(bv_op *op, const bv_progress *progress, void *data)
+void cli_call_draw(cli_call *call, uint64_t done, uint64_t total, const char *text)
 {
-    cli_call *call = data;
     bool terminal = isatty(STDERR_FILENO);
-    int64_t now = cli_now_ms();
-    char text[256], bar[BAR_WIDTH + 1], line[512];
+    char bar[BAR_WIDTH + 1], line[512];
 
-    (void)op;
-    if (!terminal && now - call->shown_ms < PLAIN_PROGRESS_MS)
-        return;
-    describe(progress, text, sizeof(text));
     if (terminal) {
-        draw_bar(progress, bar);
+        draw_bar(done, total, bar);
         (void)snprintf(line, sizeof(line), "%s [%s] %s", call->what, bar, text);
         (void)fprintf(stderr, "\r\033[K%.*s", columns() - 1,
                       line); /* a longer one would leave parts behind */
@@ -144,19 +138,42 @@ static void on_progress(bv_op *op, const bv_progress *progress, void *data)
         (void)fprintf(stderr, "%s: %s\n", call->what, text);
     }
     call->drawn = terminal;
-    call->shown_ms = now;
+    call->shown_ms = cli_now_ms();
+}
+
+/* What a host says of its work, in the words of a transfer. */
+static void progress_event(const cli_call *call, const bv_progress *p)
+{
+    bool bytes = strcmp(p->unit, "bytes") == 0;
+    const bv_transfer_status status = { .size = sizeof(status),
+                                        .phase = p->phase,
+                                        .bytes_done = bytes ? p->done : 0,
+                                        .bytes_total = bytes ? p->total : 0,
+                                        .bytes_per_s = p->bytes_per_s,
+                                        .eta_ms = p->eta_ms };
+
+    cli_progress_event("progress", &status, cli_now_ms() - call->began_ms);
+}
+
+static void on_progress(bv_op *op, const bv_progress *progress, void *data)
+{
+    cli_call *call = data;
+    bool terminal = isatty(STDERR_FILENO);
+    int64_t now = cli_now_ms();
+    char text[256];
+
+    (void)op;
+    if (call->c->progress == CLI_PROGRESS_JSON) {
+        progress_event(call, progress);
+        return;
+    }
+    if (!terminal && now - call->shown_ms < PLAIN_PROGRESS_MS)
+        return;
+    describe(progress, text, sizeof(text));
+    cli_call_draw(call, progress->done, progress->total, text);
 }
 
 /* ---- waiting ---- */
-
-void cli_call_begin(cli_call *call, cli *c, const char *what)
-{
-    memset(call, 0, sizeof(*call));
-    call->c = c;
-    call->what = what;
-    call->exit_code = EXIT_FAILED;
-    call->shown_ms = cli_now_ms();
-}
 
 static void clear_line(cli_call *call)
 {
@@ -165,19 +182,51 @@ static void clear_line(cli_call *call)
     call->drawn = false;
 }
 
+void cli_call_begin(cli_call *call, cli *c, const char *what)
+{
+    memset(call, 0, sizeof(*call));
+    call->c = c;
+    call->what = what;
+    call->exit_code = EXIT_FAILED;
+    call->shown_ms = call->began_ms = cli_now_ms();
+}
+
+/* What failed, for people or for programs. */
+static int report(const cli_call *call, const bv_error *err)
+{
+    int exit_code = cli_exit_code(bv_error_code(err));
+
+    if (call->c->progress != CLI_PROGRESS_JSON)
+        return cli_report(err);
+    cli_failure_event(err, exit_code);
+    return exit_code;
+}
+
+int cli_call_failed(cli_call *call, const bv_error *err)
+{
+    bool expected = call->asked && bv_error_code(err) == BV_E_CANCELLED;
+
+    call->done = true;
+    clear_line(call);
+    /* Who pressed Ctrl-C need not be told, but a program wants an end. */
+    if (!expected || call->c->progress == CLI_PROGRESS_JSON)
+        call->exit_code = report(call, err);
+    if (expected)
+        call->exit_code = call->asked;
+    return call->exit_code;
+}
+
 void cli_call_done(bv_op *op, const bv_doc *reply, const bv_error *err, void *data)
 {
     cli_call *call = data;
 
     (void)op;
-    call->done = true;
-    clear_line(call);
     if (err) {
-        /* Who pressed Ctrl-C need not be told. */
-        call->exit_code =
-            call->asked && bv_error_code(err) == BV_E_CANCELLED ? call->asked : cli_report(err);
+        (void)cli_call_failed(call, err); /* the call keeps the code */
         return;
     }
+    call->done = true;
+    clear_line(call);
     call->exit_code = bv_doc_copy(reply, &call->reply, NULL) < 0 ? EXIT_LIMIT : EXIT_OK;
 }
 
@@ -201,13 +250,20 @@ static void give_up(cli_call *call)
     _exit(EXIT_INTERRUPTED);
 }
 
+/* Transfers of our own report by themselves, and more. */
+static bool wants_progress(const cli_call *call)
+{
+    return call->op && !call->is_transfer && call->c->progress != CLI_PROGRESS_NONE &&
+           (!call->c->quiet || call->c->progress != CLI_PROGRESS_AUTO);
+}
+
 int cli_call_wait(cli_call *call, int r)
 {
     if (r < 0) {
-        call->exit_code = call->err ? cli_report(call->err) : cli_exit_code(r);
+        call->exit_code = call->err ? report(call, call->err) : cli_exit_code(r);
         return call->exit_code;
     }
-    if (!call->c->quiet && call->op)
+    if (wants_progress(call))
         bv_op_on_progress(call->op, on_progress, call);
     while (!call->done) {
         (void)bv_ctx_dispatch(call->c->ctx, 0);

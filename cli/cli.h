@@ -27,8 +27,9 @@ enum {
     EXIT_PIPE = 141 /* whoever read the output went away */
 };
 
-#define CLI_OPTIONS_MAX 24
+#define CLI_OPTIONS_MAX 40
 #define CLI_LIST_MAX    64
+#define CLI_PHASE_MAX   24
 
 typedef enum cli_kind {
     CLI_FLAG,
@@ -43,6 +44,7 @@ typedef struct cli_option {
     cli_kind kind;
     const char *value; /* what help calls its value */
     const char *help;
+    bool of_host; /* snapshot commands: also without a store on the command line */
 } cli_option;
 
 /* A command line taken apart by a command's table. */
@@ -56,10 +58,20 @@ typedef struct cli_args {
     int list_counts[CLI_OPTIONS_MAX];
 } cli_args;
 
+/* Where progress goes, and how. */
+typedef enum cli_progress {
+    CLI_PROGRESS_AUTO, /* a line on a terminal */
+    CLI_PROGRESS_NONE,
+    CLI_PROGRESS_LINE, /* also without a terminal */
+    CLI_PROGRESS_JSON, /* NDJSON; failures too are told this way */
+} cli_progress;
+
 typedef struct cli {
     bv_ctx *ctx;
     bv_host *host;
-    const char *uri;
+    const char *uri;  /* of the host */
+    uint32_t workers; /* threads; 0: two */
+    cli_progress progress;
     bool json;
     bool quiet; /* no progress, no notes */
     bool colour;
@@ -79,13 +91,19 @@ typedef struct cli_command {
     const cli_option *options;
     cli_run_fn run;
     const char *help; /* one line */
-    bool offline;     /* needs no host */
+    bool offline;     /* needs no host, or opens it itself */
     bool passes_on;   /* what follows its first argument is for another program */
 } cli_command;
 
 extern const cli_command cli_commands[];
 extern const size_t cli_command_count;
 extern const cli_option cli_global_options[];
+
+/* ---- main.c ---- */
+
+/* Both report a failure and give the exit code; a second time does nothing. */
+int cli_open_ctx(cli *c);
+int cli_open_host(cli *c);
 
 /* ---- args.c ---- */
 const char *cli_text(const cli_args *args, const char *name); /* NULL: not given */
@@ -117,6 +135,10 @@ typedef struct cli_call {
     bool while_read; /* of no use when nobody reads the output any more */
     bool drawn;      /* a progress line is on the screen */
     int64_t shown_ms;
+    int64_t began_ms;
+    bool is_transfer; /* reports by cli_transfer_status() */
+    bv_transfer_status last;
+    char phase[CLI_PHASE_MAX];
 } cli_call;
 
 void cli_call_begin(cli_call *call, cli *c, const char *what);
@@ -125,11 +147,46 @@ void cli_call_done(bv_op *op, const bv_doc *reply, const bv_error *err, void *da
 /* r: what the starting function returned. Waits; shows progress on stderr; Ctrl-C cancels. An exit
  * code. */
 int cli_call_wait(cli_call *call, int r);
+/* The end by an error: tells it, unless somebody asked for it. The exit code. */
+int cli_call_failed(cli_call *call, const bv_error *err);
+/* The progress line: with a bar on a terminal, else a line of its own. */
+void cli_call_draw(cli_call *call, uint64_t done, uint64_t total, const char *text);
 void cli_call_end(cli_call *call);
 int cli_report(const bv_error *err); /* prints "Error: ..." and gives the exit code */
 int cli_exit_code(int code);
 bool cli_interrupted(cli *c); /* Ctrl-C came */
 int64_t cli_now_ms(void);
+
+/* ---- transfer.c: transfers of our own, without a host ---- */
+
+/* For the status, done and data arguments of a transfer: a cli_call, whose `last` they fill. */
+void cli_transfer_status(bv_op *op, const bv_transfer_status *status, void *data);
+void cli_transfer_done(bv_op *op, const bv_error *err, const bv_transfer_status *status,
+                       void *data);
+int cli_transfer_wait(cli_call *call, int r); /* as cli_call_wait() */
+/* A line of NDJSON on stderr: "progress", "done". */
+void cli_progress_event(const char *event, const bv_transfer_status *status, int64_t elapsed_ms);
+void cli_failure_event(const bv_error *err, int exit_code);
+/* Reads --progress into the session. EXIT_USAGE when it is something else. */
+int cli_take_progress(cli *c, const cli_args *args);
+
+/* ---- snapshot_store.c: stores on the command line ---- */
+
+typedef struct cli_store {
+    char *uri; /* "dir:/path", ... */
+    char *key; /* NULL: not said */
+} cli_store;
+
+bool cli_is_store(const char *word); /* by its scheme, or as a path with a '/' */
+/* An exit code; failures are reported. The store is done by the caller in any case. */
+int cli_store_init(cli_store *store, const cli_args *args, const char *word);
+/* Unless a key was given: the only one there is. */
+int cli_store_find_key(cli *c, const cli_args *args, cli_store *store);
+/* Unless a key was given: the name of this directory. */
+int cli_store_name_key(const cli_args *args, cli_store *store, const char *dir);
+/* That a directory to read from exists; opening a store would make it. */
+int cli_store_must_exist(const cli_store *store);
+void cli_store_done(cli_store *store);
 
 /* ---- output.c ---- */
 
@@ -146,6 +203,7 @@ const char *cli_status_colour(const char *status);
 void cli_print_json(const bv_doc *doc);
 /* All write into a buffer and return it. */
 char *cli_size_text(uint64_t bytes, char *text, size_t size); /* "12.3 MiB" */
+bool cli_size_parse(const char *text, uint64_t *ret_bytes);   /* "10M", "1.5GiB", "4096" */
 char *cli_uptime_text(int64_t seconds, char *text,
                       size_t size); /* "[3d ]01:02:03", "-" when negative */
 char *cli_time_text(int64_t unix_seconds, char *text, size_t size); /* local time */

@@ -1,12 +1,13 @@
 /*
- * cmd_snapshot.c - bv snapshot ...
+ * cmd_snapshot.c - bv snapshot ... on the store of a host. A command line that names a store goes
+ * to cmd_snapshot_store.c.
  */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "snapshot.h"
 
 static const char *str(const bv_doc *doc, const char *key)
 {
@@ -18,26 +19,48 @@ static uint64_t number(const bv_doc *doc, const char *key)
     return (uint64_t)bv_doc_int64(bv_doc_get(doc, key), 0);
 }
 
-static void print_snapshots(cli *c, const bv_doc *snapshots)
+static const bv_doc *next_of_key(const bv_doc *s, const char *key)
 {
-    static const char *const titles[] = { "Key",     ">Version", ">Size",
-                                          ">Stored", ">Chunks",  "Created" };
-    cli_table *table = cli_table_new(titles, 6);
+    const bv_doc *next = bv_doc_next(s);
+
+    return next && strcmp(str(next, "key"), key) == 0 ? next : NULL;
+}
+
+static void add_snapshot(cli_table *table, const bv_doc *s, unsigned versions)
+{
+    char version[24], size[32], stored[32], chunks[24], count[24], when[64];
+    const char *const cells[] = {
+        str(s, "key"),
+        version,
+        cli_size_text(number(s, "total_bytes"), size, sizeof(size)),
+        cli_size_text(number(s, "stored_bytes"), stored, sizeof(stored)),
+        chunks,
+        cli_time_text(bv_doc_int64(bv_doc_get(s, "created_at"), 0), when, sizeof(when)),
+        count,
+    };
+
+    (void)snprintf(version, sizeof(version), "%llu", (unsigned long long)number(s, "version"));
+    (void)snprintf(chunks, sizeof(chunks), "%llu", (unsigned long long)number(s, "chunks"));
+    (void)snprintf(count, sizeof(count), "%u", versions);
+    cli_table_row(table, cells, NULL);
+}
+
+/* The list comes in the order of keys and versions. */
+static void print_snapshots(const cli *c, const bv_doc *snapshots, bool all)
+{
+    static const char *const titles[] = { "Key",     ">Version", ">Size",    ">Stored",
+                                          ">Chunks", "Created",  ">Versions" };
+    cli_table *table = cli_table_new(titles, all ? 6 : 7);
+    unsigned versions = 0;
 
     for (const bv_doc *s = bv_doc_first(snapshots); s; s = bv_doc_next(s)) {
-        char version[24], size[32], stored[32], chunks[24], when[64];
-        const char *const cells[] = {
-            str(s, "key"),
-            version,
-            cli_size_text(number(s, "total_bytes"), size, sizeof(size)),
-            cli_size_text(number(s, "stored_bytes"), stored, sizeof(stored)),
-            chunks,
-            cli_time_text(bv_doc_int64(bv_doc_get(s, "created_at"), 0), when, sizeof(when))
-        };
+        bool is_last = !next_of_key(s, str(s, "key"));
 
-        (void)snprintf(version, sizeof(version), "%llu", (unsigned long long)number(s, "version"));
-        (void)snprintf(chunks, sizeof(chunks), "%llu", (unsigned long long)number(s, "chunks"));
-        cli_table_row(table, cells, NULL);
+        versions++;
+        if (all || is_last)
+            add_snapshot(table, s, versions);
+        if (is_last)
+            versions = 0;
     }
     if (bv_doc_count(snapshots))
         cli_table_print(table, c);
@@ -46,20 +69,56 @@ static void print_snapshots(cli *c, const bv_doc *snapshots)
     cli_table_free(table);
 }
 
-int cmd_snapshot_ls(cli *c, const cli_args *args)
+void cli_snapshots_print(cli *c, const cli_args *args, const bv_doc *reply)
+{
+    bool of_one_key = args->count && !cli_is_store(args->items[0]);
+
+    if (c->json)
+        cli_print_json(reply);
+    else
+        print_snapshots(c, bv_doc_get(reply, "snapshots"),
+                        of_one_key || cli_text(args, "key") || cli_flag(args, "versions"));
+}
+
+/* Options that a store is named with make no sense for the host's. */
+static int check_host_form(cli *c, const cli_args *args)
+{
+    const char *word = args->count ? args->items[0] : "";
+
+    if (strpbrk(word, ":/#"))
+        return cli_usage_error(args->command,
+                               "'%s' is neither a name nor a store: a path with a '/', dir:PATH, "
+                               "s3://BUCKET/PREFIX, http://... or https://...",
+                               word);
+    for (const cli_option *o = args->command->options; o->name; o++) {
+        if (!o->of_host && cli_text(args, o->name))
+            return cli_usage_error(args->command, "--%s needs a store on the command line",
+                                   o->name);
+    }
+    if (cli_take_progress(c, args) != EXIT_OK)
+        return EXIT_USAGE;
+    return cli_open_host(c);
+}
+
+static int host_ls(cli *c, const cli_args *args)
 {
     cli_call call;
-    int code;
+    int code = check_host_form(c, args);
 
+    if (code != EXIT_OK)
+        return code;
     cli_call_begin(&call, c, "listing snapshots");
     code = cli_call_wait(&call, bv_snapshot_list(c->host, args->count ? args->items[0] : NULL,
                                                  cli_call_done, &call, &call.op, &call.err));
-    if (code == EXIT_OK && c->json)
-        cli_print_json(call.reply);
-    else if (code == EXIT_OK)
-        print_snapshots(c, bv_doc_get(call.reply, "snapshots"));
+    if (code == EXIT_OK)
+        cli_snapshots_print(c, args, call.reply);
     cli_call_end(&call);
     return code;
+}
+
+int cmd_snapshot_ls(cli *c, const cli_args *args)
+{
+    return args->count && cli_is_store(args->items[0]) ? cmd_store_ls(c, args) : host_ls(c, args);
 }
 
 static void print_summary(cli *c, const char *done, const bv_doc *s)
@@ -75,11 +134,13 @@ static void print_summary(cli *c, const char *done, const bv_doc *s)
                      (unsigned long long)number(s, "chunks"));
 }
 
-int cmd_snapshot_upload(cli *c, const cli_args *args)
+static int host_upload(cli *c, const cli_args *args)
 {
     cli_call call;
-    int code;
+    int code = check_host_form(c, args);
 
+    if (code != EXIT_OK)
+        return code;
     cli_call_begin(&call, c, "uploading");
     code = cli_call_wait(&call, bv_snapshot_upload(c->host, args->items[0], cli_call_done, &call,
                                                    &call.op, &call.err));
@@ -87,6 +148,11 @@ int cmd_snapshot_upload(cli *c, const cli_args *args)
         print_summary(c, "Uploaded", call.reply);
     cli_call_end(&call);
     return code;
+}
+
+int cmd_snapshot_upload(cli *c, const cli_args *args)
+{
+    return args->count > 1 ? cmd_store_upload(c, args) : host_upload(c, args);
 }
 
 /* The daemon has another working directory. The last part need not exist yet. */
@@ -99,12 +165,14 @@ static bool absolute(const char *path, char *text, size_t size)
     return getcwd(here, sizeof(here)) && (size_t)snprintf(text, size, "%s/%s", here, path) < size;
 }
 
-int cmd_snapshot_download(cli *c, const cli_args *args)
+static int host_download(cli *c, const cli_args *args)
 {
     char dir[PATH_MAX * 2];
     cli_call call;
-    int code;
+    int code = check_host_form(c, args);
 
+    if (code != EXIT_OK)
+        return code;
     if (!absolute(args->items[1], dir, sizeof(dir)))
         return cli_usage_error(args->command, "'%s' is not a usable path", args->items[1]);
     cli_call_begin(&call, c, "downloading");
@@ -117,11 +185,20 @@ int cmd_snapshot_download(cli *c, const cli_args *args)
     return code;
 }
 
-int cmd_snapshot_verify(cli *c, const cli_args *args)
+int cmd_snapshot_download(cli *c, const cli_args *args)
+{
+    return cli_is_store(args->items[0]) ? cmd_store_download(c, args) : host_download(c, args);
+}
+
+static int host_verify(cli *c, const cli_args *args)
 {
     cli_call call;
-    int code;
+    int code = check_host_form(c, args);
 
+    if (code != EXIT_OK)
+        return code;
+    if (args->count > 1)
+        return cli_usage_error(args->command, "a directory is compared with a store only");
     cli_call_begin(&call, c, "verifying");
     code = cli_call_wait(&call,
                          bv_snapshot_verify(c->host, args->items[0], cli_number(args, "version", 0),
@@ -130,4 +207,9 @@ int cmd_snapshot_verify(cli *c, const cli_args *args)
         print_summary(c, "Verified", call.reply);
     cli_call_end(&call);
     return code;
+}
+
+int cmd_snapshot_verify(cli *c, const cli_args *args)
+{
+    return cli_is_store(args->items[0]) ? cmd_store_verify(c, args) : host_verify(c, args);
 }

@@ -80,8 +80,58 @@ static const cli_option import_options[] = {
     END,
 };
 
-static const cli_option version_options[] = {
-    { "version", 0, CLI_NUMBER, "N", "version (default: the latest)" },
+/* ---- snapshots: those marked `true` also with the store of a host ---- */
+
+#define STORE_OPTIONS                                                                              \
+    { "key", 'k', CLI_TEXT, "KEY", "key in the store (also STORE#KEY)" },                          \
+        { "credentials", 0, CLI_TEXT, "FILE", "S3: file of profiles with keys" },                  \
+    {                                                                                              \
+        "profile", 0, CLI_TEXT, "NAME", "S3: profile in it (default: default)"                     \
+    }
+#define VERSION_OPTION                                                                             \
+    {                                                                                              \
+        "version", 0, CLI_NUMBER, "N", "version (default: the latest)", true                       \
+    }
+#define TRANSFER_OPTIONS                                                                           \
+    { "connections", 0, CLI_NUMBER, "N", "requests at the same time (default: 3)" },               \
+        { "workers", 0, CLI_NUMBER, "N", "threads, and pieces worked on at the same time" },       \
+        { "memory-mib", 0, CLI_NUMBER, "N", "memory for buffers (default: 128)" },                 \
+    {                                                                                              \
+        "progress", 0, CLI_TEXT, "HOW", "auto, line, json (NDJSON on stderr) or none", true        \
+    }
+#define RATE_OPTION                                                                                \
+    {                                                                                              \
+        "limit-rate", 0, CLI_TEXT, "SIZE", "bytes a second at most, such as 10M"                   \
+    }
+#define STATE_OPTION                                                                               \
+    {                                                                                              \
+        "state-dir", 0, CLI_TEXT, "DIR", "what a resume needs (default: DIR.transfer)"             \
+    }
+
+static const cli_option snapshot_ls_options[] = {
+    STORE_OPTIONS,
+    { "versions", 0, CLI_FLAG, NULL, "all versions of each key, not only the latest", true },
+    END,
+};
+
+static const cli_option snapshot_upload_options[] = {
+    STORE_OPTIONS,
+    { "exclude", 'x', CLI_LIST, "GLOB", "leave out; may be repeated" },
+    { "level", 'l', CLI_NUMBER, "N", "of the compression (default: 3)" },
+    RATE_OPTION,
+    STATE_OPTION,
+    TRANSFER_OPTIONS,
+    END,
+};
+
+static const cli_option snapshot_download_options[] = {
+    STORE_OPTIONS, VERSION_OPTION, RATE_OPTION, STATE_OPTION, TRANSFER_OPTIONS, END,
+};
+
+static const cli_option snapshot_verify_options[] = {
+    STORE_OPTIONS,
+    VERSION_OPTION,
+    TRANSFER_OPTIONS,
     END,
 };
 
@@ -211,14 +261,14 @@ const cli_command cli_commands[] = {
     { "plugin", "test", NULL, "DIR", 1, 1, test_options, cmd_plugin_test,
       "run the tests of a plugin without a node", true },
 
-    { "snapshot", "ls", "list", "[KEY]", 0, 1, no_options, cmd_snapshot_ls,
-      "list snapshots in the store", false },
-    { "snapshot", "upload", NULL, "NODE", 1, 1, no_options, cmd_snapshot_upload,
-      "upload a node's data", false },
-    { "snapshot", "download", NULL, "KEY DIR", 2, 2, version_options, cmd_snapshot_download,
-      "fetch a snapshot into a directory", false },
-    { "snapshot", "verify", NULL, "KEY", 1, 1, version_options, cmd_snapshot_verify,
-      "check every chunk of a snapshot", false },
+    { "snapshot", "ls", "list", "[KEY|STORE]", 0, 1, snapshot_ls_options, cmd_snapshot_ls,
+      "list snapshots in a store", true },
+    { "snapshot", "upload", NULL, "NODE | DIR STORE", 1, 2, snapshot_upload_options,
+      cmd_snapshot_upload, "upload a node's data, or a directory to a store", true },
+    { "snapshot", "download", NULL, "KEY|STORE DIR", 2, 2, snapshot_download_options,
+      cmd_snapshot_download, "fetch a snapshot into a directory", true },
+    { "snapshot", "verify", NULL, "KEY | STORE [DIR]", 1, 2, snapshot_verify_options,
+      cmd_snapshot_verify, "check every chunk of a snapshot, or a directory", true },
 
     { "host", "info", "i", "", 0, 0, no_options, cmd_host_info, "facts about the host", false },
     { "host", "metrics", "m", "", 0, 0, no_options, cmd_host_metrics, "what the host uses", false },

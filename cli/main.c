@@ -11,6 +11,8 @@
 
 #include "cli.h"
 
+#define WORKERS 2
+
 static bool is_group(const char *word)
 {
     for (size_t i = 0; i < cli_command_count; i++) {
@@ -191,13 +193,13 @@ static void log_to_stderr(void *data, const bv_log_record *rec)
 }
 
 /* The host of the command line, of the environment, or the daemon of this root. */
-static const char *choose_host(const globals *g, char *text, size_t size)
+static const char *choose_host(const char *given, char *text, size_t size)
 {
     const char *host = getenv("BV_HOST");
     const char *root = getenv("BV_ROOT");
 
-    if (g->host)
-        return g->host;
+    if (given)
+        return given;
     if (host && *host)
         return host;
     if (!root || !*root || strcmp(root, "/") == 0)
@@ -206,25 +208,37 @@ static const char *choose_host(const globals *g, char *text, size_t size)
     return text;
 }
 
-static int open_session(cli *c, const globals *g)
+int cli_open_ctx(cli *c)
 {
     bv_ctx_opts opts = BV_CTX_OPTS_INIT;
+    bv_error *err = NULL;
+    int code = EXIT_OK;
+
+    if (c->ctx)
+        return EXIT_OK;
+    opts.workers = c->workers ? c->workers : WORKERS;
+    if (c->verbose) {
+        opts.log = log_to_stderr;
+        opts.log_level = c->verbose > 1 ? BV_LOG_DEBUG : BV_LOG_INFO;
+    }
+    if (bv_ctx_new(&opts, &c->ctx, &err) < 0)
+        code = cli_report(err);
+    bv_error_free(err);
+    return code;
+}
+
+int cli_open_host(cli *c)
+{
     char uri[4096];
     bv_error *err = NULL;
+    int code = cli_open_ctx(c);
 
-    opts.workers = 2;
-    if (g->verbose) {
-        opts.log = log_to_stderr;
-        opts.log_level = g->verbose > 1 ? BV_LOG_DEBUG : BV_LOG_INFO;
-    }
-    if (bv_ctx_new(&opts, &c->ctx, &err) < 0 ||
-        bv_host_open(c->ctx, choose_host(g, uri, sizeof(uri)), NULL, &c->host, &err) < 0) {
-        int code = cli_report(err);
-
-        bv_error_free(err);
+    if (code != EXIT_OK || c->host)
         return code;
-    }
-    return EXIT_OK;
+    if (bv_host_open(c->ctx, choose_host(c->uri, uri, sizeof(uri)), NULL, &c->host, &err) < 0)
+        code = cli_report(err);
+    bv_error_free(err);
+    return code;
 }
 
 /* Ctrl-C cancels a call instead of tearing it off, so it is read from a descriptor. */
@@ -262,12 +276,13 @@ static int run(cli *c, const globals *g, const cli_command *command, const cli_a
     int code = EXIT_OK;
 
     c->json = g->output && strcmp(g->output, "json") == 0;
+    c->uri = g->host;
     c->quiet = g->quiet;
     c->verbose = g->verbose;
     c->colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
     c->signal_fd = catch_signals();
     if (!command->offline)
-        code = open_session(c, g);
+        code = cli_open_host(c);
     if (code == EXIT_OK)
         code = command->run(c, args);
     bv_host_close(c->host);

@@ -207,6 +207,27 @@ char *cli_size_text(uint64_t bytes, char *text, size_t size)
     return text;
 }
 
+bool cli_size_parse(const char *text, uint64_t *ret_bytes)
+{
+    static const char letters[] = "KMGTP";
+    const char *letter;
+    char *end = NULL;
+    double value = *text >= '0' && *text <= '9' ? strtod(text, &end) : -1;
+
+    if (value < 0 || text[1] == 'x')
+        return false;
+    letter = *end ? strchr(letters, *end & ~0x20) : NULL;
+    if (letter) {
+        for (const char *l = letters; l <= letter; l++)
+            value *= 1024;
+        end += strcmp(end + 1, "iB") == 0 ? 3 : 1;
+    }
+    if (*end || value > (double)(1ull << 62))
+        return false;
+    *ret_bytes = (uint64_t)value;
+    return true;
+}
+
 char *cli_uptime_text(int64_t seconds, char *text, size_t size)
 {
     long long s = seconds;

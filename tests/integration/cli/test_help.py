@@ -43,10 +43,10 @@ def man(name):
 
 
 def man_entries():
-    """command -> options, from the lines of bv(1) that begin with its usage, and the option list below them."""
+    """command -> options, from the lines of bv(1) and bv-snapshot(1) that begin with its usage, and the option list below them."""
     entries = {}
     current = None
-    for line in man('bv.1.scd').splitlines():
+    for line in (man('bv.1.scd') + man('bv-snapshot.1.scd')).splitlines():
         match = re.match(r'\*bv ((?:[a-z]+ ?)+)\*(.*)', line)
         if match:
             words = match[1].split()
@@ -83,7 +83,7 @@ def test_global_options():
 
 def test_aliases():
     """What help says of another name works, and stands in the man page."""
-    page = man('bv.1.scd')
+    page = man('bv.1.scd') + man('bv-snapshot.1.scd')
     for group, name in commands():
         words = [group, name] if group else [name]
         match = re.search(r'^Also: bv (.*)$', help_of(*words), re.M)

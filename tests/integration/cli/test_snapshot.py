@@ -1,0 +1,258 @@
+"""bv snapshot on stores that the command line names: no daemon, an ordinary user, and nothing is lost by a mistake."""
+import filecmp
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+import cli
+from cli import BV, bv, environment, expect, until
+
+NOWHERE = 'unix:/no/such/socket'  # a daemon would be noticed
+
+
+class Place:
+    """A directory with some data; `with Place() as p: p.bv('snapshot', ...)` runs there."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='bv-')
+
+    def __enter__(self):
+        self.write('data/a.txt', b'alpha\n' * 1000)
+        self.write('data/deep/er/b.bin', bytes(range(256)) * 4096)
+        self.write('data/empty', b'')
+        return self
+
+    def __exit__(self, *exc):
+        shutil.rmtree(self.dir)
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    def write(self, name, content):
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        with open(self.path(name), 'wb') as f:
+            f.write(content)
+
+    def read(self, name):
+        with open(self.path(name), 'rb') as f:
+            return f.read()
+
+    def start(self, *args, **more):
+        return subprocess.Popen([BV, 'snapshot', *args], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env=environment(BV_HOST=NOWHERE), **more)
+
+    def bv(self, *args, **more):
+        process = self.start(*args, **more)
+        out, err = process.communicate(timeout=cli.PATIENCE_S)
+        return cli.Result(subprocess.CompletedProcess(args, process.returncode, out, err))
+
+    def upload(self, *more):
+        return expect(self.bv('upload', 'data', './store', '-o', 'json', *more), out='')
+
+    def same(self, other, to='data'):
+        """Whether two trees hold the same files with the same bytes."""
+        def look(c):
+            return not (c.left_only or c.right_only or c.funny_files or c.common_funny) and \
+                not filecmp.cmpfiles(c.left, c.right, c.common_files, shallow=False)[1] and \
+                all(look(s) for s in c.subdirs.values())
+        return look(filecmp.dircmp(self.path(to), self.path(other)))
+
+
+# ---- every command, as a table and as JSON ----
+
+def test_there_and_back():
+    with Place() as p:
+        expect(p.bv('upload', 'data', './store'), out=['Uploaded snapshot `data` version 1: ', ' moved in '])
+        expect(p.bv('download', './store', 'out'), out='Downloaded snapshot `data` version 1: ')
+        assert p.same('out')
+        expect(p.bv('verify', './store'), out='Verified snapshot `data` version 1')
+        expect(p.bv('verify', './store', 'out'), out='Verified snapshot `data` version 1')
+
+
+def test_all_forms_of_a_store():
+    with Place() as p:
+        here = p.path('store')
+        p.upload()
+        for store in (here, './store', 'dir:' + here, 'dir:store', 'file://' + here, './store#data', here + '#data'):
+            expect(p.bv('ls', store), out='data')
+        os.mkdir(p.path('a#b'))
+        expect(p.bv('upload', 'data', './a#b/store'), out='version 1')
+        expect(p.bv('ls', './a#b/store'), out='data')
+
+
+def test_list():
+    with Place() as p:
+        p.upload()
+        p.upload()
+        p.upload('--key', 'other')
+        rows = expect(p.bv('ls', './store'), out=['Key', 'Versions']).out.splitlines()[2:]
+        assert [(r.split()[0], r.split()[1], r.split()[-1]) for r in rows] == [('data', '2', '2'), ('other', '1', '1')], rows
+        for more in (('--versions',), ('--key', 'data')):
+            rows = expect(p.bv('ls', './store', *more), out=['Key', 'Created']).out.splitlines()[2:]
+            assert [r.split()[1] for r in rows][:2] == ['1', '2'], rows
+        listed = json.loads(expect(p.bv('ls', './store', '-o', 'json'), out='').out)['snapshots']
+        assert [(s['key'], s['version']) for s in listed] == [('data', 1), ('data', 2), ('other', 1)], listed
+        os.mkdir(p.path('nothing'))
+        expect(p.bv('ls', './nothing'), out='No snapshots found.')
+
+
+def test_json():
+    with Place() as p:
+        up = json.loads(p.upload().out)
+        assert up['key'] == 'data' and up['version'] == 1 and up['files'] == 3 and up['ok'] is True, up
+        for words in (('download', './store', 'out'), ('verify', './store'), ('verify', './store', 'out')):
+            document = json.loads(expect(p.bv(*words, '-o', 'json'), out='').out)
+            assert document['version'] == 1 and document['total_bytes'] == up['total_bytes'], document
+
+
+def events(result):
+    return [json.loads(line) for line in result.err.splitlines()]
+
+
+def test_progress_as_ndjson():
+    with Place() as p:
+        for words in (('upload', 'data', './store'), ('download', './store', 'out'), ('verify', './store')):
+            result = p.bv(*words, '--progress', 'json', '-o', 'json')
+            assert result.code == 0 and json.loads(result.out)['version'] == 1, result
+            seen = events(result)
+            assert [e['event'] for e in seen[:-1]] == ['progress'] * (len(seen) - 1) and len(seen) > 1, seen
+            last = seen[-1]
+            assert last['event'] == 'done' and last['version'] == 1 and last['bytes_done'] == last['bytes_total'], last
+        failed = events(p.bv('verify', './store', '--version', '9', '--progress', 'json'))[-1]
+        assert failed['event'] == 'failed' and failed['code'] == 'not_found' and failed['exit_status'] == 3, failed
+        assert failed['message'] and failed['causes'], failed
+
+
+def test_quiet_without_a_terminal():
+    with Place() as p:
+        expect(p.bv('upload', 'data', './store'), out='')
+        expect(p.bv('upload', 'data', './store', '--progress', 'none'), out='')
+        expect(p.bv('upload', 'data', './store', '--progress', 'loud'), 2, err='--progress')
+
+
+# ---- keys ----
+
+def test_keys():
+    with Place() as p:
+        expect(p.bv('upload', 'data', './store#one'), out='`one`')
+        expect(p.bv('download', './store', 'out'), out='`one`')
+        expect(p.bv('upload', 'data', './store', '--key', 'two'), out='`two`')
+        expect(p.bv('download', './store', 'out2'), 2, err=['several keys', 'one, two'])
+        assert not os.path.exists(p.path('out2'))
+        expect(p.bv('download', './store', 'out2', '-k', 'two'), out='`two`')
+        expect(p.bv('verify', './store#three'), 3, err='three')
+        expect(p.bv('ls', './store#'), 2, err='without a key')
+        p.write('odd.name/x', b'x')
+        expect(p.bv('upload', 'odd.name', './store'), 1, err=['odd.name', 'letters, digits'])
+
+
+# ---- mistakes lose nothing ----
+
+def test_mistakes():
+    with Place() as p:
+        p.upload()
+        before = sorted(os.listdir(p.dir))
+        expect(p.bv('upload', 'nothing', './store'), 3, err='no directory nothing')
+        expect(p.bv('upload', 'data/a.txt', './store'), 3, err='no directory')
+        expect(p.bv('upload', 'data', 'store'), 2, err='not a store')
+        expect(p.bv('upload', 'data', 's4://bucket'), 2, err='not a store')
+        expect(p.bv('download', './stoer', 'out'), 3, err='no store')
+        expect(p.bv('download', 's4://bucket', 'out'), 2, err='neither')
+        expect(p.bv('verify', './stoer'), 3, err='no store')
+        expect(p.bv('verify', './store', 'nothing'), 3, err='no directory')
+        expect(p.bv('ls', './stoer'), 3, err='no store')
+        expect(p.bv('download', './store', 'out', '--limit-rate', 'fast'), 2, err='--limit-rate')
+        expect(p.bv('download', './store', 'out', '--workers', '1000'), 2, err='--workers')
+        expect(p.bv('download', './store', 'out', '--profile', 'x'), 2, err='s3://')
+        expect(p.bv('download', 'data', 'out', '--key', 'x'), 2, err='--key needs a store')
+        assert sorted(os.listdir(p.dir)) == before, os.listdir(p.dir)
+
+
+def test_other_files_are_left_alone():
+    with Place() as p:
+        p.upload()
+        p.write('out/mine.txt', b'mine')
+        p.write('out/a.txt', b'old')
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        assert p.read('out/mine.txt') == b'mine' and p.read('out/a.txt') == p.read('data/a.txt')
+
+
+def test_versions():
+    with Place() as p:
+        p.upload()
+        p.write('data/a.txt', b'second')
+        p.upload()
+        expect(p.bv('download', './store', 'one', '--version', '1'), out='version 1')
+        assert p.read('one/a.txt') == b'alpha\n' * 1000
+        expect(p.bv('download', './store', 'two'), out='version 2')
+        assert p.same('two')
+        expect(p.bv('download', './store', 'nine', '--version', '9'), 3, err='9')
+
+
+def test_damage_is_found():
+    with Place() as p:
+        p.write('data/random', os.urandom(100000))
+        p.upload()
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        p.write('out/deep/er/b.bin', b'x' * (256 * 4096))
+        expect(p.bv('verify', './store', 'out'), 8, err='b.bin')
+        for folder, _, names in os.walk(p.path('store')):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.getsize(path) > 1000 and not name.endswith('.json'):
+                    with open(path, 'r+b') as f:
+                        f.seek(500)
+                        byte = f.read(1)
+                        f.seek(500)
+                        f.write(bytes([byte[0] ^ 1]))
+        expect(p.bv('verify', './store'), 8, err='Error: ')
+        expect(p.bv('download', './store', 'out2'), 8, err='Error: ')
+
+
+def test_denied():
+    if os.geteuid() == 0:
+        return  # nothing is
+    with Place() as p:
+        os.mkdir(p.path('store'), 0o500)
+        expect(p.bv('upload', 'data', './store'), 5, err='Permission denied')
+
+
+def test_ordinary_user():
+    """Everything again as nobody, when we are root."""
+    if os.geteuid() != 0:
+        return
+    with Place() as p:
+        for folder, _, _ in os.walk(p.dir):
+            os.chown(folder, 65534, 65534)
+        more = {'user': 65534, 'group': 65534, 'extra_groups': []}
+        expect(p.bv('upload', 'data', './store', **more), out='Uploaded')
+        expect(p.bv('download', './store', 'out', **more), out='Downloaded')
+        assert p.same('out')
+        expect(p.bv('verify', './store', 'out', **more), out='Verified')
+        os.mkdir(p.path('locked'), 0o700)
+        expect(p.bv('upload', 'data', './locked', **more), 5, err='Permission denied')
+
+
+def test_interrupted_and_resumed():
+    with Place() as p:
+        p.write('data/big', os.urandom(24 << 20))
+        p.upload()
+        process = p.start('download', './store', 'out', '--limit-rate', '4M', '--progress', 'json')
+        line = b''
+        while b'"phase":"transfer"' not in line:
+            line = process.stderr.readline()
+            assert line, process.wait()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=cli.PATIENCE_S)
+        last = json.loads(err.splitlines()[-1])
+        assert process.returncode == 130 and last['event'] == 'failed' and last['code'] == 'cancelled', err
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        assert p.same('out')
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(sys.modules[__name__]))
