@@ -12,12 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/direct.h"
 #include "sys/fs.h"
 #include "transfer/codec.h"
 #include "transfer/hash.h"
 #include "transfer/unpack.h"
 
-/* Decoded bytes between two writes. */
+/* Decoded bytes between two writes; as many as the disk likes to get at once. */
 #define OUT_BYTES (512u * 1024u)
 /* The disk is told to begin whenever so much was written to one file. */
 #define WRITEBACK_BYTES (8u * 1024u * 1024u)
@@ -31,8 +32,12 @@ struct bvi_unpack {
     bvi_unpack_opts opts;
     bvi_codec *decoder;
     bvi_hash hash;
+    void *memory;   /* holds `out` */
     uint8_t *out;   /* OUT_BYTES of decoded bytes */
+    size_t begin;   /* of them wait here to be written ... */
+    size_t waiting; /* ... so many */
     uint8_t *local; /* the same of local bytes, to compare with */
+    bvi_direct direct;
     uint64_t stored;
     uint64_t plain;
     size_t target;    /* being filled */
@@ -139,6 +144,7 @@ static int open_target(bvi_unpack *u, const bvi_target *t, bv_error **err)
     int r;
 
     u->filled = u->started = 0;
+    u->direct.on = false;
     if (u->opts.mode == BVI_UNPACK_CHECK)
         return 0;
     if (u->opts.mode == BVI_UNPACK_COMPARE)
@@ -180,20 +186,11 @@ static int close_target(bvi_unpack *u, bv_error **err)
 static int write_all(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, size_t len,
                      bv_error **err)
 {
-    uint64_t at = t->pos + u->filled;
+    int r = bvi_direct_write(&u->direct, u->fd, bytes, len, t->pos + u->filled);
+    uint64_t at = u->filled + len;
 
-    while (len > 0) {
-        ssize_t n = pwrite(u->fd, bytes, len, (off_t)at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return disk_failure(errno, "write", t->path, err);
-        bytes += n;
-        len -= (size_t)n;
-        at += (uint64_t)n;
-    }
-    at -= t->pos;
+    if (r < 0)
+        return disk_failure(-r, "write", t->path, err);
     if (at - u->started >= WRITEBACK_BYTES) {
         /* Only a hint; the sync at the end is what must succeed. */
         (void)sync_file_range(u->fd, (off_t)(t->pos + u->started), (off_t)(at - u->started),
@@ -263,13 +260,38 @@ static int settle(bvi_unpack *u, bv_error **err)
     return 0;
 }
 
-static int scatter(bvi_unpack *u, const uint8_t *bytes, size_t len, bv_error **err)
+/* Moves what still waits to where it can be written directly with what will follow it. */
+static void line_up(bvi_unpack *u, const uint8_t *bytes, size_t len)
 {
-    while (len > 0) {
+    const bvi_target *t = current(u);
+    const uint8_t *place = bvi_direct_place(u->out, t ? t->pos + u->filled : 0);
+
+    u->begin = (size_t)(place - u->out);
+    u->waiting = len;
+    memmove(u->out + u->begin, bytes, len);
+}
+
+/* So many of `len` bytes go to the file now: a part of a block waits for the rest of it. */
+static size_t worth_writing(const bvi_unpack *u, const bvi_target *t, size_t len, bool all)
+{
+    uint64_t room = t->size - u->filled;
+    size_t rest = (size_t)((t->pos + u->filled + len) % BVI_DIRECT_ALIGN);
+
+    if (len >= room)
+        return (size_t)room;
+    return all || len < rest ? len : len - rest;
+}
+
+/* Spreads what waits over the targets; all of it, or as far as a block can be made full. */
+static int scatter(bvi_unpack *u, bool all, bv_error **err)
+{
+    const uint8_t *bytes = u->out + u->begin;
+    size_t left = u->waiting;
+    int r;
+
+    while (left > 0) {
         const bvi_target *t;
-        uint64_t room;
         size_t n;
-        int r;
 
         r = settle(u, err);
         if (r < 0)
@@ -278,53 +300,93 @@ static int scatter(bvi_unpack *u, const uint8_t *bytes, size_t len, bv_error **e
         if (!t)
             return bvi_fail(err, BV_E_CHECKSUM, "it holds more bytes than its destinations (%llu)",
                             (unsigned long long)u->plain);
-        room = t->size - u->filled;
-        n = len < room ? len : (size_t)room;
+        n = worth_writing(u, t, left, all);
+        if (n == 0)
+            break;
         r = put(u, t, bytes, n, err);
         if (r < 0)
             return r;
         u->filled += n;
         u->plain += n;
         bytes += n;
+        left -= n;
+    }
+    r = settle(u, err); /* what comes next lines up with the next target */
+    if (r == 0)
+        line_up(u, bytes, left);
+    return r;
+}
+
+/* After `made` bytes came in behind those that wait; true in *ret_full when there was no room for
+ * more. */
+static int take(bvi_unpack *u, size_t made, bool *ret_full, bv_error **err)
+{
+    u->waiting += made;
+    *ret_full = u->begin + u->waiting == OUT_BYTES;
+    return *ret_full ? scatter(u, false, err) : 0;
+}
+
+static int take_stored(bvi_unpack *u, const uint8_t *bytes, size_t len, bv_error **err)
+{
+    while (len > 0) {
+        size_t room = OUT_BYTES - u->begin - u->waiting;
+        size_t n = len < room ? len : room;
+        bool full;
+        int r;
+
+        memcpy(u->out + u->begin + u->waiting, bytes, n);
+        r = take(u, n, &full, err);
+        if (r < 0)
+            return r;
+        bytes += n;
         len -= n;
     }
     return 0;
 }
 
+static void offer_room(bvi_unpack *u, bvi_codec_io *io)
+{
+    io->out = u->out + u->begin + u->waiting;
+    io->out_cap = OUT_BYTES - u->begin - u->waiting;
+    io->out_made = 0;
+}
+
 static int decode(bvi_unpack *u, const uint8_t *bytes, size_t len, bv_error **err)
 {
-    bvi_codec_io io = { .in = bytes, .in_len = len, .out = u->out, .out_cap = OUT_BYTES };
+    bvi_codec_io io = { .in = bytes, .in_len = len };
+    bool full = false;
     int r;
 
     if (u->opts.manifest->compression.kind == BVI_CODEC_STORED)
-        return scatter(u, bytes, len, err);
+        return take_stored(u, bytes, len, err);
     do {
-        io.out_made = 0;
+        offer_room(u, &io);
         r = u->decoder->vtable->step(u->decoder, &io, err);
         if (r == BV_E_FORMAT)
             r = bvi_wrap(err, BV_E_CHECKSUM, "the stored bytes are damaged");
         if (r == 0)
-            r = scatter(u, u->out, io.out_made, err);
+            r = take(u, io.out_made, &full, err);
         if (r < 0)
             return r;
-    } while (io.in_used < io.in_len || io.out_made == io.out_cap);
+    } while (io.in_used < io.in_len || full);
     return 0;
 }
 
 static int drain(bvi_unpack *u, bv_error **err)
 {
     bool done = false;
+    bool full;
+    int r = 0;
 
-    while (!done) {
-        bvi_codec_io io = { .out = u->out, .out_cap = OUT_BYTES };
-        int r = u->decoder->vtable->finish(u->decoder, &io, &done, err);
+    while (r == 0 && !done) {
+        bvi_codec_io io = { 0 };
 
+        offer_room(u, &io);
+        r = u->decoder->vtable->finish(u->decoder, &io, &done, err);
         if (r == 0)
-            r = scatter(u, u->out, io.out_made, err);
-        if (r < 0)
-            return r;
+            r = take(u, io.out_made, &full, err);
     }
-    return 0;
+    return r < 0 ? r : scatter(u, true, err);
 }
 
 /* ---- life ---- */
@@ -338,11 +400,13 @@ static int allocate(bvi_unpack *u, bv_error **err)
     r = bvi_decoder_new(&u->opts.manifest->compression, &u->decoder, err);
     if (r < 0)
         return r;
-    u->out = bvi_malloc(OUT_BYTES);
+    u->memory = bvi_malloc(OUT_BYTES + BVI_DIRECT_ALIGN);
     if (u->opts.mode == BVI_UNPACK_COMPARE)
         u->local = bvi_malloc(OUT_BYTES);
-    if (!u->out || (u->opts.mode == BVI_UNPACK_COMPARE && !u->local))
+    if (!u->memory || (u->opts.mode == BVI_UNPACK_COMPARE && !u->local))
         return bvi_fail_nomem(err);
+    u->out = bvi_direct_place(u->memory, 0);
+    line_up(u, u->out, 0);
     return 0;
 }
 
@@ -371,7 +435,7 @@ void bvi_unpack_free(bvi_unpack *unpack)
     bvi_hash_done(&unpack->hash);
     bvi_codec_free(unpack->decoder);
     bvi_closep(&unpack->fd);
-    bvi_free(unpack->out);
+    bvi_free(unpack->memory);
     bvi_free(unpack->local);
     bvi_free(unpack);
 }
