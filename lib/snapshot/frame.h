@@ -25,7 +25,8 @@ int bvi_frame_pack(bvi_frame_packer *packer, const void *plain, size_t len, uint
 int bvi_frame_unpacker_new(bvi_frame_unpacker **ret_unpacker, bv_error **err);
 void bvi_frame_unpacker_free(bvi_frame_unpacker *unpacker);
 BVI_DEFINE_FREEP(bvi_frame_unpacker, bvi_frame_unpacker_free)
-/* Exactly frame->plain bytes to `out`, and their hash is right: BV_E_CHECKSUM otherwise. */
+/* Exactly frame->plain bytes to `out`, and their hash is right: BV_E_CHECKSUM otherwise. Bytes that
+ * were stored as they are may be unpacked in place. */
 int bvi_frame_unpack(bvi_frame_unpacker *unpacker, const bvi_snap_frame *frame, const void *stored,
                      uint8_t *out, bv_error **err);
 

@@ -1,17 +1,19 @@
 /*
- * codec_zstd.c - zstd streams; the only user of libzstd.
+ * codec_zstd.c - zstd streams and whole frames; the only user of libzstd.
  *
- * A chunk is written as one frame of the stream encoder: no content size, no checksum, no
- * dictionary, as existing archives have it. The end of the input must therefore never be announced
- * together with its first bytes, or libzstd would write the size into the frame. Reading also
- * accepts several frames one after the other. libzstd takes its memory from malloc (its custom
- * allocator is not part of the stable interface); the figures of *_memory() are what admission
- * reckons with.
+ * A chunk of an archive is written as one frame of the stream encoder: no content size, no
+ * checksum, no dictionary, as existing archives have it. The end of the input must therefore never
+ * be announced together with its first bytes, or libzstd would write the size into the frame.
+ * Reading also accepts several frames one after the other. Whole frames (codec_whole.h) are the
+ * snapshot format's: with a content size, and with nothing beside. libzstd takes its memory from
+ * malloc (its custom allocator is not part of the stable interface); the figures of *_memory() are
+ * what admission reckons with.
  */
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "transfer/codec.h"
+#include "transfer/codec_whole.h"
 
 /* Windows up to this size are always accepted; existing archives of levels up to 19 stay below it.
  */
@@ -228,4 +230,97 @@ int bvi_zstd_decoder_new(int32_t level, bvi_codec **ret_codec, bv_error **err)
 uint64_t bvi_zstd_decoder_memory(int32_t level)
 {
     return (1ull << window_log(level)) + DECODER_FIXED_BYTES;
+}
+
+/* ---- whole frames ---- */
+
+struct bvi_zstd_packer {
+    ZSTD_CCtx *cctx;
+};
+
+struct bvi_zstd_unpacker {
+    ZSTD_DCtx *dctx;
+};
+
+int bvi_zstd_packer_new(int32_t level, bvi_zstd_packer **ret_packer, bv_error **err)
+{
+    BVI_AUTO(bvi_zstd_packer_freep) bvi_zstd_packer *packer = NULL;
+    size_t code;
+    int r = bvi_zstd_level_check(level, err);
+
+    if (r < 0)
+        return r;
+    packer = bvi_new0(bvi_zstd_packer);
+    if (packer)
+        packer->cctx = ZSTD_createCCtx();
+    if (!packer || !packer->cctx)
+        return bvi_fail_nomem(err);
+    code = ZSTD_CCtx_setParameter(packer->cctx, ZSTD_c_compressionLevel, level);
+    if (ZSTD_isError(code))
+        return zstd_failure(code, "cannot set the level", err);
+    *ret_packer = bvi_take(packer);
+    return 0;
+}
+
+void bvi_zstd_packer_free(bvi_zstd_packer *packer)
+{
+    if (!packer)
+        return;
+    (void)ZSTD_freeCCtx(packer->cctx); /* cannot fail */
+    bvi_free(packer);
+}
+
+int bvi_zstd_pack(bvi_zstd_packer *packer, const void *plain, size_t len, void *out, size_t cap,
+                  size_t *ret_made, bv_error **err)
+{
+    size_t made = ZSTD_compress2(packer->cctx, out, cap, plain, len);
+
+    if (ZSTD_getErrorCode(made) == ZSTD_error_dstSize_tooSmall)
+        made = 0;
+    if (ZSTD_isError(made))
+        return zstd_failure(made, "cannot compress", err);
+    *ret_made = made;
+    return 0;
+}
+
+int bvi_zstd_unpacker_new(bvi_zstd_unpacker **ret_unpacker, bv_error **err)
+{
+    bvi_zstd_unpacker *unpacker = bvi_new0(bvi_zstd_unpacker);
+
+    if (unpacker)
+        unpacker->dctx = ZSTD_createDCtx();
+    if (!unpacker || !unpacker->dctx) {
+        bvi_free(unpacker);
+        return bvi_fail_nomem(err);
+    }
+    *ret_unpacker = unpacker;
+    return 0;
+}
+
+void bvi_zstd_unpacker_free(bvi_zstd_unpacker *unpacker)
+{
+    if (!unpacker)
+        return;
+    (void)ZSTD_freeDCtx(unpacker->dctx); /* cannot fail */
+    bvi_free(unpacker);
+}
+
+/* Decompresses straight into `out`, so that the window the frame asks for costs nothing. */
+int bvi_zstd_unpack(bvi_zstd_unpacker *unpacker, const void *stored, size_t len, void *out,
+                    size_t plain, bv_error **err)
+{
+    size_t made;
+
+    if (ZSTD_getFrameContentSize(stored, len) != plain)
+        return bvi_fail(err, BV_E_FORMAT, "the zstd frame does not say that it holds %zu bytes",
+                        plain);
+    if (ZSTD_findFrameCompressedSize(stored, len) != len)
+        return bvi_fail(err, BV_E_FORMAT, "the zstd frame is cut short, or bytes follow it");
+    made = ZSTD_decompressDCtx(unpacker->dctx, out, plain, stored, len);
+    if (ZSTD_isError(made))
+        return zstd_failure(made, "cannot decompress", err);
+    if (made != plain)
+        return bvi_fail(err, BV_E_FORMAT, "the zstd frame holds %zu bytes instead of %zu", made,
+                        plain);
+    return 0;
 }
