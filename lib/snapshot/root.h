@@ -43,7 +43,7 @@ char *bvi_snap_sig_key(const char *store_key, uint64_t version);
 char *bvi_snap_latest_key(const char *store_key);
 char *bvi_snap_prune_key(const char *store_key);
 
-/* Ed25519, PEM files (openssl genpkey -algorithm ed25519). Blocking. */
+/* Ed25519, PEM files (openssl genpkey -algorithm ed25519). Blocking. (sign.c) */
 int bvi_snap_sign(const char *root_text, size_t len, const char *secret_key_file, bvi_buf *sig,
                   bv_error **err);
 /* BV_E_DENIED unless one of the signatures is right and by the given public key. */
