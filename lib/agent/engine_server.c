@@ -44,6 +44,7 @@ struct bvi_engine_server {
     unsigned manifest_count;
     int64_t report_window_us; /* when the minute began */
     unsigned reports;         /* in it */
+    bvi_store_server *store;  /* NULL: the host has no stores for nodes */
 };
 
 /* A call of the node that waits for a source. */
@@ -428,6 +429,22 @@ static void on_put(const bv_error *err, void *data)
     incoming_end(data, err ? bvi_error_copy(err) : NULL);
 }
 
+static void put_manifest(incoming *in, bv_error *err)
+{
+    bvi_chunk_source *source = in->asked->lent->source;
+
+    if (!err && (!in->server || bvi_service_is_cancelled(in->asked->call)))
+        (void)bvi_fail(&err, BV_E_CANCELLED, "the caller is gone");
+    if (err ||
+        source->vtable->put_manifest(source, in->data_version, &in->manifest, on_put, in, &err) < 0)
+        incoming_end(in, err);
+}
+
+static void on_gate(const bv_error *err, void *data)
+{
+    put_manifest(data, err ? bvi_error_copy(err) : NULL);
+}
+
 /* On a worker. */
 static void check_run(void *data)
 {
@@ -439,14 +456,16 @@ static void check_run(void *data)
 static void check_done(void *data, bool cancelled)
 {
     incoming *in = data;
-    bvi_chunk_source *source = in->asked->lent->source;
+    bvi_engine_server *server = in->server;
     bv_error *err = bvi_take(in->err);
 
-    if (!err && (cancelled || !in->server || bvi_service_is_cancelled(in->asked->call)))
+    if (!err && (cancelled || !server))
         (void)bvi_fail(&err, BV_E_CANCELLED, "the caller is gone");
-    if (err ||
-        source->vtable->put_manifest(source, in->data_version, &in->manifest, on_put, in, &err) < 0)
-        incoming_end(in, err);
+    if (!err && server->host.gate &&
+        server->host.gate(server->host.data, *in->store_key ? in->store_key : NULL,
+                          in->data_version, on_gate, in, &err) == 0)
+        return;
+    put_manifest(in, err);
 }
 
 static int incoming_new(bvi_engine_server *server, const Bvi__Agent__PutManifestRequest *request,
@@ -584,6 +603,45 @@ static void handle_bv_error(bvi_service_call *call, const ProtobufCMessage *mess
     bvi_service_end(call, err);
 }
 
+/* ---- stores, see store_server.h ---- */
+
+typedef void (*store_handler)(bvi_store_server *server, bvi_service_call *call,
+                              const ProtobufCMessage *message);
+
+static void hand_on(bvi_engine_server *server, bvi_service_call *call,
+                    const ProtobufCMessage *message, store_handler handle)
+{
+    bv_error *err = NULL;
+
+    if (server->store) {
+        handle(server->store, call, message);
+        return;
+    }
+    (void)bvi_fail(&err, BV_E_UNSUPPORTED, "this host has no snapshots for its nodes");
+    bvi_service_fail(call, err);
+}
+
+static void handle_store_info(bvi_service_call *call, const ProtobufCMessage *message,
+                              void *service)
+{
+    hand_on(service, call, message, bvi_store_server_info);
+}
+
+static void handle_store(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+{
+    hand_on(service, call, message, bvi_store_server_call);
+}
+
+static void handle_store_url(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+{
+    hand_on(service, call, message, bvi_store_server_url);
+}
+
+static void handle_store_put(bvi_service_call *call, const ProtobufCMessage *message, void *service)
+{
+    hand_on(service, call, message, bvi_store_server_put);
+}
+
 /* ---- the server ---- */
 
 static const bvi_service_method methods[] = {
@@ -593,6 +651,12 @@ static const bvi_service_method methods[] = {
     { BVI_CALL_SLOTS, &bvi__agent__upload_slots_request__descriptor, SMALL_MAX, handle_slots },
     { BVI_CALL_PUT_MANIFEST, &bvi__agent__put_manifest_request__descriptor, BVI_ARCHIVE_MESSAGE_MAX,
       handle_put_manifest },
+    { BVI_CALL_STORE_INFO, &bvi__agent__store_info_request__descriptor, SMALL_MAX,
+      handle_store_info },
+    { BVI_CALL_STORE, &bvi__agent__store_request__descriptor, SMALL_MAX, handle_store },
+    { BVI_CALL_STORE_URL, &bvi__agent__store_url_request__descriptor, SMALL_MAX, handle_store_url },
+    { BVI_CALL_STORE_PUT, &bvi__agent__store_put_request__descriptor, BVI_ARCHIVE_MESSAGE_MAX,
+      handle_store_put },
     { BVI_CALL_BV_ERROR, &bvi__agent__bv_error_request__descriptor, SMALL_MAX, handle_bv_error },
 };
 
@@ -616,15 +680,19 @@ int bvi_engine_server_new(bv_ctx *ctx, const char *socket_path, const bvi_engine
         .connections_max = BVI_ENGINE_CONNECTIONS_MAX,
         .unsent_max = BVI_ENGINE_UNSENT_MAX,
     };
-    int r;
+    int r = 0;
 
     if (!server)
         return bvi_fail_nomem(err);
     server->ctx = ctx;
     server->host = *host;
     server->report_window_us = bvi_ctx_now_us(ctx);
-    r = bvi_service_rpc_new(ctx, &opts, &server->service, err);
+    if (host->store.open)
+        r = bvi_store_server_new(ctx, &host->store, &server->store, err);
+    if (r >= 0)
+        r = bvi_service_rpc_new(ctx, &opts, &server->service, err);
     if (r < 0) {
+        bvi_store_server_free(server->store);
         bvi_free(server);
         return bvi_wrap(err, r, "cannot serve the node's archive jobs");
     }
@@ -647,5 +715,6 @@ void bvi_engine_server_free(bvi_engine_server *server)
         if (!l->busy)
             lent_free(l);
     }
+    bvi_store_server_free(server->store);
     bvi_free(server);
 }

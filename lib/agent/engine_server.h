@@ -13,6 +13,7 @@
 
 #include "agent/limits.h"
 #include "agent/service.h"
+#include "agent/store_server.h"
 #include "transfer/chunk_source.h"
 
 typedef struct bvi_engine_server bvi_engine_server;
@@ -24,6 +25,12 @@ typedef struct bvi_engine_host {
      * BVI_ENGINE_SOURCES_MAX idle ones and never has two calls under way on one. */
     int (*open_source)(void *data, const char *store_key, bvi_chunk_source **ret_source,
                        bv_error **err);
+    /* Optional: what snapshot jobs ask (store_server.h); without, they hear BV_E_UNSUPPORTED. */
+    bvi_store_host store;
+    /* Optional: asked before a manifest of an archive is published; snapshots go through the
+     * store. store_key NULL: the node's own. */
+    int (*gate)(void *data, const char *store_key, uint64_t data_version, bvi_gate_done_fn done,
+                void *done_data, bv_error **err);
     /* Something in the node wants a person's attention. One line, control characters replaced. */
     void (*bv_error)(void *data, const char *text);
 } bvi_engine_host;

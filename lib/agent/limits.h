@@ -35,6 +35,10 @@
 #define BVI_ARCHIVE_MESSAGE_MAX (1024u * 1024u)        /* of one such message */
 #define BVI_ENGINE_MANIFEST_MAX (512u * 1024u * 1024u) /* of all messages of one manifest */
 
+#define BVI_STORE_OBJECT_BYTES                                                                     \
+    (64u * 1024u * 1024u) /* of an object that goes through the daemon: a snapshot's root */
+#define BVI_STORE_INFO_BYTES (128u * 1024u) /* of an answer about a store */
+
 /* Counts. */
 #define BVI_AGENT_HEADERS_MAX  64u
 #define BVI_AGENT_CALLS_MAX    64u /* under way at once on one agent */

@@ -32,6 +32,10 @@
 #define BVI_CALL_CHUNKS       "get_download_chunks"
 #define BVI_CALL_SLOTS        "get_upload_slots"
 #define BVI_CALL_PUT_MANIFEST "put_download_manifest"
+#define BVI_CALL_STORE_INFO   "store_info"
+#define BVI_CALL_STORE        "store_call"
+#define BVI_CALL_STORE_URL    "store_url"
+#define BVI_CALL_STORE_PUT    "store_put"
 #define BVI_CALL_BV_ERROR     "bv_error"
 
 #endif

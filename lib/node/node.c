@@ -325,6 +325,11 @@ int bvi_node_serve_engine(bvi_node *node, bv_error **err)
 {
     const bvi_engine_host host = { .data = node,
                                    .open_source = bvi_node_open_source,
+                                   .store = { .data = node,
+                                              .open = bvi_node_open_store,
+                                              .url = bvi_node_object_url,
+                                              .info = bvi_node_store_info },
+                                   .gate = bvi_node_gate,
                                    .bv_error = on_node_error };
 
     if (node->engine)

@@ -67,6 +67,7 @@ struct bvi_node {
     BVI_VEC(bvi_tmpfs) ramdisks; /* their paths are ours */
     bvi_agent_client *agent;
     bvi_engine_server *engine;
+    bvi_store_format upload_format; /* of the upload asked for last; ANY: the host's */
     bvi_plugin *plugin;
     bvi_checkup *check;            /* NULL: none */
     bvi_json *wanted;              /* properties of the update under way */
@@ -138,6 +139,16 @@ int bvi_node_put_secret(const bvi_node *node, const char *key, const void *bytes
 void bvi_node_plugin_env(bvi_node *node, bvi_plugin_env *env);
 int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
                          bv_error **err);
+/* What snapshot jobs ask, node_snapshot.c; data is the node. */
+int bvi_node_check_key(const bvi_node *node, const char *store_key, const char **ret_key,
+                       bv_error **err); /* NULL: the node's own; may it use that one? */
+int bvi_node_open_store(void *data, const char *store_key, bvi_store **ret_store, bv_error **err);
+int bvi_node_object_url(void *data, bvi_store *store, const char *key, bool put, char **ret_url,
+                        bv_error **err);
+int bvi_node_store_info(void *data, const char *store_key, uint64_t data_version, bool upload,
+                        bvi_store_info_fn done, void *done_data, bv_error **err);
+int bvi_node_gate(void *data, const char *store_key, uint64_t version, bvi_gate_done_fn done,
+                  void *done_data, bv_error **err);
 /* Calls that wait until the node has been attached to, deferred.c. Owns the reply. */
 void bvi_node_defer(bvi_node *node, const char *method, const bvi_json *args, bvi_reply *reply);
 void bvi_node_make_deferred(bvi_node *node); /* from the next dispatch */

@@ -4,21 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/fs.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/paths.h"
 #include "io/work.h"
 #include "node/node_source.h"
+#include "node/staged.h"
 #include "sys/fs.h"
 #include "transfer/store.h"
 
-/* One step of a copy. */
-#define COPY_PIECE (64u << 20)
 /* A node may name the version it uploads; beyond this there would soon be no next one. */
 #define VERSION_MAX (UINT64_C(1) << 48)
 
@@ -108,24 +103,12 @@ static void version_dirs_done(version_dirs *dirs)
     bvi_closep(&dirs->store);
 }
 
-static int open_below(const char *top, const char *relative, bool make, int *ret_fd, bv_error **err)
-{
-    bvi_auto_close int fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r;
-
-    if (fd < 0)
-        return bvi_fail_sys(err, errno, "cannot open '%s'", top);
-    r = make ? bvi_fs_mkdir_beneath(fd, relative, 0755, err) : 0;
-    if (r == 0)
-        r = bvi_fs_open_beneath(fd, relative, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
-    return r < 0 ? bvi_wrap(err, r, "'%s'", top) : 0;
-}
-
 static int open_staging(const node_source *s, uint64_t version, int *ret_fd, bv_error **err)
 {
     bvi_auto_free char *name = bvi_asprintf("%" PRIu64, version);
 
-    return name ? open_below(s->staging_dir, name, true, ret_fd, err) : bvi_fail_nomem(err);
+    return name ? bvi_staged_open_dir(s->staging_dir, name, true, ret_fd, err)
+                : bvi_fail_nomem(err);
 }
 
 static int make_slots(const node_source *s, uint64_t version, const bvi_upload_slot *slots,
@@ -180,81 +163,6 @@ static int node_slots(bvi_chunk_source *source, const bvi_slots_request *request
 
 /* ---- publishing: the version is free, staged chunks become the store's, then the manifest ---- */
 
-static int check_plain(int fd, const char *name, uint64_t size, bv_error **err)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return bvi_fail_sys(err, errno, "cannot look at staged chunk '%s'", name);
-    if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
-        return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' is not a plain file of its own", name);
-    if ((uint64_t)st.st_size != size)
-        return bvi_fail(err, BV_E_FORMAT,
-                        "staged chunk '%s' has %" PRId64 " bytes, its manifest says %" PRIu64, name,
-                        (int64_t)st.st_size, size);
-    return 0;
-}
-
-/* Opens a chunk for reading, without following links or waiting for a pipe, and looks at it. */
-static int open_chunk(int dir, const char *name, uint64_t size, int *ret_fd, bv_error **err)
-{
-    bvi_auto_close int fd = -1;
-    int r = bvi_fs_open_beneath(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, err);
-
-    if (r == 0)
-        r = check_plain(fd, name, size, err);
-    if (r == 0)
-        *ret_fd = bvi_take_fd(&fd);
-    return r;
-}
-
-/* All bytes of one file into another: shared where the file system can, else copied. */
-static int copy_bytes(int from, int to, uint64_t size, const char *name, bv_error **err)
-{
-    uint64_t left = size;
-
-    if (ioctl(to, FICLONE, from) == 0)
-        return 0;
-    while (left > 0) {
-        size_t piece = left > COPY_PIECE ? COPY_PIECE : (size_t)left;
-        ssize_t n = copy_file_range(from, NULL, to, NULL, piece, 0);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return bvi_fail_sys(err, errno, "cannot copy staged chunk '%s' into the store", name);
-        if (n == 0)
-            return bvi_fail(err, BV_E_FORMAT, "staged chunk '%s' became shorter", name);
-        left -= (uint64_t)n;
-    }
-    return 0;
-}
-
-/* A whole, durable file of our own under the chunk's name, or nothing. */
-static int store_copy(int store, int from, const char *name, uint64_t size, bv_error **err)
-{
-    bvi_auto_free char *temporary = bvi_asprintf(".%s.part", name);
-    bvi_auto_close int to = -1;
-    int r;
-
-    if (!temporary)
-        return bvi_fail_nomem(err);
-    (void)unlinkat(store, temporary, 0); /* of a try that was cut off; openat() tells the rest */
-    to = openat(store, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (to < 0)
-        return bvi_fail_sys(err, errno, "cannot make chunk '%s' in the store", name);
-    r = copy_bytes(from, to, size, name, err);
-    if (r == 0)
-        r = check_plain(to, name, size, err);
-    if (r == 0 && fdatasync(to) < 0)
-        r = bvi_fail_sys(err, errno, "cannot sync chunk '%s'", name);
-    if (r == 0 && renameat(store, temporary, store, name) < 0)
-        r = bvi_fail_sys(err, errno, "cannot put chunk '%s' in its place", name);
-    if (r < 0)
-        (void)unlinkat(store, temporary, 0); /* the version stays incomplete in any case */
-    return r;
-}
-
 /* The node may hold staged files open for writing, so the store gets a file that was never the
  * node's. */
 static int move_chunk(const version_dirs *dirs, const char *name, uint64_t size, bv_error **err)
@@ -263,10 +171,10 @@ static int move_chunk(const version_dirs *dirs, const char *name, uint64_t size,
     int r;
 
     if (faccessat(dirs->staging, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-        return open_chunk(dirs->store, name, size, &fd, err); /* moved by an earlier try */
-    r = open_chunk(dirs->staging, name, size, &fd, err);
+        return bvi_staged_open(dirs->store, name, size, &fd, err); /* moved by an earlier try */
+    r = bvi_staged_open(dirs->staging, name, size, &fd, err);
     if (r == 0)
-        r = store_copy(dirs->store, fd, name, size, err);
+        r = bvi_staged_copy(dirs->store, fd, name, size, NULL, err);
     if (r == 0)
         (void)unlinkat(dirs->staging, name, 0); /* what stays goes with the staging directory */
     return r;
@@ -293,7 +201,7 @@ static int move_all(node_source *s, bv_error **err)
     int r = below ? open_staging(s, s->version, &dirs.staging, err) : bvi_fail_nomem(err);
 
     if (r == 0)
-        r = open_below(s->store_dir, below, false, &dirs.store, err);
+        r = bvi_staged_open_dir(s->store_dir, below, false, &dirs.store, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < s->manifest->chunks.len; i++) {

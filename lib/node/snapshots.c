@@ -189,43 +189,20 @@ void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error 
     }
 }
 
-/* A node may use its own key and those its plugin's services name. */
-static bool may_use(const bvi_node *node, const char *store_key)
-{
-    const bvi_json *config = node->plugin ? bvi_plugin_config(node->plugin) : NULL;
-
-    bvi_json_each(service, bvi_json_find(config, "services")) {
-        const char *key = bvi_json_string(bvi_json_find(service, "store_key"));
-
-        if (key && strcmp(key, store_key) == 0)
-            return true;
-    }
-    return strcmp(store_key, node->state.store_key) == 0;
-}
-
 int bvi_node_open_source(void *data, const char *store_key, bvi_chunk_source **ret_source,
                          bv_error **err)
 {
     bvi_node *node = data;
-    const char *key = store_key ? store_key : node->state.store_key;
+    const char *key = NULL;
     const bvi_node_source_opts opts = { .staging_dir = node->upload_bind,
                                         .store_dir = node->manager->opts.store_dir,
                                         .store_key = node->state.store_key };
     bvi_chunk_source *inner = NULL;
     int r;
 
-    if (!*key)
-        return bvi_fail(err, BV_E_NOT_FOUND, "node '%s' has no store key", node->state.name);
-    if (!may_use(node, key))
-        return bvi_fail(err, BV_E_DENIED, "node '%s' may not use the store key '%s'",
-                        node->state.name, key);
-    if (node->store_bind && strcmp(key, node->state.store_key) != 0)
-        return bvi_fail(
-            err, BV_E_UNSUPPORTED,
-            "a directory store shows node '%s' its own key '%s' only, not '%s'; several "
-            "clients need a store with URLs",
-            node->state.name, node->state.store_key, key);
-    r = bvi_source_open(node->ctx, node->manager->opts.store_uri, key, &inner, err);
+    r = bvi_node_check_key(node, store_key, &key, err);
+    if (r == 0)
+        r = bvi_source_open(node->ctx, node->manager->opts.store_uri, key, &inner, err);
     if (r < 0)
         return r;
     if (node->store_bind)
