@@ -40,6 +40,13 @@ BV_BEGIN_DECLS
 /** Level of zstd for uploads, unless options say otherwise. */
 #define BV_TRANSFER_ZSTD_LEVEL_DEFAULT 3
 
+/** How long a transfer waits for room on a full disk, unless options say otherwise. */
+#define BV_TRANSFER_SPACE_WAIT_SECS_DEFAULT 600
+/** For space_wait_secs: until there is room, however long that takes. */
+#define BV_TRANSFER_SPACE_WAIT_FOREVER INT32_MAX
+/** For space_wait_secs: a full disk is an error at once. */
+#define BV_TRANSFER_SPACE_WAIT_NONE (-1)
+
 /** Memory of all transfers of a context together, unless limits say otherwise. */
 #define BV_TRANSFER_LIMIT_MEMORY_MIB_DEFAULT 1024u
 /** Connections of all transfers of a context together, unless limits say otherwise. */
@@ -104,8 +111,8 @@ BV_API void bv_ctx_transfer_use(const bv_ctx *ctx, bv_transfer_use *ret_use);
 /** How a transfer stands, or how it ended. Valid during the call only. */
 typedef struct bv_transfer_status {
     size_t size;
-    const char
-        *phase; /**< "open", "describe", "scan", "transfer", "verify", "publish" or "done". */
+    const char *phase; /**< "open", "describe", "scan", "transfer", "no-space", "verify", "publish"
+                          or "done". */
     uint64_t data_version; /**< 0: not known yet. */
     uint64_t bytes_done;   /**< Plain bytes, those of earlier runs included. */
     uint64_t bytes_total;  /**< 0: not known yet. */
@@ -118,6 +125,8 @@ typedef struct bv_transfer_status {
     uint32_t resumed_chunks; /**< Of chunks_done: finished by earlier runs. */
     uint64_t bytes_per_s;    /**< Recent rate of plain bytes. */
     int64_t eta_ms;          /**< -1: not known. */
+    const char *full_path;   /**< In phase "no-space": whose file system has no room; else NULL. */
+    uint64_t missing_bytes;  /**< In phase "no-space": about how many bytes it lacks. */
 } bv_transfer_status;
 
 /** Called at most ten times a second, from dispatch. */
@@ -140,6 +149,8 @@ typedef struct bv_download_opts {
     uint64_t bytes_per_s;     /**< Limit for the network; 0: none. */
     bv_transfer_status_fn status; /**< Optional. */
     void *data;                   /**< Last argument of every callback. */
+    int32_t space_wait_secs;      /**< How long it waits for room on a full disk; 0:
+                                       BV_TRANSFER_SPACE_WAIT_SECS_DEFAULT. */
 } bv_download_opts;
 
 #define BV_DOWNLOAD_OPTS_INIT                                                                      \
@@ -181,6 +192,8 @@ typedef struct bv_upload_opts {
     uint64_t bytes_per_s;       /**< Limit for the network; 0: none. */
     bv_transfer_status_fn status; /**< Optional. */
     void *data;                   /**< Last argument of every callback. */
+    int32_t space_wait_secs;      /**< How long it waits for room on a full disk; 0:
+                                       BV_TRANSFER_SPACE_WAIT_SECS_DEFAULT. */
 } bv_upload_opts;
 
 #define BV_UPLOAD_OPTS_INIT                                                                        \

@@ -155,9 +155,14 @@ static int read_options(const char *text, transfer_options *options, bv_error **
 
 static void write_progress(transfer_run *run, const bv_transfer_status *status)
 {
-    char text[192];
-    int len = snprintf(text, sizeof(text), "{\"total\":%u,\"current\":%u,\"message\":\"%s\"}",
-                       status->chunks_total, status->chunks_done, run->label); /* fits */
+    char text[256], missing[64] = "";
+    int len;
+
+    if (status->full_path)
+        (void)snprintf(missing, sizeof(missing), ", no space: %llu bytes missing",
+                       (unsigned long long)status->missing_bytes); /* fits */
+    len = snprintf(text, sizeof(text), "{\"total\":%u,\"current\":%u,\"message\":\"%s%s\"}",
+                   status->chunks_total, status->chunks_done, run->label, missing); /* fits */
 
     run->written_us = bvi_ctx_now_us(run->guest.ctx);
     /* Best effort: a full disk is reported by the transfer itself. */
@@ -220,6 +225,7 @@ static int start_download(transfer_run *run, bv_error **err)
         .data_version = o->data_version,
         .max_connections = (uint32_t)o->max_connections,
         .max_runners = (uint32_t)o->max_runners,
+        .space_wait_secs = BV_TRANSFER_SPACE_WAIT_FOREVER, /* restarting would not help */
         .status = on_status,
     };
 
@@ -253,6 +259,7 @@ static int start_upload(transfer_run *run, bv_error **err)
         .compression = { o->compress ? BVI_CODEC_ZSTD : BVI_CODEC_STORED, (int32_t)o->zstd_level },
         .max_connections = (uint32_t)o->max_connections,
         .max_runners = (uint32_t)o->max_runners,
+        .space_wait_secs = BV_TRANSFER_SPACE_WAIT_FOREVER, /* restarting would not help */
         .status = on_status,
     };
 

@@ -19,6 +19,8 @@
 static void download_free(bvi_download *d)
 {
     bvi_download_run_free(d);
+    bvi_space_done(&d->space);
+    bv_error_free(d->full);
     bvi_chunk_source_free(d->own_source);
     bvi_manifest_done(&d->manifest);
     bvi_journal_done(&d->journal);
@@ -51,6 +53,7 @@ void bvi_download_fail(bvi_download *d, bv_error *err)
         return;
     if (d->source_busy)
         d->opts.source->vtable->cancel(d->opts.source);
+    bvi_space_stop(&d->space);
     bvi_download_run_stop(d);
 }
 
@@ -89,6 +92,40 @@ static void complete(bvi_download *d)
 
 /* ---- steps on the worker ---- */
 
+static void start_step(bvi_download *d, int (*run)(bvi_download *d, bv_error **err),
+                       void (*next)(bvi_download *d))
+{
+    d->step_run = run;
+    d->step_next = next;
+    d->step_pending = true;
+    bvi_work_submit(&d->step);
+}
+
+static void on_room(const bv_error *err, void *data)
+{
+    bvi_download *d = data;
+
+    bvi_report_resume(&d->report);
+    if (err)
+        bvi_download_fail(d, bvi_error_copy(err));
+    else if (!atomic_load(&d->stopping))
+        start_step(d, d->step_run, d->step_next);
+    bvi_download_settle(d);
+}
+
+/* Takes err: it failed, or waits for room to run the step again. */
+static void pause_or_fail(bvi_download *d, bv_error *err)
+{
+    if (!atomic_load(&d->stopping) &&
+        bvi_space_pause(&d->space, err, d->full_path ? d->full_path : d->opts.meta_dir,
+                        d->full_bytes)) {
+        bv_error_free(err);
+        bvi_report_pause(&d->report, &d->space);
+    } else {
+        bvi_download_fail(d, err);
+    }
+}
+
 static void step_run(void *data)
 {
     bvi_download *d = data;
@@ -109,22 +146,41 @@ static void step_done(void *data, bool cancelled)
         return;
     }
     if (d->step_err)
-        bvi_download_fail(d, bvi_take(d->step_err));
+        pause_or_fail(d, bvi_take(d->step_err));
     else if (!atomic_load(&d->stopping))
         d->step_next(d);
     bvi_download_settle(d);
 }
 
-static void start_step(bvi_download *d, int (*run)(bvi_download *d, bv_error **err),
-                       void (*next)(bvi_download *d))
+/* ---- phases ---- */
+
+static void transfer(bvi_download *d)
 {
-    d->step_run = run;
-    d->step_next = next;
-    d->step_pending = true;
-    bvi_work_submit(&d->step);
+    bv_error *err = NULL;
+
+    if (!d->http && bvi_download_run_start(d, &err) < 0) {
+        bvi_download_fail(d, err);
+        return;
+    }
+    bvi_report_phase(&d->report, "transfer");
+    d->sync_waits = false;
+    d->running = true; /* the settle that follows starts the first chunks */
 }
 
-/* ---- phases ---- */
+static void checked(bvi_download *d)
+{
+    start_step(d, bvi_download_step_space, transfer);
+}
+
+/* The chunks under way have ended for want of room: there must be some for all the rest. */
+static void wait_for_room(bvi_download *d)
+{
+    d->running = false;
+    d->full_bytes = 0; /* the step finds out */
+    d->step_run = bvi_download_step_space;
+    d->step_next = transfer;
+    pause_or_fail(d, bvi_take(d->full));
+}
 
 void bvi_download_settle(bvi_download *d)
 {
@@ -132,7 +188,10 @@ void bvi_download_settle(bvi_download *d)
         return;
     if (d->running)
         bvi_download_pump(d);
-    if (d->step_pending || d->source_busy || !bvi_download_run_idle(d))
+    if (d->running && d->full && bvi_download_run_idle(d))
+        wait_for_room(d);
+    if (d->step_pending || d->source_busy || bvi_space_is_waiting(&d->space) ||
+        !bvi_download_run_idle(d))
         return;
     if (atomic_load(&d->stopping)) {
         complete(d);
@@ -141,18 +200,6 @@ void bvi_download_settle(bvi_download *d)
         bvi_report_phase(&d->report, "verify");
         start_step(d, bvi_download_step_finish, NULL);
     }
-}
-
-static void checked(bvi_download *d)
-{
-    bv_error *err = NULL;
-
-    if (bvi_download_run_start(d, &err) < 0) {
-        bvi_download_fail(d, err);
-        return;
-    }
-    bvi_report_phase(&d->report, "transfer");
-    d->running = true; /* the settle that follows starts the first chunks */
 }
 
 static void ask_descriptions(bvi_download *d);
@@ -306,6 +353,8 @@ static int start(bv_ctx *ctx, const bvi_download_opts *opts, bvi_unpack_mode mod
     atomic_init(&d->stopping, false);
     bvi_work_init(&d->step, ctx, step_run, step_done, d);
     r = copy_opts(d, opts, err);
+    if (r == 0)
+        r = bvi_space_init(&d->space, ctx, opts->space_wait_secs, on_room, d, err);
     if (r == 0)
         r = bvi_op_new(ctx, &download_op, d, &d->op, err);
     if (r < 0) {

@@ -29,6 +29,7 @@ typedef struct bvi_download_opts {
     uint32_t max_runners;
     uint32_t memory_mib;
     uint64_t bytes_per_s;
+    int32_t space_wait_secs;      /* as in blockvisor/transfer.h */
     bv_transfer_status_fn status; /* optional */
 } bvi_download_opts;
 

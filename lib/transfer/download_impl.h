@@ -16,6 +16,7 @@
 #include "transfer/fingerprint.h"
 #include "transfer/journal.h"
 #include "transfer/report.h"
+#include "transfer/space.h"
 
 typedef enum bvi_chunk_state {
     BVI_CHUNK_TODO,
@@ -96,8 +97,12 @@ struct bvi_download {
     uint32_t cursor;      /* no chunk before it is to do */
     uint32_t open_chunks; /* not DONE */
     bool keeps_parts;     /* there is room for them */
-    bool running;         /* in the transfer phase */
-    bool finishing;       /* behind it */
+    bv_error *full;       /* a disk is; what is under way ends, and then it waits */
+    const char *full_path;
+    uint64_t full_bytes; /* that it lacks; 0: not known */
+    bvi_space space;
+    bool running;   /* in the transfer phase */
+    bool finishing; /* behind it */
     /* chunks that wait to become durable */
     bvi_index_list written;
     bvi_index_list syncing;
@@ -106,6 +111,8 @@ struct bvi_download {
     bvi_work sync;
     bool sync_pending;
     bv_error *sync_err;
+    bool sync_waits;   /* for room */
+    bool sync_durable; /* the data is, if not the record of it */
     bvi_timer *sync_timer;
     /* the end */
     atomic_bool stopping; /* workers read it */
@@ -116,6 +123,7 @@ struct bvi_download {
 /* Steps; on the worker. */
 int bvi_download_step_open(bvi_download *d, bv_error **err);
 int bvi_download_step_check(bvi_download *d, bv_error **err);
+int bvi_download_step_space(bvi_download *d, bv_error **err); /* is there room for the rest? */
 int bvi_download_step_finish(bvi_download *d, bv_error **err);
 int bvi_download_sync_written(bvi_download *d, bv_error **err); /* d->syncing */
 

@@ -22,6 +22,22 @@ static bvi_chunk *chunk_of(const bvi_runner *r)
     return &r->d->manifest.chunks.items[r->index];
 }
 
+/* ---- a full disk ---- */
+
+static void hold_runners(bvi_download *d);
+
+/* Lets what is under way end, and starts nothing more. Takes err. */
+static void note_full(bvi_download *d, bv_error *err, const char *path)
+{
+    if (d->full) {
+        bv_error_free(err);
+        return;
+    }
+    d->full = err;
+    d->full_path = path;
+    hold_runners(d);
+}
+
 /* ---- durability ---- */
 
 static void sync_run(void *data)
@@ -29,6 +45,39 @@ static void sync_run(void *data)
     bvi_download *d = data;
 
     (void)bvi_download_sync_written(d, &d->sync_err); /* the error says it all */
+}
+
+/* What could not be made durable for want of room is written again, or only recorded again. */
+static int sync_later(bvi_download *d)
+{
+    for (size_t i = 0; i < d->syncing.len; i++) {
+        uint32_t index = d->syncing.items[i];
+        uint32_t *slot = d->sync_durable ? bvi_vec_push(&d->written) : NULL;
+
+        if (d->sync_durable && !slot)
+            return BV_E_NOMEM;
+        if (slot) {
+            *slot = index;
+            continue;
+        }
+        d->states[index] = BVI_CHUNK_TODO;
+        d->cursor = index < d->cursor ? index : d->cursor;
+        d->report.now.bytes_done -= bvi_chunk_plain_bytes(&d->manifest.chunks.items[index]);
+    }
+    d->syncing.len = 0;
+    return 0;
+}
+
+static void sync_failed(bvi_download *d, bv_error *err)
+{
+    const char *path = d->sync_durable ? d->opts.meta_dir : d->opts.dest_dir;
+
+    if (!stopping(d) && bvi_space_is_full(err) && sync_later(d) == 0) {
+        d->sync_waits = true;
+        note_full(d, err, path);
+        return;
+    }
+    bvi_download_fail(d, err);
 }
 
 static void sync_done(void *data, bool cancelled)
@@ -43,11 +92,11 @@ static void sync_done(void *data, bool cancelled)
         d->open_chunks--;
         d->report.now.chunks_done++;
     }
-    d->syncing.len = 0;
     if (d->sync_err)
-        bvi_download_fail(d, bvi_take(d->sync_err));
+        sync_failed(d, bvi_take(d->sync_err));
     else
         bvi_report_send(&d->report);
+    d->syncing.len = 0;
     bvi_download_settle(d);
 }
 
@@ -59,7 +108,7 @@ static void on_sync_timer(bvi_timer *timer, void *data)
 
 static bool more_to_come(const bvi_download *d)
 {
-    return !stopping(d) && d->open_chunks > d->written.len + d->syncing.len;
+    return !stopping(d) && !d->full && d->open_chunks > d->written.len + d->syncing.len;
 }
 
 /* Starts a sync when enough waits for one, or when nothing else is left to wait for. */
@@ -67,7 +116,7 @@ static void maybe_sync(bvi_download *d)
 {
     bvi_index_list list = d->written;
 
-    if (d->written.len == 0 || d->sync_pending)
+    if (d->written.len == 0 || d->sync_pending || d->sync_waits)
         return;
     if (more_to_come(d) && d->written_bytes < BVI_SYNC_BYTES &&
         bvi_ctx_now_us(d->ctx) - d->written_us < BVI_SYNC_US) {
@@ -130,8 +179,11 @@ static void rest(bvi_runner *r)
 
 static void give_chunk_back(bvi_runner *r)
 {
+    bvi_download *d = r->d;
+
     drop_unpack(r);
-    r->d->states[r->index] = BVI_CHUNK_TODO;
+    d->states[r->index] = BVI_CHUNK_TODO;
+    d->cursor = r->index < d->cursor ? r->index : d->cursor;
     rest(r);
 }
 
@@ -203,6 +255,7 @@ static void on_fetched(const bv_error *err, bvi_attempt attempt, void *data)
     bvi_runner *r = data;
     bvi_download *d = r->d;
     bv_error *why;
+    bool full;
 
     r->fetch = NULL;
     d->connections--;
@@ -212,7 +265,8 @@ static void on_fetched(const bv_error *err, bvi_attempt attempt, void *data)
         return;
     }
     on_moved(r);
-    if (!stopping(d) && try_again(r, attempt)) {
+    full = d->mode == BVI_UNPACK_WRITE && bvi_space_is_full(err);
+    if (!full && !stopping(d) && try_again(r, attempt)) {
         bvi_log_debug(d->ctx, "transfer", "chunk %u: another attempt after: %s", r->index,
                       bv_error_message(err));
         bvi_download_settle(d);
@@ -222,7 +276,10 @@ static void on_fetched(const bv_error *err, bvi_attempt attempt, void *data)
     (void)bvi_wrap(&why, bv_error_code(err), "chunk '%s' (%u) download failed",
                    chunk_of(r)->key ? chunk_of(r)->key : "", r->index);
     give_chunk_back(r);
-    bvi_download_fail(d, why);
+    if (full && !stopping(d))
+        note_full(d, why, d->opts.dest_dir);
+    else
+        bvi_download_fail(d, why);
     bvi_download_settle(d);
 }
 
@@ -413,7 +470,7 @@ static void assign(bvi_runner *r)
 
 void bvi_download_pump(bvi_download *d)
 {
-    for (uint32_t i = 0; i < d->n_runners && !stopping(d); i++) {
+    for (uint32_t i = 0; i < d->n_runners && !stopping(d) && !d->full; i++) {
         bvi_runner *r = &d->runners[i];
         bv_error *err = NULL;
 
@@ -427,7 +484,7 @@ void bvi_download_pump(bvi_download *d)
             bvi_download_fail(d, err);
         }
     }
-    if (!stopping(d))
+    if (!stopping(d) && !d->full)
         ask_for_urls(d);
     maybe_sync(d);
 }
@@ -438,22 +495,32 @@ bool bvi_download_run_idle(const bvi_download *d)
         if (d->runners[i].state != BVI_RUNNER_IDLE)
             return false;
     }
-    return !d->sync_pending && d->written.len == 0;
+    return !d->sync_pending && (d->written.len == 0 || d->sync_waits);
 }
 
-void bvi_download_run_stop(bvi_download *d)
+/* Those that are not at it go no further. */
+static void hold_runners(bvi_download *d)
 {
     for (uint32_t i = 0; i < d->n_runners; i++) {
         bvi_runner *r = &d->runners[i];
 
         bvi_timer_clear(r->timer);
         if (r->fetch) {
-            bvi_fetch_cancel(r->fetch);
+            continue;
         } else if (r->state == BVI_RUNNER_IDLE || r->state == BVI_RUNNER_CLAIMING) {
             rest(r);
         } else {
             give_chunk_back(r);
         }
+    }
+}
+
+void bvi_download_run_stop(bvi_download *d)
+{
+    hold_runners(d);
+    for (uint32_t i = 0; i < d->n_runners; i++) {
+        if (d->runners[i].fetch)
+            bvi_fetch_cancel(d->runners[i].fetch);
     }
 }
 

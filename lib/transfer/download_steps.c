@@ -83,10 +83,12 @@ static int open_journal(bvi_download *d, bv_error **err)
     if (!lock || !path)
         return bvi_fail_nomem(err);
     r = bvi_fs_mkdir(d->opts.meta_dir, 0700, err);
-    if (r == 0)
+    if (r == 0 && d->lock_fd < 0)
         r = bvi_fs_lock(lock, &d->lock_fd, err);
     if (r == BV_E_BUSY)
         return bvi_wrap(err, r, "another download uses '%s'", d->opts.meta_dir);
+    bvi_journal_done(&d->journal); /* of an attempt that found no room */
+    d->journal_done.len = 0;
     return r < 0 ? r : bvi_journal_open(&d->journal, path, load_record, d, err);
 }
 
@@ -96,9 +98,11 @@ int bvi_download_step_open(bvi_download *d, bv_error **err)
 
     if (d->mode == BVI_UNPACK_CHECK)
         return 0;
+    d->full_path = d->opts.meta_dir; /* if a disk is */
     r = d->mode == BVI_UNPACK_WRITE ? bvi_fs_mkdir(d->opts.dest_dir, 0755, err) : 0;
     if (r < 0)
         return r;
+    bvi_closep(&d->dest_fd);
     d->dest_fd = open(d->opts.dest_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (d->dest_fd < 0)
         return bvi_fail_sys(err, errno, "cannot open '%s'", d->opts.dest_dir);
@@ -182,18 +186,21 @@ static void take_journal(bvi_download *d)
 }
 
 /* What this archive's files take up on the disk already, room that an earlier run reserved
- * included. */
-static uint64_t allocated_bytes(const bvi_download *d)
+ * included; and how many of them are still to be made. */
+static uint64_t allocated_bytes(const bvi_download *d, uint64_t *ret_files)
 {
     uint64_t sum = 0;
 
+    *ret_files = 0;
     for (size_t i = 0; i < d->manifest.files.len; i++) {
         const bvi_manifest_file *file = &d->manifest.files.items[i];
         uint64_t bytes;
         struct stat st;
 
-        if (stat_beneath(d->dest_fd, file->path, &st) < 0)
+        if (stat_beneath(d->dest_fd, file->path, &st) < 0) {
+            ++*ret_files;
             continue;
+        }
         bytes = (uint64_t)st.st_blocks * 512;
         sum += bytes < file->size ? bytes : file->size;
     }
@@ -216,7 +223,8 @@ static uint64_t parts_bytes(const bvi_download *d)
 
 static int check_space(bvi_download *d, bv_error **err)
 {
-    uint64_t have = allocated_bytes(d);
+    uint64_t files = 0;
+    uint64_t have = allocated_bytes(d, &files);
     uint64_t total = 0;
     uint64_t available = 0;
     uint64_t required;
@@ -234,30 +242,46 @@ static int check_space(bvi_download *d, bv_error **err)
             return bvi_wrap(err, r, "cannot get available disk space");
     }
     d->keeps_parts = required <= available && parts_bytes(d) <= available - required;
-    if (required <= available)
-        return 0;
-    (void)bvi_fail_sys(err, ENOSPC, "free %llu bytes on the file system of '%s'",
-                       (unsigned long long)(required - available), d->opts.dest_dir);
+    d->full_path = d->opts.dest_dir;
+    d->full_bytes = required;
+    r = bvi_space_check(d->opts.dest_dir, required, files, err);
+    if (r == 0 || required <= available)
+        return r;
     return bvi_wrap(err, BV_E_IO, "can't download %llu bytes of data while only %llu available",
                     (unsigned long long)required, (unsigned long long)available);
 }
 
-static int check_against_journal(bvi_download *d, bv_error **err)
+static void check_against_journal(bvi_download *d)
 {
     char id[BVI_FINGERPRINT_SIZE];
-    int r;
 
     fingerprint(d, id);
     if (d->journal_ours && strcmp(id, d->journal_id) == 0) {
         take_journal(d);
-        return check_space(d, err);
+        return;
     }
     if (d->journal_id[0])
         bvi_log_warn(d->ctx, "transfer", "the journal in '%s' is of another archive: starting over",
                      d->opts.meta_dir);
     d->times_ns = bvi_ctx_wall_us(d->ctx) * 1000;
+    memcpy(d->journal_id, id, sizeof(d->journal_id));
+    d->journal_ours = false; /* until its header says so */
+}
+
+int bvi_download_step_space(bvi_download *d, bv_error **err)
+{
+    int r;
+
+    if (d->mode != BVI_UNPACK_WRITE)
+        return 0;
     r = check_space(d, err);
-    return r < 0 ? r : write_header(d, id, err);
+    if (r < 0 || d->journal_ours)
+        return r;
+    d->full_path = d->opts.meta_dir;
+    d->full_bytes = 0;
+    r = write_header(d, d->journal_id, err);
+    d->journal_ours = r == 0;
+    return r;
 }
 
 int bvi_download_step_check(bvi_download *d, bv_error **err)
@@ -268,7 +292,9 @@ int bvi_download_step_check(bvi_download *d, bv_error **err)
         return r;
     d->open_chunks = (uint32_t)d->manifest.chunks.len;
     d->report.now.files = d->manifest.files.len;
-    return d->mode == BVI_UNPACK_WRITE ? check_against_journal(d, err) : 0;
+    if (d->mode == BVI_UNPACK_WRITE)
+        check_against_journal(d);
+    return 0;
 }
 
 /* ---- durability and the end ---- */
@@ -299,7 +325,9 @@ int bvi_download_sync_written(bvi_download *d, bv_error **err)
         return bvi_fail_nomem(err);
     for (size_t i = 0; i < d->syncing.len; i++)
         chunks[i] = &d->manifest.chunks.items[d->syncing.items[i]];
+    d->sync_durable = false;
     r = bvi_unpack_sync(d->dest_fd, chunks, d->syncing.len, err);
+    d->sync_durable = r == 0;
     for (size_t i = 0; r == 0 && i < d->syncing.len; i++)
         r = append_done(d, d->syncing.items[i], err);
     if (r == 0)

@@ -133,15 +133,21 @@ int bvi_journal_append(bvi_journal *journal, const bvi_json *record, bv_error **
 
 int bvi_journal_flush(bvi_journal *journal, bv_error **err)
 {
+    off_t end;
     int r;
 
     if (journal->pending.len == 0)
         return 0;
-    r = bvi_fs_write_all(journal->fd, journal->pending.data, journal->pending.len);
-    if (r < 0)
-        return bvi_fail_sys(err, -r, "cannot write journal '%s'", journal->path);
-    bvi_buf_clear(&journal->pending);
-    return 0;
+    end = lseek(journal->fd, 0, SEEK_END);
+    r = end < 0 ? -errno
+                : bvi_fs_write_all(journal->fd, journal->pending.data, journal->pending.len);
+    bvi_buf_clear(&journal->pending); /* after a failure the caller says once more what is so */
+    if (r == 0)
+        return 0;
+    (void)bvi_fail_sys(err, -r, "cannot write journal '%s'", journal->path);
+    if (end >= 0 && ftruncate(journal->fd, end) < 0) /* half a record would hide those behind it */
+        bvi_closep(&journal->fd);
+    return BV_E_IO;
 }
 
 int bvi_journal_sync(bvi_journal *journal, bv_error **err)

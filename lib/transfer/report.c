@@ -53,3 +53,30 @@ void bvi_report_send(bvi_report *report)
     if (now_us - report->at_us >= INTERVAL_US)
         send(report, now_us);
 }
+
+static void still_full(void *data)
+{
+    bvi_report *report = data;
+
+    report->now.full_path = report->space->path;
+    report->now.missing_bytes = report->space->missing;
+    bvi_report_phase(report, "no-space");
+}
+
+void bvi_report_pause(bvi_report *report, bvi_space *space)
+{
+    if (!report->paused)
+        report->paused = report->now.phase;
+    report->space = space;
+    space->still = still_full;
+    space->still_data = report;
+    still_full(report);
+}
+
+void bvi_report_resume(bvi_report *report)
+{
+    report->now.full_path = NULL;
+    report->now.missing_bytes = 0;
+    if (report->paused)
+        bvi_report_phase(report, bvi_take(report->paused));
+}

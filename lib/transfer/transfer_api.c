@@ -113,6 +113,7 @@ int bv_download_start(bv_ctx *ctx, const bv_download_opts *opts, bv_transfer_don
                                .max_runners = opts->max_runners,
                                .memory_mib = opts->memory_mib,
                                .bytes_per_s = opts->bytes_per_s,
+                               .space_wait_secs = opts->space_wait_secs,
                                .status = opts->status ? on_status : NULL,
                            },
                            on_done, h, ret_op, err);
@@ -165,6 +166,7 @@ int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn
                              .max_runners = opts->max_runners,
                              .memory_mib = opts->memory_mib,
                              .bytes_per_s = opts->bytes_per_s,
+                             .space_wait_secs = opts->space_wait_secs,
                              .status = opts->status ? on_status : NULL,
                          },
                          on_done, h, ret_op, err);

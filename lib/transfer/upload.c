@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "transfer/upload_impl.h"
+#include "transfer/url.h"
 
 static void free_chunks(bvi_upload *u)
 {
@@ -25,6 +26,10 @@ static void free_chunks(bvi_upload *u)
 static void upload_free(bvi_upload *u)
 {
     bvi_upload_run_free(u);
+    bvi_space_done(&u->space);
+    bv_error_free(u->full);
+    bvi_free(u->full_path);
+    bvi_free(u->store_dir);
     bvi_chunk_source_free(u->own_source);
     bvi_manifest_done(&u->manifest);
     bvi_scan_done(&u->scan);
@@ -60,6 +65,7 @@ void bvi_upload_fail(bvi_upload *u, bv_error *err)
         return;
     if (u->source_busy)
         u->opts.source->vtable->cancel(u->opts.source);
+    bvi_space_stop(&u->space);
     bvi_upload_run_stop(u);
 }
 
@@ -96,7 +102,47 @@ static void complete(bvi_upload *u)
     bvi_op_complete(u->op, bvi_take(u->err));
 }
 
+/* ---- a full disk ---- */
+
+static void on_room(const bv_error *err, void *data)
+{
+    bvi_upload *u = data;
+
+    bvi_report_resume(&u->report);
+    if (err)
+        bvi_upload_fail(u, bvi_error_copy(err));
+    else if (!atomic_load(&u->stopping))
+        u->again(u);
+    bvi_upload_settle(u);
+}
+
+void bvi_upload_pause_or_fail(bvi_upload *u, bv_error *err, const char *path, uint64_t needed,
+                              void (*again)(bvi_upload *u))
+{
+    if (!atomic_load(&u->stopping) && bvi_space_pause(&u->space, err, path, needed)) {
+        u->again = again;
+        bv_error_free(err);
+        bvi_report_pause(&u->report, &u->space);
+    } else {
+        bvi_upload_fail(u, err);
+    }
+}
+
 /* ---- steps on the worker ---- */
+
+static void start_step(bvi_upload *u, int (*run)(bvi_upload *u, bv_error **err),
+                       void (*next)(bvi_upload *u))
+{
+    u->step_run = run;
+    u->step_next = next;
+    u->step_pending = true;
+    bvi_work_submit(&u->step);
+}
+
+static void step_again(bvi_upload *u)
+{
+    start_step(u, u->step_run, u->step_next);
+}
 
 static void step_run(void *data)
 {
@@ -118,19 +164,10 @@ static void step_done(void *data, bool cancelled)
         return;
     }
     if (u->step_err)
-        bvi_upload_fail(u, bvi_take(u->step_err));
+        bvi_upload_pause_or_fail(u, bvi_take(u->step_err), u->opts.meta_dir, 0, step_again);
     else if (u->step_next && !atomic_load(&u->stopping))
         u->step_next(u);
     bvi_upload_settle(u);
-}
-
-static void start_step(bvi_upload *u, int (*run)(bvi_upload *u, bv_error **err),
-                       void (*next)(bvi_upload *u))
-{
-    u->step_run = run;
-    u->step_next = next;
-    u->step_pending = true;
-    bvi_work_submit(&u->step);
 }
 
 /* ---- phases, last first ---- */
@@ -139,6 +176,8 @@ static void remove_journal(bvi_upload *u)
 {
     start_step(u, bvi_upload_step_finish, NULL);
 }
+
+static void publish(bvi_upload *u);
 
 static void on_published(const bv_error *err, void *data)
 {
@@ -153,7 +192,7 @@ static void on_published(const bv_error *err, void *data)
     /* The store lost chunks, or the version is somebody else's: what is recorded is worthless. */
     u->forget = bv_error_code(why) == BV_E_STATE || bv_error_code(why) == BV_E_EXISTS;
     (void)bvi_wrap(&why, bv_error_code(why), "failed to publish the manifest");
-    bvi_upload_fail(u, why);
+    bvi_upload_pause_or_fail(u, why, u->store_dir ? u->store_dir : u->opts.meta_dir, 0, publish);
     bvi_upload_settle(u);
 }
 
@@ -174,13 +213,30 @@ static void publish(bvi_upload *u)
     }
 }
 
+static void go_on(bvi_upload *u)
+{
+    u->record_waits = false;
+    u->running = true; /* the settle that follows starts the next chunks */
+}
+
+/* The chunks under way have ended for want of room. */
+static void wait_for_room(bvi_upload *u)
+{
+    u->running = false;
+    bvi_upload_pause_or_fail(u, bvi_take(u->full), u->full_path ? u->full_path : u->opts.meta_dir,
+                             u->full_bytes, go_on);
+}
+
 void bvi_upload_settle(bvi_upload *u)
 {
     if (u->completed)
         return;
     if (u->running)
         bvi_upload_pump(u);
-    if (u->step_pending || u->source_busy || !bvi_upload_run_idle(u))
+    if (u->running && u->full && bvi_upload_run_idle(u) && !u->source_busy)
+        wait_for_room(u);
+    if (u->step_pending || u->source_busy || bvi_space_is_waiting(&u->space) ||
+        !bvi_upload_run_idle(u))
         return;
     if (atomic_load(&u->stopping)) {
         if (u->forget) {
@@ -264,6 +320,17 @@ static bool got_over_existing(bvi_upload *u)
     return true;
 }
 
+static void note_store_dir(bvi_upload *u, const bvi_upload_slot *slots, size_t count)
+{
+    const char *slash;
+
+    if (u->store_dir || count == 0 || !slots[0].url || !bvi_url_is_file(slots[0].url) ||
+        bvi_url_to_path(slots[0].url, &u->store_dir, NULL) < 0)
+        return;
+    slash = strrchr(u->store_dir, '/');
+    u->store_dir[slash ? slash - u->store_dir : 0] = '\0';
+}
+
 static void on_reserved(const bv_error *err, uint64_t data_version, const bvi_upload_slot *slots,
                         size_t count, void *data)
 {
@@ -279,11 +346,12 @@ static void on_reserved(const bv_error *err, uint64_t data_version, const bvi_up
     }
     if (!why && data_version == 0)
         (void)bvi_fail(&why, BV_E_REMOTE, "the answer names no version");
+    note_store_dir(u, slots, count);
     if (!why)
         (void)bvi_upload_take_slots(u, slots, count, &why); /* why tells */
     if (why) {
         (void)bvi_wrap(&why, bv_error_code(why), "cannot reserve a version");
-        bvi_upload_fail(u, why);
+        bvi_upload_pause_or_fail(u, why, u->opts.meta_dir, 0, reserve);
     } else if (!atomic_load(&u->stopping)) {
         u->version = u->report.now.data_version = data_version;
         if (known)
@@ -408,6 +476,8 @@ int bvi_upload_start(bv_ctx *ctx, const bvi_upload_opts *opts, bv_transfer_done_
     atomic_init(&u->stopping, false);
     bvi_work_init(&u->step, ctx, step_run, step_done, u);
     r = copy_opts(u, opts, err);
+    if (r == 0)
+        r = bvi_space_init(&u->space, ctx, opts->space_wait_secs, on_room, u, err);
     if (r == 0)
         r = bvi_op_new(ctx, &upload_op, u, &u->op, err);
     if (r < 0) {

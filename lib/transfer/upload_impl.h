@@ -18,6 +18,7 @@
 #include "transfer/pack.h"
 #include "transfer/report.h"
 #include "transfer/send.h"
+#include "transfer/space.h"
 #include "transfer/spool.h"
 #include "transfer/upload.h"
 
@@ -108,6 +109,14 @@ struct bvi_upload {
     uint32_t cursor;
     uint32_t open_chunks; /* not DONE */
     bool running;
+    bv_error *full; /* a disk is; what is under way ends, and then it waits */
+    char *full_path;
+    char *store_dir;       /* where manifests of a directory store go; NULL: it is none */
+    uint64_t full_bytes;   /* that are needed there; 0: not known */
+    uint32_t packers_most; /* fewer than there are when they filled a disk together */
+    bool record_waits;     /* for room */
+    bvi_space space;
+    void (*again)(bvi_upload *u); /* what failed for want of room */
     /* chunks that wait for their record */
     bvi_part_list stored;
     bvi_part_list recording;
@@ -145,6 +154,9 @@ void bvi_upload_choose_slots(bvi_upload *u);
 /* Phases. */
 void bvi_upload_fail(bvi_upload *u, bv_error *err);
 void bvi_upload_settle(bvi_upload *u);
+/* Takes err: the upload fails, or waits for room to do something again. */
+void bvi_upload_pause_or_fail(bvi_upload *u, bv_error *err, const char *path, uint64_t needed,
+                              void (*again)(bvi_upload *u));
 int bvi_upload_ask_slots(bvi_upload *u, bvi_source_slots_fn done, bv_error **err);
 
 #endif

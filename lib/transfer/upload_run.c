@@ -24,6 +24,26 @@ static bvi_chunk *chunk_of(const bvi_packer *p)
     return &p->u->manifest.chunks.items[p->index];
 }
 
+/* ---- a full disk ---- */
+
+static void hold_packers(bvi_upload *u);
+
+/* Lets what is under way end, and starts nothing more. Takes err. */
+static void note_full(bvi_upload *u, bv_error *err, const char *path, uint64_t needed)
+{
+    if (u->full) {
+        bv_error_free(err);
+        return;
+    }
+    u->full = err;
+    u->full_bytes = needed;
+    bvi_free(u->full_path);
+    u->full_path = bvi_strdup(path); /* NULL: the state directory */
+    /* Each of them alone may find the room that all together did not. */
+    u->packers_most = u->packers_most > 1 ? u->packers_most / 2 : 1;
+    hold_packers(u);
+}
+
 /* ---- records ---- */
 
 static void record_run(void *data)
@@ -31,6 +51,20 @@ static void record_run(void *data)
     bvi_upload *u = data;
 
     (void)bvi_upload_record_stored(u, &u->record_err); /* the error says it all */
+}
+
+/* What could not be recorded for want of room is recorded when there is some. */
+static int record_later(bvi_upload *u)
+{
+    for (size_t i = 0; i < u->recording.len; i++) {
+        uint32_t *slot = bvi_vec_push(&u->stored);
+
+        if (!slot)
+            return BV_E_NOMEM;
+        *slot = u->recording.items[i];
+    }
+    u->record_waits = true;
+    return 0;
 }
 
 static void record_done(void *data, bool cancelled)
@@ -45,10 +79,12 @@ static void record_done(void *data, bool cancelled)
         u->open_chunks--;
         u->report.now.chunks_done++;
     }
-    u->recording.len = 0;
-    if (u->record_err)
+    if (u->record_err && !stopping(u) && bvi_space_is_full(u->record_err) && record_later(u) == 0)
+        note_full(u, bvi_take(u->record_err), u->opts.meta_dir, 0);
+    else if (u->record_err)
         bvi_upload_fail(u, bvi_take(u->record_err));
-    else
+    u->recording.len = 0;
+    if (!u->record_err)
         bvi_report_send(&u->report);
     bvi_upload_settle(u);
 }
@@ -57,7 +93,7 @@ static void maybe_record(bvi_upload *u)
 {
     bvi_part_list list = u->stored;
 
-    if (u->stored.len == 0 || u->record_pending)
+    if (u->stored.len == 0 || u->record_pending || u->record_waits)
         return;
     u->stored = u->recording;
     u->recording = list;
@@ -85,9 +121,29 @@ static void rest(bvi_packer *p)
 
 static void give_chunk_back(bvi_packer *p)
 {
+    bvi_upload *u = p->u;
+
     drop_packed(p);
-    p->u->states[p->index] = BVI_PART_TODO;
+    u->states[p->index] = BVI_PART_TODO;
+    u->cursor = p->index < u->cursor ? p->index : u->cursor;
     rest(p);
+}
+
+/* The directory the packed chunk lies in; NULL: no memory, or none of a name. */
+static char *spool_dir(const bvi_packer *p)
+{
+    const char *slash = p->spool.path ? strrchr(p->spool.path, '/') : NULL;
+
+    return slash ? bvi_strndup(p->spool.path, (size_t)(slash - p->spool.path)) : NULL;
+}
+
+/* What it took so far was not enough; but a chunk hardly grows by packing. */
+static uint64_t room_for(const bvi_packer *p)
+{
+    uint64_t plain = bvi_chunk_plain_bytes(chunk_of(p));
+    uint64_t most = plain + plain / 128 + 4096;
+
+    return p->spool.size + BVI_SLICE_BYTES < most ? p->spool.size + BVI_SLICE_BYTES : most;
 }
 
 static void give_up(bvi_packer *p, bv_error *err)
@@ -96,6 +152,14 @@ static void give_up(bvi_packer *p, bv_error *err)
 
     (void)bvi_wrap(&err, bv_error_code(err), "chunk '%s' (%u) upload failed",
                    chunk_of(p)->key ? chunk_of(p)->key : "", p->index);
+    if (!stopping(u) && bvi_space_is_full(err)) {
+        bvi_auto_free char *dir = spool_dir(p);
+        uint64_t needed = room_for(p);
+
+        give_chunk_back(p);
+        note_full(u, err, dir ? dir : u->opts.meta_dir, needed);
+        return;
+    }
     give_chunk_back(p);
     bvi_upload_fail(u, err);
 }
@@ -478,9 +542,11 @@ static void advance(bvi_packer *p)
 
 void bvi_upload_pump(bvi_upload *u)
 {
-    for (uint32_t i = 0; i < u->n_packers && !stopping(u); i++)
-        advance(&u->packers[i]);
-    if (!stopping(u))
+    for (uint32_t i = 0; i < u->n_packers && !stopping(u) && !u->full; i++) {
+        if (i < u->packers_most || u->packers[i].state != BVI_PACKER_IDLE)
+            advance(&u->packers[i]);
+    }
+    if (!stopping(u) && !u->full)
         ask_for_slots(u);
     maybe_record(u);
 }
@@ -491,22 +557,32 @@ bool bvi_upload_run_idle(const bvi_upload *u)
         if (u->packers[i].state != BVI_PACKER_IDLE)
             return false;
     }
-    return !u->record_pending && u->stored.len == 0;
+    return !u->record_pending && (u->stored.len == 0 || u->record_waits);
 }
 
-void bvi_upload_run_stop(bvi_upload *u)
+/* Those that are not at it go no further. */
+static void hold_packers(bvi_upload *u)
 {
     for (uint32_t i = 0; i < u->n_packers; i++) {
         bvi_packer *p = &u->packers[i];
 
         bvi_timer_clear(p->timer);
         if (p->send) {
-            bvi_send_cancel(p->send);
+            continue;
         } else if (p->state == BVI_PACKER_WANTS_URL || p->state == BVI_PACKER_WAITING) {
             give_chunk_back(p);
         } else if (p->state != BVI_PACKER_PACKING) {
             rest(p);
         } /* a packing one sees `stopping` at its next slice */
+    }
+}
+
+void bvi_upload_run_stop(bvi_upload *u)
+{
+    hold_packers(u);
+    for (uint32_t i = 0; i < u->n_packers; i++) {
+        if (u->packers[i].send)
+            bvi_send_cancel(u->packers[i].send);
     }
 }
 
@@ -526,6 +602,7 @@ static int make_packers(bvi_upload *u, bv_error **err)
     u->packers = bvi_new_array(bvi_packer, u->n_packers);
     if (!u->packers)
         return bvi_fail_nomem(err);
+    u->packers_most = u->n_packers;
     u->packer_needs = (bvi_amounts){ .memory = each, .files = PACKER_FILES };
     for (uint32_t i = 0; i < u->n_packers; i++) {
         bvi_packer *p = &u->packers[i];

@@ -108,11 +108,12 @@ static int open_files(bvi_upload *u, bv_error **err)
 
     if (!lock || !path)
         return bvi_fail_nomem(err);
+    bvi_closep(&u->source_fd);
     u->source_fd = open(u->opts.source_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (u->source_fd < 0)
         return bvi_fail_sys(err, errno, "cannot open '%s'", u->opts.source_dir);
     r = bvi_fs_mkdir(u->opts.meta_dir, 0700, err);
-    if (r == 0)
+    if (r == 0 && u->lock_fd < 0)
         r = bvi_fs_lock(lock, &u->lock_fd, err);
     if (r == BV_E_BUSY)
         return bvi_wrap(err, r, "another upload uses '%s'", u->opts.meta_dir);
@@ -227,11 +228,27 @@ static int resume_or_begin(bvi_upload *u, bv_error **err)
     return r < 0 ? r : write_header(u, u->id, err);
 }
 
+/* What an attempt that found no room for its journal leaves. */
+static void forget_plan(bvi_upload *u)
+{
+    bvi_scan_done(&u->scan);
+    bvi_scan_init(&u->scan);
+    bvi_manifest_done(&u->manifest);
+    bvi_manifest_init(&u->manifest);
+    bvi_journal_done(&u->journal);
+    for (size_t i = 0; i < u->journal_chunks.len; i++)
+        bvi_chunk_done(&u->journal_chunks.items[i]);
+    u->journal_chunks.len = 0;
+    bvi_free(bvi_take(u->states));
+    bvi_free(bvi_take(u->url_us));
+}
+
 int bvi_upload_step_plan(bvi_upload *u, bv_error **err)
 {
     uint64_t slots;
     int r = bvi_compression_check(&u->opts.compression, err);
 
+    forget_plan(u);
     if (r == 0)
         r = open_files(u, err);
     if (r == 0)

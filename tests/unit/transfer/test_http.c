@@ -242,6 +242,7 @@ START_TEST(a_full_disk_is_named)
     start_server();
     up = upload_opts();
     down = download_opts();
+    up.space_wait_secs = down.space_wait_secs = BV_TRANSFER_SPACE_WAIT_NONE;
     make_file(bvt_path("source"), "big", 8u << 20, 1);
     up.state_dir = bvt_path("small/state"); /* packed chunks lie here */
     ck_assert_int_eq(run_upload(2, &up, &o), BV_E_IO);
