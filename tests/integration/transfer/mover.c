@@ -3,9 +3,11 @@
  * nothing else.
  *
  *     mover upload|download STORE KEY DIR [SETTING=NUMBER...]
+ *     mover formats       prints those it knows
  *
- * Settings: workers (of the context), connections, runners, memory (MiB), rate (bytes a second),
- * chunks (of an upload; 0: by size). Called by test_crash.py and tools/bench.
+ * Settings: format (1: archive, 2: snapshot), workers (of the context), connections, runners,
+ * memory (MiB), rate (bytes a second), chunks (of an upload; 0: by size). Called by test_crash.py
+ * and tools/bench.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +22,29 @@ typedef struct settings {
     unsigned memory;
     unsigned rate;
     unsigned chunks;
+    unsigned format;
 } settings;
 
 typedef struct outcome {
     bv_ctx *ctx;
     int failed;
 } outcome;
+
+/* Most memory this process had at once; the kernel's ru_maxrss would include who started it. */
+static unsigned long peak_kib(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    unsigned long kib = 0;
+    char line[256];
+
+    while (f && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kib = strtoul(line + 6, NULL, 10);
+    }
+    if (f)
+        (void)fclose(f);
+    return kib;
+}
 
 static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *status, void *data)
 {
@@ -37,9 +56,10 @@ static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *st
     if (err)
         (void)fprintf(stderr, "mover: %s\n", text);
     else
-        (void)printf(
-            "version=%llu bytes=%llu stored=%llu\n", (unsigned long long)status->data_version,
-            (unsigned long long)status->bytes_total, (unsigned long long)status->stored_done);
+        (void)printf("version=%llu bytes=%llu stored=%llu peak_kib=%lu\n",
+                     (unsigned long long)status->data_version,
+                     (unsigned long long)status->bytes_total,
+                     (unsigned long long)status->stored_done, peak_kib());
     o->failed = err != NULL;
     bv_ctx_stop(o->ctx);
 }
@@ -53,6 +73,7 @@ static int read_settings(char **args, settings *s)
         { "workers=", &s->workers }, { "connections=", &s->connections },
         { "runners=", &s->runners }, { "memory=", &s->memory },
         { "rate=", &s->rate },       { "chunks=", &s->chunks },
+        { "format=", &s->format },
     };
 
     for (; *args; args++) {
@@ -95,8 +116,10 @@ int main(int argc, char **argv)
     bv_op *op = NULL;
     char text[1024];
 
+    if (argc == 2 && strcmp(argv[1], "formats") == 0)
+        return puts("archive") < 0;
     if (argc < 5 || (strcmp(argv[1], "upload") != 0 && strcmp(argv[1], "download") != 0) ||
-        read_settings(argv + 5, &s) < 0) {
+        read_settings(argv + 5, &s) < 0 || s.format > 1) {
         (void)fputs("usage: mover upload|download STORE KEY DIR [SETTING=NUMBER...]\n", stderr);
         return 2;
     }

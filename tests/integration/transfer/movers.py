@@ -102,18 +102,25 @@ def make_small_tree(top, seed=1, files=40, largest=1 << 16):
         path.write_bytes(dice.randbytes(size) if number % 3 == 0 else (b"%d block\n" % number * size)[:size])
 
 
-class Archive:
-    """The format of existing archives."""
-    name = "archive"
+class Form:
+    """One of the two formats, moved by the test program `mover`; settings are those it knows."""
 
-    def __init__(self, build):
+    def __init__(self, build, name):
+        self.name = name
         self.mover = pathlib.Path(build) / "tests/integration/transfer/mover"
+        self.number = {"archive": 1, "snapshot": 2}[name]
 
     def available(self):
-        return self.mover.exists()
+        done = subprocess.run([self.mover, "formats"], capture_output=True, text=True, check=False)
+        return self.name in done.stdout.split()
 
     def command(self, verb, store, key, directory, **settings):
+        settings = {"format": self.number, **settings}
         return [self.mover, verb, store, key, directory, *(f"{name}={value}" for name, value in settings.items())]
+
+
+def forms(build):
+    return [form for form in (Form(build, "snapshot"), Form(build, "archive")) if form.available()]
 
 
 @contextlib.contextmanager

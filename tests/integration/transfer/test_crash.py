@@ -210,7 +210,7 @@ def large_download_killed(form):
 
 def main():
     tests = []
-    for form in (f for f in (movers.Archive(BUILD),) if f.available()):
+    for form in movers.forms(BUILD):
         for store in (DirStore, WebStore):
             tests.append((f"upload killed at every {STEP}th system call, {form.name}, {store.name}",
                           lambda form=form, store=store: upload_killed(form, store)))
