@@ -266,6 +266,11 @@ static void on_fetched(const bv_error *err, bvi_attempt attempt, void *data)
     }
     on_moved(r);
     full = d->mode == BVI_UNPACK_WRITE && bvi_space_is_full(err);
+    if (d->full && !full && !stopping(d) && attempt.verdict != BVI_VERDICT_FAIL) {
+        give_chunk_back(r); /* for when there is room */
+        bvi_download_settle(d);
+        return;
+    }
     if (!full && !stopping(d) && try_again(r, attempt)) {
         bvi_log_debug(d->ctx, "transfer", "chunk %u: another attempt after: %s", r->index,
                       bv_error_message(err));

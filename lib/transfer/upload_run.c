@@ -24,11 +24,17 @@ static bvi_chunk *chunk_of(const bvi_packer *p)
     return &p->u->manifest.chunks.items[p->index];
 }
 
+static bool is_packed(const bvi_packer *p)
+{
+    return p->state != BVI_PACKER_PACKING && p->packed; /* it is the worker's while it packs */
+}
+
 /* ---- a full disk ---- */
 
-static void hold_packers(bvi_upload *u);
+static void hold_packers(bvi_upload *u, bool packed_too);
 
-/* Lets what is under way end, and starts nothing more. Takes err. */
+/* Lets what is under way end, and starts nothing more; what is packed is sent, which makes room.
+ * Takes err. */
 static void note_full(bvi_upload *u, bv_error *err, const char *path, uint64_t needed)
 {
     if (u->full) {
@@ -41,7 +47,7 @@ static void note_full(bvi_upload *u, bv_error *err, const char *path, uint64_t n
     u->full_path = bvi_strdup(path); /* NULL: the state directory */
     /* Each of them alone may find the room that all together did not. */
     u->packers_most = u->packers_most > 1 ? u->packers_most / 2 : 1;
-    hold_packers(u);
+    hold_packers(u, false);
 }
 
 /* ---- records ---- */
@@ -542,11 +548,13 @@ static void advance(bvi_packer *p)
 
 void bvi_upload_pump(bvi_upload *u)
 {
-    for (uint32_t i = 0; i < u->n_packers && !stopping(u) && !u->full; i++) {
-        if (i < u->packers_most || u->packers[i].state != BVI_PACKER_IDLE)
-            advance(&u->packers[i]);
+    for (uint32_t i = 0; i < u->n_packers && !stopping(u); i++) {
+        bvi_packer *p = &u->packers[i];
+
+        if (is_packed(p) || (!u->full && (i < u->packers_most || p->state != BVI_PACKER_IDLE)))
+            advance(p);
     }
-    if (!stopping(u) && !u->full)
+    if (!stopping(u))
         ask_for_slots(u);
     maybe_record(u);
 }
@@ -561,15 +569,15 @@ bool bvi_upload_run_idle(const bvi_upload *u)
 }
 
 /* Those that are not at it go no further. */
-static void hold_packers(bvi_upload *u)
+static void hold_packers(bvi_upload *u, bool packed_too)
 {
     for (uint32_t i = 0; i < u->n_packers; i++) {
         bvi_packer *p = &u->packers[i];
 
-        bvi_timer_clear(p->timer);
-        if (p->send) {
+        if (p->send || (is_packed(p) && !packed_too))
             continue;
-        } else if (p->state == BVI_PACKER_WANTS_URL || p->state == BVI_PACKER_WAITING) {
+        bvi_timer_clear(p->timer);
+        if (p->state == BVI_PACKER_WANTS_URL || p->state == BVI_PACKER_WAITING) {
             give_chunk_back(p);
         } else if (p->state != BVI_PACKER_PACKING) {
             rest(p);
@@ -579,7 +587,7 @@ static void hold_packers(bvi_upload *u)
 
 void bvi_upload_run_stop(bvi_upload *u)
 {
-    hold_packers(u);
+    hold_packers(u, true);
     for (uint32_t i = 0; i < u->n_packers; i++) {
         if (u->packers[i].send)
             bvi_send_cancel(u->packers[i].send);
