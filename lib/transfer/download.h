@@ -13,6 +13,7 @@
 
 #include <blockvisor/transfer.h>
 
+#include "base/protect.h"
 #include "transfer/chunk_source.h"
 
 #define BVI_DOWNLOAD_JOURNAL "download.journal"
@@ -31,6 +32,8 @@ typedef struct bvi_download_opts {
     uint64_t bytes_per_s;
     int32_t space_wait_secs;      /* as in blockvisor/transfer.h */
     bv_transfer_status_fn status; /* optional */
+    const bvi_strv *protect; /* patterns of files that are neither written nor touched; borrowed
+                                until done was called; NULL: none */
 } bvi_download_opts;
 
 /* Cancelling keeps the journal; done then has BV_E_CANCELLED. `data` is the last argument of status

@@ -155,6 +155,10 @@ static bool files_still_there(const bvi_download *d, const bvi_chunk *chunk)
         const bvi_target *t = &chunk->targets.items[i];
         struct stat st;
 
+        const bvi_manifest_file *file = bvi_manifest_find(&d->manifest, t->path);
+
+        if (file && file->is_protected)
+            continue;
         if (stat_beneath(d->dest_fd, t->path, &st) < 0 || !S_ISREG(st.st_mode) ||
             (uint64_t)st.st_size < t->pos + t->size)
             return false;
@@ -284,12 +288,30 @@ int bvi_download_step_space(bvi_download *d, bv_error **err)
     return r;
 }
 
+static void mark_protected(bvi_download *d)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < d->manifest.files.len; i++) {
+        bvi_manifest_file *file = &d->manifest.files.items[i];
+
+        file->is_protected = bvi_protect_match(d->opts.protect, file->path);
+        count += file->is_protected;
+    }
+    if (count)
+        bvi_log_warn(d->ctx, "transfer",
+                     "%llu protected files of the archive are left out: this node's own stay",
+                     (unsigned long long)count);
+}
+
 int bvi_download_step_check(bvi_download *d, bv_error **err)
 {
     int r = bvi_manifest_check(&d->manifest, err);
 
     if (r < 0)
         return r;
+    if (d->opts.protect)
+        mark_protected(d);
     d->open_chunks = (uint32_t)d->manifest.chunks.len;
     d->report.now.files = d->manifest.files.len;
     if (d->mode == BVI_UNPACK_WRITE)
@@ -326,7 +348,7 @@ int bvi_download_sync_written(bvi_download *d, bv_error **err)
     for (size_t i = 0; i < d->syncing.len; i++)
         chunks[i] = &d->manifest.chunks.items[d->syncing.items[i]];
     d->sync_durable = false;
-    r = bvi_unpack_sync(d->dest_fd, chunks, d->syncing.len, err);
+    r = bvi_unpack_sync(d->dest_fd, &d->manifest, chunks, d->syncing.len, err);
     d->sync_durable = r == 0;
     for (size_t i = 0; r == 0 && i < d->syncing.len; i++)
         r = append_done(d, d->syncing.items[i], err);
@@ -359,7 +381,8 @@ int bvi_download_step_finish(bvi_download *d, bv_error **err)
     if (d->mode != BVI_UNPACK_WRITE)
         return 0;
     for (size_t i = 0; i < d->manifest.files.len; i++) {
-        int r = check_file(d, &d->manifest.files.items[i], err);
+        const bvi_manifest_file *file = &d->manifest.files.items[i];
+        int r = file->is_protected ? 0 : check_file(d, file, err);
 
         if (r < 0)
             return r;

@@ -21,6 +21,7 @@
 typedef struct bvi_manifest_file {
     const char *path; /* borrowed from a target of the manifest */
     uint64_t size;
+    bool is_protected; /* a download leaves it alone */
 } bvi_manifest_file;
 
 typedef struct bvi_manifest {

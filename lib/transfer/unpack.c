@@ -44,6 +44,7 @@ struct bvi_unpack {
     uint64_t filled;  /* of it */
     uint64_t started; /* of it: writeback was begun up to here */
     int fd;           /* of it; -1: not opened yet */
+    bool passed_over; /* it is protected: its bytes go nowhere */
 };
 
 uint64_t bvi_unpack_memory(const bvi_compression *compression)
@@ -139,13 +140,21 @@ static int open_for_reading(bvi_unpack *u, const bvi_target *t, bv_error **err)
     return 0;
 }
 
+static bool is_protected(const bvi_manifest *manifest, const bvi_target *t)
+{
+    const bvi_manifest_file *file = bvi_manifest_find(manifest, t->path);
+
+    return file && file->is_protected;
+}
+
 static int open_target(bvi_unpack *u, const bvi_target *t, bv_error **err)
 {
     int r;
 
     u->filled = u->started = 0;
     u->direct.on = false;
-    if (u->opts.mode == BVI_UNPACK_CHECK)
+    u->passed_over = is_protected(u->opts.manifest, t);
+    if (u->opts.mode == BVI_UNPACK_CHECK || u->passed_over)
         return 0;
     if (u->opts.mode == BVI_UNPACK_COMPARE)
         return open_for_reading(u, t, err);
@@ -225,6 +234,8 @@ static int compare(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, siz
 
 static int put(bvi_unpack *u, const bvi_target *t, const uint8_t *bytes, size_t len, bv_error **err)
 {
+    if (u->passed_over)
+        return 0;
     switch (u->opts.mode) {
     case BVI_UNPACK_WRITE:
         return write_all(u, t, bytes, len, err);
@@ -522,7 +533,21 @@ static int sync_file(int dir_fd, const char *path, bv_error **err)
     return sync_dir_of(dir_fd, path, err);
 }
 
-int bvi_unpack_sync(int dir_fd, const bvi_chunk *const *chunks, size_t count, bv_error **err)
+static int sync_chunk(int dir_fd, const bvi_manifest *manifest, const bvi_chunk *chunk,
+                      bv_error **err)
+{
+    for (size_t i = 0; i < chunk->targets.len; i++) {
+        const bvi_target *t = &chunk->targets.items[i];
+        int r = is_protected(manifest, t) ? 0 : sync_file(dir_fd, t->path, err);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int bvi_unpack_sync(int dir_fd, const bvi_manifest *manifest, const bvi_chunk *const *chunks,
+                    size_t count, bv_error **err)
 {
     size_t files = 0;
 
@@ -534,12 +559,10 @@ int bvi_unpack_sync(int dir_fd, const bvi_chunk *const *chunks, size_t count, bv
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
-        for (size_t t = 0; t < chunks[i]->targets.len; t++) {
-            int r = sync_file(dir_fd, chunks[i]->targets.items[t].path, err);
+        int r = sync_chunk(dir_fd, manifest, chunks[i], err);
 
-            if (r < 0)
-                return r;
-        }
+        if (r < 0)
+            return r;
     }
     return 0;
 }

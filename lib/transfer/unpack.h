@@ -41,6 +41,7 @@ uint64_t bvi_unpack_stored(const bvi_unpack *unpack); /* bytes fed so far */
 uint64_t bvi_unpack_plain(const bvi_unpack *unpack);  /* bytes that came out so far */
 
 /* Makes what a set of chunks wrote durable: the data of their files and the names of these. */
-int bvi_unpack_sync(int dir_fd, const bvi_chunk *const *chunks, size_t count, bv_error **err);
+int bvi_unpack_sync(int dir_fd, const bvi_manifest *manifest, const bvi_chunk *const *chunks,
+                    size_t count, bv_error **err);
 
 #endif
