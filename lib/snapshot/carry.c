@@ -1,0 +1,407 @@
+/*
+ * carry.c - see carry.h.
+ *
+ * Neighbouring chunks mostly belong to one file, and neighbouring files lie in one directory, so
+ * the last of each is kept open. A file that is whole in one chunk is made, written and given its
+ * mode and time while it is open; all others are finished by the pass over the whole tree
+ * (settle.c).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/hex.h"
+#include "snapshot/carry.h"
+#include "sys/direct.h"
+#include "sys/fs.h"
+
+typedef struct open_file {
+    const bvi_dest *dest;
+    const bvi_plan *plan;
+    const bvi_plan_item *item; /* NULL: none */
+    int fd;
+    bvi_direct direct;
+    bvi_dest_dir dir;
+} open_file;
+
+static void file_init(open_file *f, const bvi_dest *dest, const bvi_plan *plan)
+{
+    f->dest = dest;
+    f->plan = plan;
+    f->item = NULL;
+    f->fd = -1;
+    bvi_dest_dir_init(&f->dir);
+}
+
+static int fail(const open_file *f, const char *verb, int errnum, bv_error **err)
+{
+    return bvi_dest_fail(errnum, verb, f->dir.path, bvi_plan_text(f->plan, f->item->name), err);
+}
+
+/* Mode and time while it is open; the owner first, as giving a file away clears parts of the mode.
+ */
+static int dress(const open_file *f, bv_error **err)
+{
+    const bvi_plan_item *item = f->item;
+    const struct timespec at = { .tv_sec = item->mtime_s, .tv_nsec = item->mtime_ns };
+    const struct timespec times[2] = { at, at };
+
+    if (f->dest->owners && fchown(f->fd, item->uid, item->gid) < 0)
+        return fail(f, "give away", errno, err);
+    if ((f->dest->owners || (item->flags & BVI_PLAN_EXISTS) || (item->mode & ~0777u) ||
+         (item->mode & f->dest->umask)) &&
+        fchmod(f->fd, item->mode) < 0)
+        return fail(f, "change the mode of", errno, err);
+    if (futimens(f->fd, times) < 0)
+        return fail(f, "set the time of", errno, err);
+    return 0;
+}
+
+static int file_close(open_file *f, bool good, bv_error **err)
+{
+    int r = 0;
+
+    if (f->fd < 0)
+        return 0;
+    if (good && (f->item->flags & BVI_PLAN_WHOLE))
+        r = dress(f, err);
+    if (close(bvi_take_fd(&f->fd)) < 0 && errno != EINTR && r == 0)
+        r = fail(f, "close", errno, err);
+    f->item = NULL;
+    return r;
+}
+
+static void file_done(open_file *f)
+{
+    bvi_closep(&f->fd);
+    bvi_dest_dir_done(&f->dir);
+}
+
+/* ---- writing ---- */
+
+static int check_open(const open_file *f, bv_error **err)
+{
+    struct stat st;
+
+    if (fstat(f->fd, &st) < 0)
+        return fail(f, "look at", errno, err);
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+        return bvi_fail(err, BV_E_STATE, "'%s/%s' was replaced while it was restored", f->dir.path,
+                        bvi_plan_text(f->plan, f->item->name));
+    return 0;
+}
+
+static int open_to_write(open_file *f, const bvi_plan_item *item, bv_error **err)
+{
+    const char *name = bvi_plan_text(f->plan, item->name);
+    int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int r;
+
+    if (f->fd >= 0 && f->item == item)
+        return 0;
+    r = file_close(f, true, err);
+    if (r == 0)
+        r = bvi_dest_enter(f->dest, &f->dir, bvi_plan_text(f->plan, item->dir), err);
+    if (r < 0)
+        return r;
+    f->item = item;
+    f->direct = (bvi_direct){ 0 };
+    if ((item->flags & (BVI_PLAN_WHOLE | BVI_PLAN_EXISTS)) == BVI_PLAN_WHOLE) {
+        f->fd = openat(f->dir.fd, name, flags | O_CREAT | O_EXCL, item->mode & 0777);
+        if (f->fd >= 0 && item->n_extents > 0 && /* holes at the end */
+            item->size > f->plan->extents.items[item->first_extent + item->n_extents - 1].pos +
+                             f->plan->extents.items[item->first_extent + item->n_extents - 1].len &&
+            ftruncate(f->fd, (off_t)item->size) < 0)
+            return fail(f, "set up", errno, err);
+        if (f->fd >= 0 || errno != EEXIST)
+            return f->fd >= 0 ? 0 : fail(f, "make", errno, err);
+    }
+    f->fd = openat(f->dir.fd, name, flags);
+    return f->fd >= 0 ? check_open(f, err) : fail(f, "open", errno, err);
+}
+
+static int write_pieces(open_file *f, uint32_t chunk, const uint8_t *plain, bv_error **err)
+{
+    bvi_plan_pieces it;
+    int r = 0;
+
+    bvi_plan_pieces_init(&it, f->plan, chunk);
+    while (r == 0 && bvi_plan_pieces_next(&it)) {
+        if (it.item->flags & BVI_PLAN_UNWANTED)
+            continue;
+        r = open_to_write(f, it.item, err);
+        if (r < 0)
+            return r;
+        r = bvi_direct_write(&f->direct, f->fd, plain + it.at, it.len, it.pos);
+        if (r < 0)
+            return fail(f, "write", -r, err);
+    }
+    return r;
+}
+
+/* ---- what was fetched ---- */
+
+typedef struct room {
+    uint8_t *bytes; /* chunk and alignment */
+    uint8_t *plain;
+} room;
+
+/* Small files of a chunk that was stored as it is are written from where they were read to. */
+static bool stays(const bvi_plan *plan, uint32_t chunk)
+{
+    bvi_plan_pieces it;
+
+    bvi_plan_pieces_init(&it, plan, chunk);
+    return plan->chunks.items[chunk].frame.codec == BVI_SNAP_STORED && bvi_plan_pieces_next(&it) &&
+           it.len < BVI_DIRECT_MIN;
+}
+
+static int make_room(room *m, const bvi_plan *plan, uint32_t chunk, bv_error **err)
+{
+    bvi_plan_pieces it;
+
+    if (!m->bytes)
+        m->bytes = bvi_malloc(BVI_SNAP_CHUNK_MAX + BVI_DIRECT_ALIGN);
+    if (!m->bytes)
+        return bvi_fail_nomem(err);
+    bvi_plan_pieces_init(&it, plan, chunk);
+    /* Lined up with where its first byte goes, so that whole blocks pass by the page cache. */
+    m->plain = bvi_plan_pieces_next(&it) ? bvi_direct_place(m->bytes, it.pos) : m->bytes;
+    return 0;
+}
+
+static int fail_chunk(const bvi_plan *plan, uint32_t chunk, bv_error **err)
+{
+    const bvi_snap_frame *frame = &plan->chunks.items[chunk].frame;
+    char path[BVI_SNAP_PATH_MAX + 1];
+    char hash[17];
+    char pack[17];
+
+    bvi_plan_chunk_path(plan, chunk, path);
+    bvi_hex_encode(frame->hash.bytes, 8, hash);
+    bvi_hex_encode(frame->pack.bytes, 8, pack);
+    return bvi_wrap(err, BV_E_CHECKSUM,
+                    "chunk %s... at byte %llu of pack %s..., of file '%s', is damaged in the store",
+                    hash, (unsigned long long)frame->offset, pack, path);
+}
+
+static int unpack(bvi_frame_unpacker *unpacker, const bvi_plan *plan, uint32_t chunk,
+                  const uint8_t *stored, uint8_t *out, bv_error **err)
+{
+    const bvi_snap_frame *frame = &plan->chunks.items[chunk].frame;
+    int r = bvi_frame_unpack(unpacker, frame, stored, out, err);
+
+    return r == BV_E_NOMEM || r == 0 ? r : fail_chunk(plan, chunk, err);
+}
+
+static int write_one(bvi_carry *c, open_file *f, room *m, bvi_frame_unpacker *unpacker, uint32_t i,
+                     uint8_t *stored, bv_error **ret_bad, bv_error **err)
+{
+    const bvi_plan_chunk *chunk = &c->plan->chunks.items[c->chunks[i]];
+    bv_error *bad = NULL;
+    int r = 0;
+
+    if (stays(c->plan, c->chunks[i]))
+        m->plain = stored;
+    else
+        r = make_room(m, c->plan, c->chunks[i], err);
+    if (r == 0)
+        r = unpack(unpacker, c->plan, c->chunks[i], stored, m->plain, &bad);
+    if (r == BV_E_CHECKSUM) {
+        c->results[i] = BVI_CARRY_BAD;
+        if (*ret_bad)
+            bv_error_free(bad);
+        else
+            *ret_bad = bad;
+        return 0;
+    }
+    if (r < 0)
+        return bad ? bvi_error_move(err, bad) : r;
+    if (c->dest && chunk->wanted)
+        r = write_pieces(f, c->chunks[i], m->plain, err);
+    if (r == 0)
+        c->results[i] = BVI_CARRY_WRITTEN;
+    return r;
+}
+
+int bvi_carry_write(bvi_carry *c, bvi_frame_unpacker *unpacker, uint8_t *stored, uint64_t offset,
+                    bv_error **ret_bad, bv_error **err)
+{
+    open_file *f = bvi_new0(open_file);
+    room m = { 0 };
+    int r = 0;
+
+    if (!f)
+        return bvi_fail_nomem(err);
+    file_init(f, c->dest, c->plan);
+    for (uint32_t i = 0; r == 0 && i < c->n && !atomic_load(c->stopping); i++) {
+        const bvi_snap_frame *frame = &c->plan->chunks.items[c->chunks[i]].frame;
+
+        r = write_one(c, f, &m, unpacker, i, stored + (frame->offset - offset), ret_bad, err);
+    }
+    if (r == 0)
+        r = file_close(f, true, err);
+    file_done(f);
+    bvi_free(f);
+    bvi_free(m.bytes);
+    return r;
+}
+
+/* ---- what may be there ---- */
+
+static bool open_to_read(open_file *f, const bvi_plan_item *item)
+{
+    if (f->fd >= 0 && f->item == item)
+        return true;
+    bvi_closep(&f->fd);
+    f->item = item;
+    if (bvi_dest_enter(f->dest, &f->dir, bvi_plan_text(f->plan, item->dir), NULL) < 0)
+        return false;
+    f->fd = openat(f->dir.fd, bvi_plan_text(f->plan, item->name),
+                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return f->fd >= 0;
+}
+
+/* Holes need not be read: a chunk has data there. 1: read; 0: it cannot be; negative: the disk
+ * failed. */
+static int read_piece(open_file *f, const bvi_plan_pieces *it, uint8_t *out, bv_error **err)
+{
+    uint64_t at = it->pos;
+    size_t left = it->len;
+
+    if (!open_to_read(f, it->item))
+        return 0;
+    if (lseek(f->fd, (off_t)at, SEEK_DATA) != (off_t)at)
+        return 0;
+    while (left > 0) {
+        ssize_t n = pread(f->fd, out, left, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail(f, "read", errno, err);
+        if (n == 0)
+            return 0;
+        out += n;
+        at += (uint64_t)n;
+        left -= (size_t)n;
+    }
+    return 1;
+}
+
+static int read_chunk(open_file *f, uint32_t chunk, uint8_t *out, bv_error **err)
+{
+    bvi_plan_pieces it;
+    bvi_hash256 hash;
+    int r = 1;
+
+    bvi_plan_pieces_init(&it, f->plan, chunk);
+    while (r > 0 && bvi_plan_pieces_next(&it))
+        r = read_piece(f, &it, out + it.at, err);
+    if (r <= 0)
+        return r;
+    bvi_blake3_hash(out, f->plan->chunks.items[chunk].frame.plain, hash.bytes);
+    return bvi_hash256_equal(&hash, &f->plan->chunks.items[chunk].frame.hash);
+}
+
+/* Reads what was cloned once more: the seed may have been written to since it was looked at. */
+static bool is_cloned_well(const open_file *to, const bvi_plan_pieces *it, const bvi_hash256 *hash,
+                           uint8_t *out)
+{
+    bvi_auto_close int fd = openat(to->dir.fd, bvi_plan_text(to->plan, it->item->name),
+                                   O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    bvi_hash256 there;
+
+    if (fd < 0 || pread(fd, out, it->len, (off_t)it->pos) != (ssize_t)it->len)
+        return false;
+    bvi_blake3_hash(out, it->len, there.bytes);
+    return bvi_hash256_equal(&there, hash);
+}
+
+/* A chunk of one piece in whole blocks may share them with the seed, where the file system can.
+ * 1: it does; 0: no, and `plain` is untouched; -1: no, and it is not. */
+static int clone_chunk(const open_file *from, open_file *to, uint32_t chunk, uint8_t *plain)
+{
+    const bvi_snap_frame *frame = &from->plan->chunks.items[chunk].frame;
+    struct file_clone_range range;
+    bvi_plan_pieces it;
+
+    bvi_plan_pieces_init(&it, from->plan, chunk);
+    if (!bvi_plan_pieces_next(&it) || it.len != frame->plain ||
+        (it.pos | it.len) % BVI_DIRECT_ALIGN != 0 || open_to_write(to, it.item, NULL) < 0)
+        return 0;
+    range = (struct file_clone_range){
+        .src_fd = from->fd, .src_offset = it.pos, .src_length = it.len, .dest_offset = it.pos
+    };
+    if (ioctl(to->fd, FICLONERANGE, &range) < 0)
+        return 0;
+    return is_cloned_well(to, &it, &frame->hash, plain) ? 1 : -1;
+}
+
+typedef struct look {
+    open_file local;
+    open_file seed;
+    open_file out;
+} look;
+
+static int take_seed(bvi_carry *c, look *l, uint32_t i, room *m, bv_error **err)
+{
+    for (size_t s = 0; s < c->n_seeds; s++) {
+        int r;
+
+        if (l->seed.dest != &c->seeds[s]) {
+            file_done(&l->seed);
+            file_init(&l->seed, &c->seeds[s], c->plan);
+        }
+        if (read_chunk(&l->seed, c->chunks[i], m->plain, NULL) <= 0)
+            continue; /* a seed that cannot be read is none */
+        r = clone_chunk(&l->seed, &l->out, c->chunks[i], m->plain);
+        if (r < 0)
+            continue;
+        if (r == 0)
+            r = write_pieces(&l->out, c->chunks[i], m->plain, err);
+        if (r >= 0)
+            c->results[i] = BVI_CARRY_SEEDED;
+        return r < 0 ? r : 0;
+    }
+    return 0;
+}
+
+static int look_for(bvi_carry *c, look *l, uint32_t i, room *m, bv_error **err)
+{
+    const bvi_plan_chunk *chunk = &c->plan->chunks.items[c->chunks[i]];
+    int r = make_room(m, c->plan, c->chunks[i], err);
+
+    c->results[i] = BVI_CARRY_ABSENT;
+    if (r == 0 && chunk->local)
+        r = read_chunk(&l->local, c->chunks[i], m->plain, err);
+    if (r > 0)
+        c->results[i] = BVI_CARRY_PRESENT;
+    return r == 0 && c->n_seeds > 0 ? take_seed(c, l, i, m, err) : r < 0 ? r : 0;
+}
+
+int bvi_carry_look(bvi_carry *c, bv_error **err)
+{
+    look *l = bvi_new0(look);
+    room m = { 0 };
+    int r = 0;
+
+    if (!l)
+        return bvi_fail_nomem(err);
+    file_init(&l->local, c->dest, c->plan);
+    file_init(&l->out, c->dest, c->plan);
+    file_init(&l->seed, NULL, c->plan);
+    for (uint32_t i = 0; r == 0 && i < c->n && !atomic_load(c->stopping); i++)
+        r = look_for(c, l, i, &m, err);
+    if (r == 0)
+        r = file_close(&l->out, true, err);
+    file_done(&l->local);
+    file_done(&l->seed);
+    file_done(&l->out);
+    bvi_free(l);
+    bvi_free(m.bytes);
+    return r;
+}

@@ -1,0 +1,320 @@
+/*
+ * dest.c - see dest.h.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "snapshot/dest.h"
+#include "sys/fs.h"
+#include "transfer/glob.h"
+
+#define STATUS_MAX 65536u
+
+void bvi_dest_init(bvi_dest *dest)
+{
+    *dest = (bvi_dest){ .fd = -1 };
+}
+
+void bvi_dest_done(bvi_dest *dest)
+{
+    bvi_closep(&dest->fd);
+}
+
+/* umask() itself can only be read by setting it, which other threads would see. */
+static mode_t process_umask(void)
+{
+    bvi_auto_free char *text = NULL;
+    size_t len = 0;
+    const char *at;
+
+    if (bvi_fs_read("/proc/self/status", STATUS_MAX, &text, &len, NULL) < 0)
+        return 07777; /* unknown: every mode is set explicitly */
+    at = strstr(text, "\nUmask:");
+    return at ? (mode_t)strtoul(at + strlen("\nUmask:"), NULL, 8) : 07777;
+}
+
+int bvi_dest_open(bvi_dest *dest, const char *path, bool writing, bv_error **err)
+{
+    int r = writing ? bvi_fs_mkdir(path, 0755, err) : 0;
+    struct stat st;
+
+    if (r < 0)
+        return r;
+    dest->path = path;
+    dest->umask = process_umask();
+    dest->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dest->fd < 0 || fstat(dest->fd, &st) < 0)
+        return bvi_fail_sys(err, errno, "cannot open '%s'", path);
+    dest->dev = st.st_dev;
+    return 0;
+}
+
+int bvi_dest_fail(int errnum, const char *verb, const char *dir, const char *name, bv_error **err)
+{
+    (void)bvi_fail_sys(err, errnum, "cannot %s '%s%s%s'", verb, dir, *dir ? "/" : "", name);
+    if (errnum == ENOSPC || errnum == EDQUOT)
+        return bvi_wrap(err, BV_E_IO,
+                        "no disk space left; free some and start again, what is there is kept");
+    return bvi_code_from_errno(errnum);
+}
+
+/* ---- patterns ---- */
+
+static bool matches_any(char *const *patterns, const char *path)
+{
+    for (; patterns && *patterns; patterns++) {
+        if (bvi_glob_match(*patterns, path))
+            return true;
+    }
+    return false;
+}
+
+static bool matches_around(char *const *patterns, const char *path)
+{
+    char part[BVI_SNAP_PATH_MAX + 1];
+    size_t len = strlen(path);
+
+    if (!patterns || !*patterns || len > BVI_SNAP_PATH_MAX)
+        return false;
+    memcpy(part, path, len + 1);
+    for (;;) {
+        char *slash;
+
+        if (matches_any(patterns, part))
+            return true;
+        slash = strrchr(part, '/');
+        if (!slash)
+            return false;
+        *slash = '\0';
+    }
+}
+
+bool bvi_dest_is_protected(const bvi_dest *dest, const char *path)
+{
+    return matches_around(dest->protect, path);
+}
+
+bool bvi_dest_is_wanted(const bvi_dest *dest, const char *path)
+{
+    if (dest->include && *dest->include && !matches_around(dest->include, path))
+        return false;
+    return !bvi_dest_is_protected(dest, path);
+}
+
+/* ---- directories ---- */
+
+void bvi_dest_dir_init(bvi_dest_dir *dir)
+{
+    dir->fd = -1;
+    dir->path[0] = '\0';
+}
+
+void bvi_dest_dir_done(bvi_dest_dir *dir)
+{
+    bvi_closep(&dir->fd);
+}
+
+int bvi_dest_enter(const bvi_dest *dest, bvi_dest_dir *dir, const char *path, bv_error **err)
+{
+    int r;
+
+    if (dir->fd >= 0 && strcmp(dir->path, path) == 0)
+        return 0;
+    bvi_closep(&dir->fd);
+    r = bvi_fs_open_beneath(dest->fd, *path ? path : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
+                            &dir->fd, err);
+    if (r == 0)
+        memcpy(dir->path, path, strlen(path) + 1);
+    return r;
+}
+
+int bvi_dest_make(const bvi_dest *dest, bvi_dest_dir *dir, const char *path, bv_error **err)
+{
+    bv_error *first = NULL;
+    int r = bvi_dest_enter(dest, dir, path, &first);
+
+    if (r != BV_E_NOT_FOUND)
+        return r < 0 ? bvi_error_move(err, first) : 0;
+    bv_error_free(first);
+    r = bvi_fs_mkdir_beneath(dest->fd, path, 0755, err);
+    return r < 0 ? r : bvi_dest_enter(dest, dir, path, err);
+}
+
+/* ---- removing ---- */
+
+typedef struct removal {
+    const bvi_dest *dest;
+    uint64_t removed;
+    bool kept; /* something protected is left */
+} removal;
+
+static void close_dir(DIR **dir)
+{
+    if (*dir)
+        (void)closedir(*dir); /* only read from */
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static int join(char *path, size_t len, const char *name, size_t *ret_len)
+{
+    size_t name_len = strlen(name);
+    size_t at = len > 0 ? len + 1 : 0;
+
+    if (at + name_len > BVI_SNAP_PATH_MAX)
+        return BV_E_LIMIT;
+    if (len > 0)
+        path[len] = '/';
+    memcpy(path + at, name, name_len + 1);
+    *ret_len = at + name_len;
+    return 0;
+}
+
+/* Our own state, or another file system that is mounted there. */
+static bool is_foreign(const bvi_dest *dest, const struct stat *st)
+{
+    return st->st_dev != dest->dev ||
+           (dest->state_ino && st->st_dev == dest->state_dev && st->st_ino == dest->state_ino);
+}
+
+static int remove_at(removal *rm, int dir_fd, const char *name, char *path, size_t path_len,
+                     unsigned depth, bv_error **err);
+
+static int remove_content(removal *rm, int fd, char *path, size_t len, unsigned depth,
+                          bv_error **err)
+{
+    BVI_AUTO(close_dir) DIR *dir = fdopendir(fd);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir) {
+        (void)close(fd); /* only read from */
+        return bvi_fail_nomem(err);
+    }
+    while (r == 0 && (errno = 0, entry = readdir(dir))) {
+        size_t child = 0;
+
+        if (is_dots(entry->d_name))
+            continue;
+        r = join(path, len, entry->d_name, &child);
+        if (r < 0)
+            return bvi_fail(err, r, "the path below '%s' is too long to be removed", path);
+        r = remove_at(rm, dirfd(dir), entry->d_name, path, child, depth + 1, err);
+        path[len] = '\0';
+    }
+    return r < 0 || !errno ? r : bvi_fail_sys(err, errno, "cannot list '%s'", path);
+}
+
+static int remove_at(removal *rm, int dir_fd, const char *name, char *path, size_t path_len,
+                     unsigned depth, bv_error **err)
+{
+    bool kept_before = rm->kept;
+    struct stat st;
+    int fd;
+    int r;
+
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : bvi_fail_sys(err, errno, "cannot look at '%s'", path);
+    if (bvi_dest_is_protected(rm->dest, path) || is_foreign(rm->dest, &st)) {
+        rm->kept = true;
+        return 0;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        if (depth >= BVI_DEST_DEPTH_MAX)
+            return bvi_fail(err, BV_E_LIMIT, "'%s' is too deep to be removed; remove it by hand",
+                            path);
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            return bvi_fail_sys(err, errno, "cannot open '%s'", path);
+        rm->kept = false;
+        r = remove_content(rm, fd, path, path_len, depth, err);
+        if (r < 0 || rm->kept)
+            return r;
+        rm->kept = kept_before;
+    }
+    if (unlinkat(dir_fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+        return bvi_fail_sys(err, errno, "cannot remove '%s'", path);
+    rm->removed++;
+    return 0;
+}
+
+static int remove_name(removal *rm, const bvi_dest_dir *dir, const char *name, bv_error **err)
+{
+    char path[BVI_SNAP_PATH_MAX + 1];
+    size_t len = strlen(dir->path);
+
+    memcpy(path, dir->path, len + 1);
+    if (join(path, len, name, &len) < 0)
+        return bvi_fail(err, BV_E_LIMIT, "the path of '%s' is too long", name);
+    return remove_at(rm, dir->fd, name, path, len, 0, err);
+}
+
+int bvi_dest_clear(const bvi_dest *dest, const bvi_dest_dir *dir, const char *name, bv_error **err)
+{
+    removal rm = { .dest = dest };
+    int r = remove_name(&rm, dir, name, err);
+
+    if (r == 0 && rm.kept)
+        return bvi_fail(err, BV_E_STATE, "'%s%s%s' is in the way and holds protected files",
+                        dir->path, *dir->path ? "/" : "", name);
+    return r;
+}
+
+int bvi_dest_remove_extra(const bvi_dest *dest, const bvi_dest_dir *dir, const char *name,
+                          uint64_t *removed, bv_error **err)
+{
+    removal rm = { .dest = dest };
+    int r = remove_name(&rm, dir, name, err);
+
+    *removed += rm.removed;
+    return r;
+}
+
+/* ---- usage ---- */
+
+static int add_usage(int fd, unsigned depth, uint64_t *bytes, uint64_t *entries, bv_error **err)
+{
+    BVI_AUTO(close_dir) DIR *dir = fdopendir(fd);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir) {
+        (void)close(fd); /* only read from */
+        return bvi_fail_nomem(err);
+    }
+    while (r == 0 && (entry = readdir(dir))) {
+        struct stat st;
+        int child;
+
+        if (is_dots(entry->d_name) ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        ++*entries;
+        if (S_ISREG(st.st_mode))
+            *bytes += (uint64_t)st.st_blocks * 512;
+        if (!S_ISDIR(st.st_mode) || depth >= BVI_DEST_DEPTH_MAX)
+            continue;
+        child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (child >= 0)
+            r = add_usage(child, depth + 1, bytes, entries, err);
+    }
+    return r;
+}
+
+int bvi_dest_usage(const bvi_dest *dest, uint64_t *ret_bytes, uint64_t *ret_entries, bv_error **err)
+{
+    int fd = openat(dest->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    *ret_bytes = *ret_entries = 0;
+    if (fd < 0)
+        return bvi_fail_sys(err, errno, "cannot open '%s'", dest->path);
+    return add_usage(fd, 0, ret_bytes, ret_entries, err);
+}
