@@ -46,10 +46,7 @@ static void download(const bvi_strv *protect)
 
 static void assert_holds(const char *name, const char *text)
 {
-    char *found = bvt_read_file(bvt_path("dest/%s", name), NULL);
-
-    ck_assert_str_eq(found, text);
-    bv_free(found);
+    ck_assert_str_eq(bvt_read_file(bvt_path("dest/%s", name), NULL), text);
 }
 
 START_TEST(protected_files_stay)
