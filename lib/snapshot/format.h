@@ -7,6 +7,8 @@
 #ifndef BVI_SNAPSHOT_FORMAT_H
 #define BVI_SNAPSHOT_FORMAT_H
 
+#include <string.h>
+
 #include "base/blake3.h"
 #include "base/buf.h"
 #include "base/error.h"
