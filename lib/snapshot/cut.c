@@ -138,7 +138,8 @@ static size_t find(const uint8_t *bytes, size_t at, size_t end, uint64_t limit, 
 {
     uint64_t h = *hash;
 
-    for (; at < end; at++) {
+    _Pragma("GCC unroll 8") for (; at < end; at++)
+    {
         h = (h << 1) + gear[bytes[at]];
         if (h < limit)
             return at + 1;

@@ -20,8 +20,8 @@
 #define BVI_SNAP_PACK_BYTES                                                                        \
     (8u * 1024u * 1024u) /* a writer closes a pack before it would grow beyond */
 #define BVI_SNAP_PACK_MAX    (64u * 1024u * 1024u) /* a reader refuses larger ones */
-#define BVI_SNAP_ROOT_MAX    (64u * 1024u * 1024u)
-#define BVI_SNAP_PAGES_MAX   (1u << 24)
+#define BVI_SNAP_ROOT_MAX    (16u * 1024u * 1024u) /* 50 000 pages: a thousand million chunks */
+#define BVI_SNAP_PAGES_MAX   (1u << 16)
 #define BVI_SNAP_PATH_MAX    4095u
 #define BVI_SNAP_NAME_MAX    255u
 #define BVI_SNAP_XATTRS_MAX  256u

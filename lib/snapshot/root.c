@@ -16,6 +16,10 @@
 
 #define FORMAT_NAME    "blockvisor-snapshot"
 #define FORMAT_VERSION 1u
+/* A page takes ten values and some 300 bytes; a root with a value in every few bytes is made to
+ * fill our memory. */
+#define BYTES_PER_VALUE 12u
+#define VALUES_FREE     1000u
 
 static const bvi_name codec_names[] = {
     { BVI_SNAP_STORED, "stored" },
@@ -278,6 +282,17 @@ static int read_root(const bvi_json *json, bvi_snap_root *root, bv_error **err)
     return r;
 }
 
+/* A document in memory takes many times its bytes where its values are small, so they are counted
+ * first: there is a comma or an open bracket before each. */
+static bool is_dense(const char *text, size_t len)
+{
+    size_t values = 0;
+
+    for (size_t i = 0; i < len; i++)
+        values += text[i] == ',' || text[i] == '{' || text[i] == '[';
+    return values > VALUES_FREE + len / BYTES_PER_VALUE;
+}
+
 int bvi_snap_root_parse(const char *text, size_t len, bvi_snap_root *ret_root, bv_error **err)
 {
     bvi_auto_json bvi_json *json = NULL;
@@ -288,7 +303,9 @@ int bvi_snap_root_parse(const char *text, size_t len, bvi_snap_root *ret_root, b
     if (len > BVI_SNAP_ROOT_MAX)
         return bvi_fail(err, BV_E_LIMIT, "root of the snapshot: %zu bytes are more than %u", len,
                         BVI_SNAP_ROOT_MAX);
-    r = bvi_json_parse(text, len, &json, err);
+    r = is_dense(text, len)
+            ? bvi_fail(err, BV_E_LIMIT, "it has more values than a snapshot could have")
+            : bvi_json_parse(text, len, &json, err);
     if (r == 0)
         r = read_root(json, &root, err);
     if (r < 0)

@@ -52,6 +52,27 @@ START_TEST(loads_or_explains)
 }
 END_TEST
 
+START_TEST(costs_no_more_than_its_length)
+{
+    BVI_AUTO(bvi_buf_done) bvi_buf text = BVI_BUF_INIT(BVI_SNAP_ROOT_MAX);
+    BVI_AUTO(bvi_snap_root_done) bvi_snap_root root;
+    bv_error *err = NULL;
+    size_t before;
+
+    bvi_snap_root_init(&root);
+    ck_assert_int_eq(bvi_buf_append_char(&text, '['), 0);
+    while (text.len < 4000000)
+        ck_assert_int_eq(bvi_buf_append(&text, "0,0,0,0,", 8), 0);
+    ck_assert_int_eq(bvi_buf_append(&text, "0]", 2), 0);
+    bvt_reset_peak();
+    before = bvt_live_bytes();
+    ck_assert_int_eq(bvi_snap_root_parse(text.data, text.len, &root, &err), BV_E_LIMIT);
+    bvt_assert_error_says(err, BV_E_LIMIT, "more values");
+    ck_assert_uint_le(bvt_peak_bytes() - before, 65536);
+    bv_error_free(err);
+}
+END_TEST
+
 START_TEST(prints_what_it_read)
 {
     BVI_AUTO(bvi_snap_root_done) bvi_snap_root root;
@@ -106,5 +127,6 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("snapshot/root", bvt_loop(loads_or_explains, cases), bvt_test(prints_what_it_read),
+BVT_MAIN("snapshot/root", bvt_loop(loads_or_explains, cases),
+         bvt_test(costs_no_more_than_its_length), bvt_test(prints_what_it_read),
          bvt_test(names_its_objects), bvt_test(survives_every_failed_allocation))
