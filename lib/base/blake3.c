@@ -75,6 +75,7 @@ static void compress(uint32_t cv[8], const uint8_t block[BVI_BLAKE3_BLOCK], uint
     v[13] = (uint32_t)(counter >> 32);
     v[14] = len;
     v[15] = flags;
+#pragma GCC unroll 7
     for (size_t r = 0; r < 7; r++) {
         const uint8_t *s = schedule[r];
 
@@ -276,11 +277,11 @@ void bvi_blake3_update(bvi_blake3 *h, const void *data, size_t len)
     }
 }
 
-void bvi_blake3_final(const bvi_blake3 *h, uint8_t digest[BVI_BLAKE3_SIZE])
+/* Joins the rightmost value with all subtrees to its left. */
+static void merge(const bvi_blake3 *h, uint8_t digest[BVI_BLAKE3_SIZE])
 {
     uint8_t block[BVI_BLAKE3_BLOCK];
 
-    finish_chunk(h, h->height == 0 ? BLAKE3_ROOT : 0u, digest);
     for (size_t i = h->height; i > 0; i--) {
         bvi_blake3_batch parent = { .data = block,
                                     .stride = BVI_BLAKE3_BLOCK,
@@ -293,11 +294,68 @@ void bvi_blake3_final(const bvi_blake3 *h, uint8_t digest[BVI_BLAKE3_SIZE])
     }
 }
 
+void bvi_blake3_final(const bvi_blake3 *h, uint8_t digest[BVI_BLAKE3_SIZE])
+{
+    finish_chunk(h, h->height == 0 ? BLAKE3_ROOT : 0u, digest);
+    merge(h, digest);
+}
+
+/* ---- all at once: where the end is known, the last chunks too can go side by side ---- */
+
+/* The value of the last subtree, of more than one and at most SUBTREE_CHUNKS chunks, whole or not.
+ */
+static void hash_tail(const uint8_t *data, size_t len, uint64_t counter, uint32_t flags,
+                      uint8_t ret_cv[BVI_BLAKE3_SIZE])
+{
+    uint8_t cvs[SUBTREE_CHUNKS * BVI_BLAKE3_SIZE];
+    size_t whole = len / BVI_BLAKE3_CHUNK;
+    size_t n = whole;
+    bvi_blake3_batch leaves = {
+        .data = data,
+        .stride = BVI_BLAKE3_CHUNK,
+        .counter = counter,
+        .counter_step = 1,
+        .first_flags = BLAKE3_CHUNK_START,
+        .last_flags = BLAKE3_CHUNK_END,
+    };
+    bvi_blake3_batch parents = { .data = cvs, .stride = BVI_BLAKE3_BLOCK, .flags = BLAKE3_PARENT };
+
+    hash_many(leaves, whole, SIZE_MAX, cvs);
+    if (len % BVI_BLAKE3_CHUNK > 0) {
+        bvi_blake3 last;
+
+        bvi_blake3_init(&last);
+        last.chunks = counter + whole;
+        update_chunk(&last, data + whole * BVI_BLAKE3_CHUNK, len % BVI_BLAKE3_CHUNK);
+        finish_chunk(&last, 0, cvs + n++ * BVI_BLAKE3_SIZE);
+    }
+    for (; n > 2; n = n / 2 + n % 2) {
+        hash_many(parents, n / 2, SIZE_MAX, cvs);
+        if (n % 2 > 0) /* has no sibling on this level */
+            memmove(cvs + n / 2 * BVI_BLAKE3_SIZE, cvs + (n - 1) * BVI_BLAKE3_SIZE,
+                    BVI_BLAKE3_SIZE);
+    }
+    parents.flags |= flags;
+    hash_one(&parents, ret_cv);
+}
+
 void bvi_blake3_hash(const void *data, size_t len, uint8_t digest[BVI_BLAKE3_SIZE])
 {
+    const size_t subtree = SUBTREE_CHUNKS * BVI_BLAKE3_CHUNK;
+    const uint8_t *at = data;
+    size_t tail = len > 0 ? (len - 1) % subtree + 1 : 0;
     bvi_blake3 h;
 
     bvi_blake3_init(&h);
-    bvi_blake3_update(&h, data, len);
-    bvi_blake3_final(&h, digest);
+    if (tail <= BVI_BLAKE3_CHUNK) {
+        bvi_blake3_update(&h, data, len);
+        bvi_blake3_final(&h, digest);
+        return;
+    }
+    for (; len > tail; len -= subtree, at += subtree) {
+        hash_subtree(at, SUBTREE_CHUNKS, h.chunks, SIZE_MAX, digest);
+        push_subtree(&h, SUBTREE_CHUNKS, digest);
+    }
+    hash_tail(at, tail, h.chunks, h.height == 0 ? BLAKE3_ROOT : 0u, digest);
+    merge(&h, digest);
 }
