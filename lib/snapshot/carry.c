@@ -20,14 +20,14 @@
 
 typedef struct open_file {
     const bvi_dest *dest;
-    const bvi_plan *plan;
-    const bvi_plan_item *item; /* NULL: none */
+    const bvi_layout *plan;
+    const bvi_layout_item *item; /* NULL: none */
     int fd;
     bvi_direct direct;
     bvi_dest_dir dir;
 } open_file;
 
-static void file_init(open_file *f, const bvi_dest *dest, const bvi_plan *plan)
+static void file_init(open_file *f, const bvi_dest *dest, const bvi_layout *plan)
 {
     f->dest = dest;
     f->plan = plan;
@@ -38,20 +38,20 @@ static void file_init(open_file *f, const bvi_dest *dest, const bvi_plan *plan)
 
 static int fail(const open_file *f, const char *verb, int errnum, bv_error **err)
 {
-    return bvi_dest_fail(errnum, verb, f->dir.path, bvi_plan_text(f->plan, f->item->name), err);
+    return bvi_dest_fail(errnum, verb, f->dir.path, bvi_layout_text(f->plan, f->item->name), err);
 }
 
 /* Mode and time while it is open; the owner first, as giving a file away clears parts of the mode.
  */
 static int dress(const open_file *f, bv_error **err)
 {
-    const bvi_plan_item *item = f->item;
+    const bvi_layout_item *item = f->item;
     const struct timespec at = { .tv_sec = item->mtime_s, .tv_nsec = item->mtime_ns };
     const struct timespec times[2] = { at, at };
 
     if (f->dest->owners && fchown(f->fd, item->uid, item->gid) < 0)
         return fail(f, "give away", errno, err);
-    if ((f->dest->owners || (item->flags & BVI_PLAN_EXISTS) || (item->mode & ~0777u) ||
+    if ((f->dest->owners || (item->flags & BVI_LAYOUT_EXISTS) || (item->mode & ~0777u) ||
          (item->mode & f->dest->umask)) &&
         fchmod(f->fd, item->mode) < 0)
         return fail(f, "change the mode of", errno, err);
@@ -66,7 +66,7 @@ static int file_close(open_file *f, bool good, bv_error **err)
 
     if (f->fd < 0)
         return 0;
-    if (good && (f->item->flags & BVI_PLAN_WHOLE))
+    if (good && (f->item->flags & BVI_LAYOUT_WHOLE))
         r = dress(f, err);
     if (close(bvi_take_fd(&f->fd)) < 0 && errno != EINTR && r == 0)
         r = fail(f, "close", errno, err);
@@ -90,13 +90,13 @@ static int check_open(const open_file *f, bv_error **err)
         return fail(f, "look at", errno, err);
     if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
         return bvi_fail(err, BV_E_STATE, "'%s/%s' was replaced while it was restored", f->dir.path,
-                        bvi_plan_text(f->plan, f->item->name));
+                        bvi_layout_text(f->plan, f->item->name));
     return 0;
 }
 
-static int open_to_write(open_file *f, const bvi_plan_item *item, bv_error **err)
+static int open_to_write(open_file *f, const bvi_layout_item *item, bv_error **err)
 {
-    const char *name = bvi_plan_text(f->plan, item->name);
+    const char *name = bvi_layout_text(f->plan, item->name);
     int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     int r;
 
@@ -104,12 +104,12 @@ static int open_to_write(open_file *f, const bvi_plan_item *item, bv_error **err
         return 0;
     r = file_close(f, true, err);
     if (r == 0)
-        r = bvi_dest_enter(f->dest, &f->dir, bvi_plan_text(f->plan, item->dir), err);
+        r = bvi_dest_enter(f->dest, &f->dir, bvi_layout_text(f->plan, item->dir), err);
     if (r < 0)
         return r;
     f->item = item;
     f->direct = (bvi_direct){ 0 };
-    if ((item->flags & (BVI_PLAN_WHOLE | BVI_PLAN_EXISTS)) == BVI_PLAN_WHOLE) {
+    if ((item->flags & (BVI_LAYOUT_WHOLE | BVI_LAYOUT_EXISTS)) == BVI_LAYOUT_WHOLE) {
         f->fd = openat(f->dir.fd, name, flags | O_CREAT | O_EXCL, item->mode & 0777);
         if (f->fd >= 0 && item->n_extents > 0 && /* holes at the end */
             item->size > f->plan->extents.items[item->first_extent + item->n_extents - 1].pos +
@@ -125,12 +125,12 @@ static int open_to_write(open_file *f, const bvi_plan_item *item, bv_error **err
 
 static int write_pieces(open_file *f, uint32_t chunk, const uint8_t *plain, bv_error **err)
 {
-    bvi_plan_pieces it;
+    bvi_layout_pieces it;
     int r = 0;
 
-    bvi_plan_pieces_init(&it, f->plan, chunk);
-    while (r == 0 && bvi_plan_pieces_next(&it)) {
-        if (it.item->flags & BVI_PLAN_UNWANTED)
+    bvi_layout_pieces_init(&it, f->plan, chunk);
+    while (r == 0 && bvi_layout_pieces_next(&it)) {
+        if (it.item->flags & BVI_LAYOUT_UNWANTED)
             continue;
         r = open_to_write(f, it.item, err);
         if (r < 0)
@@ -150,37 +150,37 @@ typedef struct room {
 } room;
 
 /* Small files of a chunk that was stored as it is are written from where they were read to. */
-static bool stays(const bvi_plan *plan, uint32_t chunk)
+static bool stays(const bvi_layout *plan, uint32_t chunk)
 {
-    bvi_plan_pieces it;
+    bvi_layout_pieces it;
 
-    bvi_plan_pieces_init(&it, plan, chunk);
-    return plan->chunks.items[chunk].frame.codec == BVI_SNAP_STORED && bvi_plan_pieces_next(&it) &&
-           it.len < BVI_DIRECT_MIN;
+    bvi_layout_pieces_init(&it, plan, chunk);
+    return plan->chunks.items[chunk].frame.codec == BVI_SNAP_STORED &&
+           bvi_layout_pieces_next(&it) && it.len < BVI_DIRECT_MIN;
 }
 
-static int make_room(room *m, const bvi_plan *plan, uint32_t chunk, bv_error **err)
+static int make_room(room *m, const bvi_layout *plan, uint32_t chunk, bv_error **err)
 {
-    bvi_plan_pieces it;
+    bvi_layout_pieces it;
 
     if (!m->bytes)
         m->bytes = bvi_malloc(BVI_SNAP_CHUNK_MAX + BVI_DIRECT_ALIGN);
     if (!m->bytes)
         return bvi_fail_nomem(err);
-    bvi_plan_pieces_init(&it, plan, chunk);
+    bvi_layout_pieces_init(&it, plan, chunk);
     /* Lined up with where its first byte goes, so that whole blocks pass by the page cache. */
-    m->plain = bvi_plan_pieces_next(&it) ? bvi_direct_place(m->bytes, it.pos) : m->bytes;
+    m->plain = bvi_layout_pieces_next(&it) ? bvi_direct_place(m->bytes, it.pos) : m->bytes;
     return 0;
 }
 
-static int fail_chunk(const bvi_plan *plan, uint32_t chunk, bv_error **err)
+static int fail_chunk(const bvi_layout *plan, uint32_t chunk, bv_error **err)
 {
     const bvi_snap_frame *frame = &plan->chunks.items[chunk].frame;
     char path[BVI_SNAP_PATH_MAX + 1];
     char hash[17];
     char pack[17];
 
-    bvi_plan_chunk_path(plan, chunk, path);
+    bvi_layout_chunk_path(plan, chunk, path);
     bvi_hex_encode(frame->hash.bytes, 8, hash);
     bvi_hex_encode(frame->pack.bytes, 8, pack);
     return bvi_wrap(err, BV_E_CHECKSUM,
@@ -188,7 +188,7 @@ static int fail_chunk(const bvi_plan *plan, uint32_t chunk, bv_error **err)
                     hash, (unsigned long long)frame->offset, pack, path);
 }
 
-static int unpack(bvi_frame_unpacker *unpacker, const bvi_plan *plan, uint32_t chunk,
+static int unpack(bvi_frame_unpacker *unpacker, const bvi_layout *plan, uint32_t chunk,
                   const uint8_t *stored, uint8_t *out, bv_error **err)
 {
     const bvi_snap_frame *frame = &plan->chunks.items[chunk].frame;
@@ -200,7 +200,7 @@ static int unpack(bvi_frame_unpacker *unpacker, const bvi_plan *plan, uint32_t c
 static int write_one(bvi_carry *c, open_file *f, room *m, bvi_frame_unpacker *unpacker, uint32_t i,
                      uint8_t *stored, bv_error **ret_bad, bv_error **err)
 {
-    const bvi_plan_chunk *chunk = &c->plan->chunks.items[c->chunks[i]];
+    const bvi_layout_chunk *chunk = &c->plan->chunks.items[c->chunks[i]];
     bv_error *bad = NULL;
     int r = 0;
 
@@ -252,22 +252,22 @@ int bvi_carry_write(bvi_carry *c, bvi_frame_unpacker *unpacker, uint8_t *stored,
 
 /* ---- what may be there ---- */
 
-static bool open_to_read(open_file *f, const bvi_plan_item *item)
+static bool open_to_read(open_file *f, const bvi_layout_item *item)
 {
     if (f->fd >= 0 && f->item == item)
         return true;
     bvi_closep(&f->fd);
     f->item = item;
-    if (bvi_dest_enter(f->dest, &f->dir, bvi_plan_text(f->plan, item->dir), NULL) < 0)
+    if (bvi_dest_enter(f->dest, &f->dir, bvi_layout_text(f->plan, item->dir), NULL) < 0)
         return false;
-    f->fd = openat(f->dir.fd, bvi_plan_text(f->plan, item->name),
+    f->fd = openat(f->dir.fd, bvi_layout_text(f->plan, item->name),
                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     return f->fd >= 0;
 }
 
 /* Holes need not be read: a chunk has data there. 1: read; 0: it cannot be; negative: the disk
  * failed. */
-static int read_piece(open_file *f, const bvi_plan_pieces *it, uint8_t *out, bv_error **err)
+static int read_piece(open_file *f, const bvi_layout_pieces *it, uint8_t *out, bv_error **err)
 {
     uint64_t at = it->pos;
     size_t left = it->len;
@@ -294,12 +294,12 @@ static int read_piece(open_file *f, const bvi_plan_pieces *it, uint8_t *out, bv_
 
 static int read_chunk(open_file *f, uint32_t chunk, uint8_t *out, bv_error **err)
 {
-    bvi_plan_pieces it;
+    bvi_layout_pieces it;
     bvi_hash256 hash;
     int r = 1;
 
-    bvi_plan_pieces_init(&it, f->plan, chunk);
-    while (r > 0 && bvi_plan_pieces_next(&it))
+    bvi_layout_pieces_init(&it, f->plan, chunk);
+    while (r > 0 && bvi_layout_pieces_next(&it))
         r = read_piece(f, &it, out + it.at, err);
     if (r <= 0)
         return r;
@@ -308,10 +308,10 @@ static int read_chunk(open_file *f, uint32_t chunk, uint8_t *out, bv_error **err
 }
 
 /* Reads what was cloned once more: the seed may have been written to since it was looked at. */
-static bool is_cloned_well(const open_file *to, const bvi_plan_pieces *it, const bvi_hash256 *hash,
-                           uint8_t *out)
+static bool is_cloned_well(const open_file *to, const bvi_layout_pieces *it,
+                           const bvi_hash256 *hash, uint8_t *out)
 {
-    bvi_auto_close int fd = openat(to->dir.fd, bvi_plan_text(to->plan, it->item->name),
+    bvi_auto_close int fd = openat(to->dir.fd, bvi_layout_text(to->plan, it->item->name),
                                    O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     bvi_hash256 there;
 
@@ -327,10 +327,10 @@ static int clone_chunk(const open_file *from, open_file *to, uint32_t chunk, uin
 {
     const bvi_snap_frame *frame = &from->plan->chunks.items[chunk].frame;
     struct file_clone_range range;
-    bvi_plan_pieces it;
+    bvi_layout_pieces it;
 
-    bvi_plan_pieces_init(&it, from->plan, chunk);
-    if (!bvi_plan_pieces_next(&it) || it.len != frame->plain ||
+    bvi_layout_pieces_init(&it, from->plan, chunk);
+    if (!bvi_layout_pieces_next(&it) || it.len != frame->plain ||
         (it.pos | it.len) % BVI_DIRECT_ALIGN != 0 || open_to_write(to, it.item, NULL) < 0)
         return 0;
     range = (struct file_clone_range){
@@ -372,7 +372,7 @@ static int take_seed(bvi_carry *c, look *l, uint32_t i, room *m, bv_error **err)
 
 static int look_for(bvi_carry *c, look *l, uint32_t i, room *m, bv_error **err)
 {
-    const bvi_plan_chunk *chunk = &c->plan->chunks.items[c->chunks[i]];
+    const bvi_layout_chunk *chunk = &c->plan->chunks.items[c->chunks[i]];
     int r = make_room(m, c->plan, c->chunks[i], err);
 
     c->results[i] = BVI_CARRY_ABSENT;

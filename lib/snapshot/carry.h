@@ -9,7 +9,7 @@
 
 #include "snapshot/dest.h"
 #include "snapshot/frame.h"
-#include "snapshot/plan.h"
+#include "snapshot/layout.h"
 
 #define BVI_CARRY_CHUNKS_MAX 512u /* in one step */
 
@@ -24,7 +24,7 @@ typedef enum bvi_carry_result {
 
 typedef struct bvi_carry {
     /* given */
-    const bvi_plan *plan;
+    const bvi_layout *plan;
     const bvi_dest *dest; /* NULL: nothing is written */
     const bvi_dest *seeds;
     size_t n_seeds;

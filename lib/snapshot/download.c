@@ -17,10 +17,10 @@
 #include "snapshot/download_impl.h"
 #include "transfer/glob.h"
 
-static void free_use(bvi_plan_use *use)
+static void free_use(bvi_layout_use *use)
 {
     if (use)
-        bvi_plan_free(use->plan);
+        bvi_layout_free(use->plan);
     bvi_free(use);
 }
 
@@ -29,7 +29,7 @@ static void download_free(bvi_snap_download *d)
     bvi_snap_run_free(d);
     free_use(d->current);
     free_use(d->ahead);
-    bvi_plan_free(d->plan);
+    bvi_layout_free(d->plan);
     bvi_page_done(&d->page);
     bvi_snap_manifest_free(d->manifest);
     if (d->settle)
@@ -101,19 +101,19 @@ static const bvi_op_vtable download_op = { .name = "snapshot download",
                                            .cancel = on_cancel,
                                            .finish = on_finish };
 
-void bvi_snap_found_bad(bvi_snap_download *d, const bvi_plan *plan, uint32_t chunk, bv_error *err)
+void bvi_snap_found_bad(bvi_snap_download *d, const bvi_layout *plan, uint32_t chunk, bv_error *err)
 {
     char path[BVI_SNAP_PATH_MAX + 1];
-    bvi_plan_pieces it;
+    bvi_layout_pieces it;
 
     d->bad_chunks++;
     if (d->first_bad)
         bv_error_free(err);
     else
         d->first_bad = err;
-    bvi_plan_pieces_init(&it, plan, chunk);
-    while (d->opts.differs && bvi_plan_pieces_next(&it)) {
-        bvi_plan_path(plan, it.item, path);
+    bvi_layout_pieces_init(&it, plan, chunk);
+    while (d->opts.differs && bvi_layout_pieces_next(&it)) {
+        bvi_layout_path(plan, it.item, path);
         d->opts.differs(path, it.pos, it.len, d->data);
     }
 }
@@ -190,14 +190,14 @@ static void finish(bvi_snap_download *d)
 }
 
 /* What a look at the disk found besides chunks: entries that are missing or of another kind. */
-static void report_others(bvi_snap_download *d, const bvi_plan *plan)
+static void report_others(bvi_snap_download *d, const bvi_layout *plan)
 {
     char path[BVI_SNAP_PATH_MAX + 1];
 
     for (size_t i = 0; i < plan->items.len; i++) {
-        if (!(plan->items.items[i].flags & BVI_PLAN_OTHER))
+        if (!(plan->items.items[i].flags & BVI_LAYOUT_OTHER))
             continue;
-        bvi_plan_path(plan, &plan->items.items[i], path);
+        bvi_layout_path(plan, &plan->items.items[i], path);
         if (d->opts.differs)
             d->opts.differs(path, 0, 0, d->data);
         if (!d->first_bad)
@@ -208,7 +208,7 @@ static void report_others(bvi_snap_download *d, const bvi_plan *plan)
 
 static void planned(bvi_snap_download *d)
 {
-    bvi_plan_use *use = bvi_new0(bvi_plan_use);
+    bvi_layout_use *use = bvi_new0(bvi_layout_use);
     bv_error *err = NULL;
 
     if (!use) {

@@ -33,11 +33,11 @@
 
 typedef struct bvi_snap_download bvi_snap_download;
 
-typedef struct bvi_plan_use {
-    bvi_plan *plan;
+typedef struct bvi_layout_use {
+    bvi_layout *plan;
     uint32_t cursor; /* chunks before it are in windows */
     uint32_t windows;
-} bvi_plan_use;
+} bvi_layout_use;
 
 /* Frames that are read at once: of `fetch` of a window. */
 typedef struct bvi_run {
@@ -46,7 +46,7 @@ typedef struct bvi_run {
 } bvi_run;
 
 typedef struct bvi_window {
-    bvi_plan_use *use;
+    bvi_layout_use *use;
     BVI_VEC(uint32_t) look; /* chunks */
     BVI_VEC(uint32_t) fetch;
     BVI_VEC(bvi_run) runs;
@@ -107,11 +107,11 @@ struct bvi_snap_download {
     bvi_settle *settle;
     bvi_installed_writer installing;
     uint32_t next_page;
-    bvi_page page;  /* on its way to be planned or settled */
-    bvi_plan *plan; /* made of it */
+    bvi_page page;    /* on its way to be planned or settled */
+    bvi_layout *plan; /* made of it */
     bool page_busy;
-    bvi_plan_use *current;
-    bvi_plan_use *ahead; /* behind it */
+    bvi_layout_use *current;
+    bvi_layout_use *ahead; /* behind it */
     bvi_window *windows[BVI_WINDOWS];
     bvi_snap_runner *runners;
     uint32_t n_runners;
@@ -161,6 +161,7 @@ void bvi_snap_run_stop(bvi_snap_download *d);
 void bvi_snap_ask_page(bvi_snap_download *d);            /* the next one, for this phase */
 void bvi_snap_fail(bvi_snap_download *d, bv_error *err); /* takes err; the first one wins */
 void bvi_snap_settle_down(bvi_snap_download *d);         /* something ended: go on, or complete */
-void bvi_snap_found_bad(bvi_snap_download *d, const bvi_plan *plan, uint32_t chunk, bv_error *err);
+void bvi_snap_found_bad(bvi_snap_download *d, const bvi_layout *plan, uint32_t chunk,
+                        bv_error *err);
 
 #endif

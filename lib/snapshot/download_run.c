@@ -83,7 +83,8 @@ static void maybe_sync(bvi_snap_download *d)
     bvi_work_submit(&d->sync);
 }
 
-static int note_written(bvi_snap_download *d, const bvi_plan *plan, uint32_t chunk, bv_error **err)
+static int note_written(bvi_snap_download *d, const bvi_layout *plan, uint32_t chunk,
+                        bv_error **err)
 {
     uint64_t *slot;
 
@@ -111,23 +112,23 @@ static void free_window(bvi_window *w)
     bvi_free(w);
 }
 
-static void free_use(bvi_plan_use *use)
+static void free_use(bvi_layout_use *use)
 {
-    bvi_plan_free(use->plan);
+    bvi_layout_free(use->plan);
     bvi_free(use);
 }
 
-static void leave_plan(bvi_snap_download *d, bvi_plan_use *use)
+static void leave_plan(bvi_snap_download *d, bvi_layout_use *use)
 {
     if (use->windows == 0 && use != d->current && use != d->ahead)
         free_use(use);
 }
 
 /* The plan at hand if it has chunks left, or NULL. One behind it takes its place. */
-static bvi_plan_use *current_plan(bvi_snap_download *d)
+static bvi_layout_use *current_plan(bvi_snap_download *d)
 {
     while (d->current && d->current->cursor >= d->current->plan->chunks.len) {
-        bvi_plan_use *old = d->current;
+        bvi_layout_use *old = d->current;
 
         d->current = bvi_take(d->ahead);
         leave_plan(d, old);
@@ -140,11 +141,11 @@ static int add_to_window(bvi_snap_download *d, bvi_window *w, uint32_t chunk, bv
     uint8_t state = w->use->plan->chunks.items[chunk].state;
     uint32_t *slot;
 
-    if (state == BVI_PLAN_DONE) {
+    if (state == BVI_LAYOUT_DONE) {
         d->report.now.chunks_done++;
         return 0;
     }
-    slot = state == BVI_PLAN_LOOK ? bvi_vec_push(&w->look) : bvi_vec_push(&w->fetch);
+    slot = state == BVI_LAYOUT_LOOK ? bvi_vec_push(&w->look) : bvi_vec_push(&w->fetch);
     if (!slot)
         return bvi_fail_nomem(err);
     *slot = chunk;
@@ -153,7 +154,7 @@ static int add_to_window(bvi_snap_download *d, bvi_window *w, uint32_t chunk, bv
 
 static int make_window(bvi_snap_download *d, bvi_window **ret_window, bv_error **err)
 {
-    bvi_plan_use *use = d->current;
+    bvi_layout_use *use = d->current;
     bvi_window *w = bvi_new0(bvi_window);
     uint64_t bytes = 0;
     int r = 0;
@@ -164,9 +165,9 @@ static int make_window(bvi_snap_download *d, bvi_window **ret_window, bv_error *
     w->look.max = w->fetch.max = w->runs.max = BVI_WINDOW_CHUNKS;
     while (r == 0 && use->cursor < use->plan->chunks.len && bytes < BVI_WINDOW_BYTES &&
            w->look.len + w->fetch.len < BVI_WINDOW_CHUNKS) {
-        const bvi_plan_chunk *chunk = &use->plan->chunks.items[use->cursor];
+        const bvi_layout_chunk *chunk = &use->plan->chunks.items[use->cursor];
 
-        bytes += chunk->state == BVI_PLAN_DONE ? 0 : chunk->frame.plain;
+        bytes += chunk->state == BVI_LAYOUT_DONE ? 0 : chunk->frame.plain;
         r = add_to_window(d, w, use->cursor++, err);
     }
     if (r < 0 || w->look.len + w->fetch.len == 0) {
@@ -197,7 +198,7 @@ static bool close_windows(bvi_snap_download *d)
 
     for (size_t i = 0; i < BVI_WINDOWS; i++) {
         bvi_window *w = d->windows[i];
-        bvi_plan_use *use;
+        bvi_layout_use *use;
 
         if (!w || w->busy > 0)
             continue;
@@ -218,7 +219,7 @@ static bool close_windows(bvi_snap_download *d)
 
 static int compare_places(const void *a, const void *b, void *data)
 {
-    const bvi_plan *plan = data;
+    const bvi_layout *plan = data;
     const bvi_snap_frame *x = &plan->chunks.items[*(const uint32_t *)a].frame;
     const bvi_snap_frame *y = &plan->chunks.items[*(const uint32_t *)b].frame;
     int order = memcmp(x->pack.bytes, y->pack.bytes, sizeof(x->pack.bytes));
@@ -342,7 +343,7 @@ static bv_error *explain_read(const bvi_snap_runner *r, const bv_error *err)
     bv_error *why = bvi_error_copy(err);
     char path[BVI_SNAP_PATH_MAX + 1];
 
-    bvi_plan_chunk_path(r->window->use->plan, r->chunks[0], path);
+    bvi_layout_chunk_path(r->window->use->plan, r->chunks[0], path);
     (void)bvi_wrap(&why, bv_error_code(err),
                    bv_error_code(err) == BV_E_NOT_FOUND
                        ? "a pack that holds bytes of '%s' is missing in the store"
@@ -456,7 +457,7 @@ static int take_absent(bvi_snap_runner *r, uint32_t chunk, bv_error **err)
     bv_error *why = NULL;
 
     if (r->d->opts.mode == BVI_SNAP_COMPARE) {
-        bvi_plan_chunk_path(r->window->use->plan, chunk, path);
+        bvi_layout_chunk_path(r->window->use->plan, chunk, path);
         (void)bvi_fail(&why, BV_E_CHECKSUM, "file '%s' differs from the snapshot", path);
         bvi_snap_found_bad(r->d, r->window->use->plan, chunk, why);
         return 0;
@@ -471,7 +472,7 @@ static int take_absent(bvi_snap_runner *r, uint32_t chunk, bv_error **err)
 static int take_result(bvi_snap_runner *r, uint32_t i, bv_error **err)
 {
     bvi_snap_download *d = r->d;
-    const bvi_plan *plan = r->window->use->plan;
+    const bvi_layout *plan = r->window->use->plan;
 
     switch (r->results[i]) {
     case BVI_CARRY_ABSENT:
@@ -692,7 +693,7 @@ void bvi_snap_run_free(bvi_snap_download *d)
         bv_error_free(d->runners[i].err);
     }
     for (size_t i = 0; i < BVI_WINDOWS; i++) {
-        bvi_plan_use *use = d->windows[i] ? d->windows[i]->use : NULL;
+        bvi_layout_use *use = d->windows[i] ? d->windows[i]->use : NULL;
 
         free_window(d->windows[i]);
         d->windows[i] = NULL;

@@ -183,7 +183,7 @@ int bvi_snap_step_begin(bvi_snap_download *d, bv_error **err)
 static int make_plan(bvi_snap_download *d, bool *ret_last, bv_error **err)
 {
     const bvi_snap_root *root = bvi_snap_manifest_root(d->manifest);
-    int r = bvi_plan_new(&d->page, d->next_page, &d->walk, &d->plan, err);
+    int r = bvi_layout_new(&d->page, d->next_page, &d->walk, &d->plan, err);
 
     *ret_last = d->next_page + 1 == root->pages.len;
     if (r == 0)
@@ -236,7 +236,7 @@ int bvi_snap_step_settle(bvi_snap_download *d, bv_error **err)
         r = bvi_settle_page(d->settle, d->plan, &d->page, err);
     if (r == 0 && d->settle && last)
         r = bvi_settle_end(d->settle, err);
-    bvi_plan_free(bvi_take(d->plan));
+    bvi_layout_free(bvi_take(d->plan));
     bvi_page_done(&d->page);
     return r;
 }

@@ -1,6 +1,6 @@
 /*
  * installed.h - what the last successful download left in its directory: for each file's part of a
- * page its recipe (plan.h) and the file's stamp. A file whose recipe and stamp are still the same
+ * page its recipe (layout.h) and the file's stamp. A file whose recipe and stamp are still the same
  * need not be read again.
  *
  * A file of records in the order of the walk, written beside the old one and put in its place at
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "snapshot/plan.h"
+#include "snapshot/layout.h"
 
 #define BVI_SNAP_INSTALLED "installed.stamps"
 

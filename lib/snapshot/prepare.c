@@ -24,25 +24,25 @@
 
 typedef struct page_work {
     bvi_prepare *p;
-    bvi_plan *plan;
+    bvi_layout *plan;
     bool last_page;
     bvi_dest_dir dir;
     char path[BVI_SNAP_PATH_MAX + 1];
 } page_work;
 
-static const char *name_of(const page_work *w, const bvi_plan_item *item)
+static const char *name_of(const page_work *w, const bvi_layout_item *item)
 {
-    return bvi_plan_text(w->plan, item->name);
+    return bvi_layout_text(w->plan, item->name);
 }
 
-static int fail(const page_work *w, const bvi_plan_item *item, const char *verb, bv_error **err)
+static int fail(const page_work *w, const bvi_layout_item *item, const char *verb, bv_error **err)
 {
     return bvi_dest_fail(errno, verb, w->dir.path, name_of(w, item), err);
 }
 
-static int enter(page_work *w, const bvi_plan_item *item, bv_error **err)
+static int enter(page_work *w, const bvi_layout_item *item, bv_error **err)
 {
-    const char *dir = bvi_plan_text(w->plan, item->dir);
+    const char *dir = bvi_layout_text(w->plan, item->dir);
 
     return w->p->mode == BVI_SNAP_RESTORE ? bvi_dest_make(w->p->dest, &w->dir, dir, err)
                                           : bvi_dest_enter(w->p->dest, &w->dir, dir, err);
@@ -51,7 +51,7 @@ static int enter(page_work *w, const bvi_plan_item *item, bv_error **err)
 /* ---- directories and links ---- */
 
 /* A directory that its owner may not write to would stop us unless we are root. */
-static int open_up(page_work *w, const bvi_plan_item *item, const struct stat *st, bv_error **err)
+static int open_up(page_work *w, const bvi_layout_item *item, const struct stat *st, bv_error **err)
 {
     if ((st->st_mode & 0700) == 0700)
         return 0;
@@ -60,7 +60,7 @@ static int open_up(page_work *w, const bvi_plan_item *item, const struct stat *s
     return 0;
 }
 
-static int prepare_dir(page_work *w, bvi_plan_item *item, bv_error **err)
+static int prepare_dir(page_work *w, bvi_layout_item *item, bv_error **err)
 {
     const char *name = name_of(w, item);
     struct stat st;
@@ -80,18 +80,18 @@ static int prepare_dir(page_work *w, bvi_plan_item *item, bv_error **err)
     return r;
 }
 
-static bool is_link_to(const page_work *w, const bvi_plan_item *item)
+static bool is_link_to(const page_work *w, const bvi_layout_item *item)
 {
-    const char *target = bvi_plan_text(w->plan, item->target);
+    const char *target = bvi_layout_text(w->plan, item->target);
     char there[BVI_SNAP_PATH_MAX + 1];
     ssize_t n = readlinkat(w->dir.fd, name_of(w, item), there, sizeof(there));
 
     return n >= 0 && (size_t)n == strlen(target) && memcmp(there, target, (size_t)n) == 0;
 }
 
-static int prepare_symlink(page_work *w, bvi_plan_item *item, bv_error **err)
+static int prepare_symlink(page_work *w, bvi_layout_item *item, bv_error **err)
 {
-    const char *target = bvi_plan_text(w->plan, item->target);
+    const char *target = bvi_layout_text(w->plan, item->target);
     int r = enter(w, item, err);
 
     if (r < 0 || is_link_to(w, item))
@@ -132,14 +132,14 @@ static int punch(int fd, uint64_t from, uint64_t to)
 }
 
 /* Empties the holes between, before and behind the extents of this page. */
-static int punch_holes(const page_work *w, const bvi_plan_item *item, int fd)
+static int punch_holes(const page_work *w, const bvi_layout_item *item, int fd)
 {
     uint64_t at = item->kind == BVI_SNAP_CONTINUED ? w->plan->end_pos : 0;
     bool may_go_on = item == &w->plan->items.items[w->plan->items.len - 1] && !w->last_page;
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < item->n_extents; i++) {
-        const bvi_plan_extent *extent = &w->plan->extents.items[item->first_extent + i];
+        const bvi_layout_extent *extent = &w->plan->extents.items[item->first_extent + i];
 
         r = punch(fd, at, extent->pos);
         at = extent->pos + extent->len;
@@ -147,10 +147,10 @@ static int punch_holes(const page_work *w, const bvi_plan_item *item, int fd)
     return r == 0 && !may_go_on ? punch(fd, at, item->size) : r;
 }
 
-static int reserve(const page_work *w, const bvi_plan_item *item, int fd)
+static int reserve(const page_work *w, const bvi_layout_item *item, int fd)
 {
     for (uint32_t i = 0; i < item->n_extents; i++) {
-        const bvi_plan_extent *extent = &w->plan->extents.items[item->first_extent + i];
+        const bvi_layout_extent *extent = &w->plan->extents.items[item->first_extent + i];
 
         if (extent->len >= RESERVE_MIN &&
             fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)extent->pos, (off_t)extent->len) < 0 &&
@@ -160,7 +160,7 @@ static int reserve(const page_work *w, const bvi_plan_item *item, int fd)
     return 0;
 }
 
-static int set_up(page_work *w, bvi_plan_item *item, int flags, bv_error **err)
+static int set_up(page_work *w, bvi_layout_item *item, int flags, bv_error **err)
 {
     bvi_auto_close int fd =
         openat(w->dir.fd, name_of(w, item), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags,
@@ -180,10 +180,10 @@ static int set_up(page_work *w, bvi_plan_item *item, int flags, bv_error **err)
 }
 
 /* The first writer makes a file that is whole in one chunk, so that it is opened once. */
-static int prepare_new(page_work *w, bvi_plan_item *item, bv_error **err)
+static int prepare_new(page_work *w, bvi_layout_item *item, bv_error **err)
 {
     w->p->new_file = true;
-    if (item->flags & BVI_PLAN_WHOLE)
+    if (item->flags & BVI_LAYOUT_WHOLE)
         return 0;
     return set_up(w, item, O_CREAT, err);
 }
@@ -207,7 +207,7 @@ static int copy_range(int from, int to, uint64_t size)
 }
 
 /* A copy takes the place of this name; the file's other names are left with what they have. */
-static int split_links(page_work *w, const bvi_plan_item *item, const struct stat *st,
+static int split_links(page_work *w, const bvi_layout_item *item, const struct stat *st,
                        bv_error **err)
 {
     const char *name = name_of(w, item);
@@ -231,7 +231,7 @@ static int split_links(page_work *w, const bvi_plan_item *item, const struct sta
     return fail(w, item, "copy", err);
 }
 
-static int prepare_old(page_work *w, bvi_plan_item *item, const struct stat *st, bv_error **err)
+static int prepare_old(page_work *w, bvi_layout_item *item, const struct stat *st, bv_error **err)
 {
     int r = 0;
 
@@ -241,20 +241,20 @@ static int prepare_old(page_work *w, bvi_plan_item *item, const struct stat *st,
         return prepare_new(w, item, err);
     if (r == 0)
         r = set_up(w, item, 0, err);
-    item->flags |= BVI_PLAN_EXISTS;
+    item->flags |= BVI_LAYOUT_EXISTS;
     item->local_size = (uint64_t)st->st_size < item->size ? (uint64_t)st->st_size : item->size;
     return r;
 }
 
-static bool is_stamped(page_work *w, bvi_plan_item *item, const struct stat *st)
+static bool is_stamped(page_work *w, bvi_layout_item *item, const struct stat *st)
 {
     if (!w->p->installed || w->p->recheck)
         return false;
-    bvi_plan_path(w->plan, item, w->path);
+    bvi_layout_path(w->plan, item, w->path);
     return bvi_installed_is(w->p->installed, w->path, item->recipe, st);
 }
 
-static int prepare_file(page_work *w, bvi_plan_item *item, bv_error **err)
+static int prepare_file(page_work *w, bvi_layout_item *item, bv_error **err)
 {
     const char *name = name_of(w, item);
     struct stat st;
@@ -273,7 +273,7 @@ static int prepare_file(page_work *w, bvi_plan_item *item, bv_error **err)
     if (w->p->new_file) /* it was made for the page before */
         return set_up(w, item, O_CREAT, err);
     if (is_stamped(w, item, &st)) {
-        item->flags |= BVI_PLAN_EXISTS | BVI_PLAN_STAMPED;
+        item->flags |= BVI_LAYOUT_EXISTS | BVI_LAYOUT_STAMPED;
         item->local_size = (uint64_t)st.st_size;
         return 0;
     }
@@ -282,7 +282,7 @@ static int prepare_file(page_work *w, bvi_plan_item *item, bv_error **err)
 
 /* ---- only looking ---- */
 
-static bool is_of_kind(const page_work *w, const bvi_plan_item *item, const struct stat *st)
+static bool is_of_kind(const page_work *w, const bvi_layout_item *item, const struct stat *st)
 {
     switch (item->kind) {
     case BVI_SNAP_DIR:
@@ -294,7 +294,7 @@ static bool is_of_kind(const page_work *w, const bvi_plan_item *item, const stru
     }
 }
 
-static int look_at(page_work *w, bvi_plan_item *item, bv_error **err)
+static int look_at(page_work *w, bvi_layout_item *item, bv_error **err)
 {
     const char *name = name_of(w, item);
     bv_error *why = NULL;
@@ -303,21 +303,21 @@ static int look_at(page_work *w, bvi_plan_item *item, bv_error **err)
 
     if (r == BV_E_NOT_FOUND || r == BV_E_INVALID || bv_error_errno(why) == ENOTDIR) {
         bv_error_free(why);
-        item->flags |= BVI_PLAN_OTHER;
+        item->flags |= BVI_LAYOUT_OTHER;
         return 0;
     }
     if (r < 0)
         return bvi_error_move(err, why);
     if (fstatat(w->dir.fd, *name ? name : ".", &st, AT_SYMLINK_NOFOLLOW) < 0 ||
         !is_of_kind(w, item, &st)) {
-        item->flags |= BVI_PLAN_OTHER;
+        item->flags |= BVI_LAYOUT_OTHER;
         return 0;
     }
-    item->flags |= BVI_PLAN_EXISTS;
+    item->flags |= BVI_LAYOUT_EXISTS;
     item->local_size = (uint64_t)st.st_size;
     if ((item->kind == BVI_SNAP_FILE || item->kind == BVI_SNAP_CONTINUED) &&
         item->local_size != item->size)
-        item->flags |= BVI_PLAN_OTHER;
+        item->flags |= BVI_LAYOUT_OTHER;
     return 0;
 }
 
@@ -331,60 +331,60 @@ typedef struct chunk_facts {
     bool stamped; /* all its files are as they were installed */
 } chunk_facts;
 
-static chunk_facts facts_of(const bvi_plan *plan, uint32_t index)
+static chunk_facts facts_of(const bvi_layout *plan, uint32_t index)
 {
     chunk_facts f = { .there = true, .stamped = true };
-    bvi_plan_pieces it;
+    bvi_layout_pieces it;
 
-    bvi_plan_pieces_init(&it, plan, index);
-    while (bvi_plan_pieces_next(&it)) {
-        if (it.item->flags & BVI_PLAN_UNWANTED) {
+    bvi_layout_pieces_init(&it, plan, index);
+    while (bvi_layout_pieces_next(&it)) {
+        if (it.item->flags & BVI_LAYOUT_UNWANTED) {
             f.partly = true;
             continue;
         }
         f.wanted = true;
-        if (!(it.item->flags & BVI_PLAN_EXISTS) || it.item->local_size < it.pos + it.len)
+        if (!(it.item->flags & BVI_LAYOUT_EXISTS) || it.item->local_size < it.pos + it.len)
             f.there = false;
-        if (!(it.item->flags & BVI_PLAN_STAMPED))
+        if (!(it.item->flags & BVI_LAYOUT_STAMPED))
             f.stamped = false;
     }
     return f;
 }
 
-static bvi_plan_state decide(bvi_prepare *p, const bvi_plan *plan, uint32_t index,
-                             const chunk_facts *f)
+static bvi_layout_state decide(bvi_prepare *p, const bvi_layout *plan, uint32_t index,
+                               const chunk_facts *f)
 {
     if (p->mode == BVI_SNAP_CHECK)
-        return BVI_PLAN_FETCH;
+        return BVI_LAYOUT_FETCH;
     if (!f->wanted)
-        return BVI_PLAN_DONE;
+        return BVI_LAYOUT_DONE;
     if (f->there && f->stamped)
-        return BVI_PLAN_DONE;
+        return BVI_LAYOUT_DONE;
     if (f->there && !p->recheck && p->bits && bvi_bits_get(p->bits, plan->first_chunk + index)) {
         p->resumed_chunks++;
-        return BVI_PLAN_DONE;
+        return BVI_LAYOUT_DONE;
     }
-    return p->mode == BVI_SNAP_COMPARE || (f->there && !f->partly) || p->seeds ? BVI_PLAN_LOOK
-                                                                               : BVI_PLAN_FETCH;
+    return p->mode == BVI_SNAP_COMPARE || (f->there && !f->partly) || p->seeds ? BVI_LAYOUT_LOOK
+                                                                               : BVI_LAYOUT_FETCH;
 }
 
-static void decide_all(bvi_prepare *p, bvi_plan *plan)
+static void decide_all(bvi_prepare *p, bvi_layout *plan)
 {
     p->resumed_chunks = p->kept_bytes = 0;
     for (uint32_t i = 0; i < plan->chunks.len; i++) {
-        bvi_plan_chunk *chunk = &plan->chunks.items[i];
+        bvi_layout_chunk *chunk = &plan->chunks.items[i];
         chunk_facts f = facts_of(plan, i);
 
         chunk->wanted = f.wanted;
         chunk->partly = f.partly;
         chunk->local = f.there && !f.partly;
         chunk->state = (uint8_t)decide(p, plan, i, &f);
-        if (chunk->state == BVI_PLAN_DONE && f.wanted)
+        if (chunk->state == BVI_LAYOUT_DONE && f.wanted)
             p->kept_bytes += chunk->frame.plain;
     }
 }
 
-static int prepare_item(page_work *w, bvi_plan_item *item, bv_error **err)
+static int prepare_item(page_work *w, bvi_layout_item *item, bv_error **err)
 {
     if (w->p->mode == BVI_SNAP_COMPARE)
         return look_at(w, item, err);
@@ -401,17 +401,17 @@ static int prepare_item(page_work *w, bvi_plan_item *item, bv_error **err)
     }
 }
 
-static bool is_wanted(page_work *w, const bvi_plan_item *item)
+static bool is_wanted(page_work *w, const bvi_layout_item *item)
 {
     const bvi_dest *dest = w->p->dest;
 
     if (!dest->include && !dest->protect)
         return true;
-    bvi_plan_path(w->plan, item, w->path);
+    bvi_layout_path(w->plan, item, w->path);
     return bvi_dest_is_wanted(dest, w->path);
 }
 
-int bvi_prepare_page(bvi_prepare *p, bvi_plan *plan, bool last, bv_error **err)
+int bvi_prepare_page(bvi_prepare *p, bvi_layout *plan, bool last, bv_error **err)
 {
     page_work *w = bvi_new0(page_work);
     int r = 0;
@@ -423,12 +423,12 @@ int bvi_prepare_page(bvi_prepare *p, bvi_plan *plan, bool last, bv_error **err)
     w->last_page = last;
     bvi_dest_dir_init(&w->dir);
     for (uint32_t i = 0; p->dest && r == 0 && i < plan->items.len; i++) {
-        bvi_plan_item *item = &plan->items.items[i];
+        bvi_layout_item *item = &plan->items.items[i];
 
         if (is_wanted(w, item))
             r = prepare_item(w, item, err);
         else
-            item->flags |= BVI_PLAN_UNWANTED;
+            item->flags |= BVI_LAYOUT_UNWANTED;
     }
     if (r == 0)
         decide_all(p, plan);

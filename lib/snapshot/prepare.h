@@ -9,7 +9,7 @@
 #include "snapshot/bits.h"
 #include "snapshot/dest.h"
 #include "snapshot/installed.h"
-#include "snapshot/plan.h"
+#include "snapshot/layout.h"
 
 typedef enum bvi_snap_mode {
     BVI_SNAP_RESTORE, /* write what is missing */
@@ -32,6 +32,6 @@ typedef struct bvi_prepare {
 } bvi_prepare;
 
 /* `last`: no page follows. */
-int bvi_prepare_page(bvi_prepare *p, bvi_plan *plan, bool last, bv_error **err);
+int bvi_prepare_page(bvi_prepare *p, bvi_layout *plan, bool last, bv_error **err);
 
 #endif

@@ -50,17 +50,17 @@ static int fail_gone(const bvi_settle *s, bv_error **err)
 
 /* ---- owners, modes, times ---- */
 
-static struct timespec time_of(const bvi_plan_item *item)
+static struct timespec time_of(const bvi_layout_item *item)
 {
     return (struct timespec){ .tv_sec = item->mtime_s, .tv_nsec = item->mtime_ns };
 }
 
-static bool owner_differs(const bvi_settle *s, const bvi_plan_item *item, const struct stat *st)
+static bool owner_differs(const bvi_settle *s, const bvi_layout_item *item, const struct stat *st)
 {
     return s->dest->owners && (st->st_uid != item->uid || st->st_gid != item->gid);
 }
 
-static bool meta_differs(const bvi_settle *s, const bvi_plan_item *item, const struct stat *st)
+static bool meta_differs(const bvi_settle *s, const bvi_layout_item *item, const struct stat *st)
 {
     return (st->st_mode & 07777) != item->mode || st->st_mtim.tv_sec != item->mtime_s ||
            st->st_mtim.tv_nsec != (long)item->mtime_ns || owner_differs(s, item, st);
@@ -78,7 +78,7 @@ static void proc_path(int fd, char text[PROC_PATH])
 }
 
 /* The owner first: giving a file away clears parts of its mode. */
-static int dress(const bvi_settle *s, const bvi_plan_item *item, const char *name,
+static int dress(const bvi_settle *s, const bvi_layout_item *item, const char *name,
                  const struct stat *st, bv_error **err)
 {
     const struct timespec times[2] = { time_of(item), time_of(item) };
@@ -243,8 +243,8 @@ static int leave_for(bvi_settle *s, const char *dir, bv_error **err)
     return r;
 }
 
-static int enter_dir(bvi_settle *s, const bvi_plan_item *item, const bvi_snap_entry *e, bool wanted,
-                     bv_error **err)
+static int enter_dir(bvi_settle *s, const bvi_layout_item *item, const bvi_snap_entry *e,
+                     bool wanted, bv_error **err)
 {
     bvi_settle_level *level = bvi_vec_push(&s->levels);
     size_t len = strlen(e->path);
@@ -266,9 +266,9 @@ static int enter_dir(bvi_settle *s, const bvi_plan_item *item, const bvi_snap_en
 
 /* ---- files and links; s->dir is their directory ---- */
 
-static uint64_t data_end(const bvi_plan *plan, const bvi_plan_item *item)
+static uint64_t data_end(const bvi_layout *plan, const bvi_layout_item *item)
 {
-    const bvi_plan_extent *last;
+    const bvi_layout_extent *last;
 
     if (item->n_extents == 0)
         return 0;
@@ -276,7 +276,7 @@ static uint64_t data_end(const bvi_plan *plan, const bvi_plan_item *item)
     return last->pos + last->len;
 }
 
-static int note_installed(bvi_settle *s, const bvi_plan_item *item, const char *name,
+static int note_installed(bvi_settle *s, const bvi_layout_item *item, const char *name,
                           bv_error **err)
 {
     struct stat st;
@@ -288,7 +288,7 @@ static int note_installed(bvi_settle *s, const bvi_plan_item *item, const char *
     return bvi_installed_add(s->installed, s->path, item->recipe, &st, err);
 }
 
-static int cut_to_size(bvi_settle *s, const bvi_plan_item *item, const char *name, bv_error **err)
+static int cut_to_size(bvi_settle *s, const bvi_layout_item *item, const char *name, bv_error **err)
 {
     bvi_auto_close int fd = openat(s->dir.fd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
@@ -297,7 +297,7 @@ static int cut_to_size(bvi_settle *s, const bvi_plan_item *item, const char *nam
     return 0;
 }
 
-static int settle_file(bvi_settle *s, const bvi_plan *plan, const bvi_plan_item *item,
+static int settle_file(bvi_settle *s, const bvi_layout *plan, const bvi_layout_item *item,
                        const bvi_snap_entry *e, const char *name, bv_error **err)
 {
     struct stat st;
@@ -317,7 +317,7 @@ static int settle_file(bvi_settle *s, const bvi_plan *plan, const bvi_plan_item 
     return r < 0 ? r : note_installed(s, item, name, err);
 }
 
-static int settle_symlink(bvi_settle *s, const bvi_plan_item *item, const char *name,
+static int settle_symlink(bvi_settle *s, const bvi_layout_item *item, const char *name,
                           bv_error **err)
 {
     const struct timespec times[2] = { time_of(item), time_of(item) };
@@ -383,11 +383,11 @@ static int settle_hardlink(bvi_settle *s, const bvi_snap_entry *e, const char *n
 
 /* ---- pages ---- */
 
-static int settle_wanted(bvi_settle *s, const bvi_plan *plan, const bvi_plan_item *item,
+static int settle_wanted(bvi_settle *s, const bvi_layout *plan, const bvi_layout_item *item,
                          const bvi_snap_entry *e, bv_error **err)
 {
-    const char *name = bvi_plan_text(plan, item->name);
-    int r = bvi_dest_make(s->dest, &s->dir, bvi_plan_text(plan, item->dir), err);
+    const char *name = bvi_layout_text(plan, item->name);
+    int r = bvi_dest_make(s->dest, &s->dir, bvi_layout_text(plan, item->dir), err);
 
     if (r < 0)
         return r;
@@ -406,11 +406,11 @@ static int settle_wanted(bvi_settle *s, const bvi_plan *plan, const bvi_plan_ite
     }
 }
 
-static int settle_item(bvi_settle *s, const bvi_plan *plan, const bvi_plan_item *item,
+static int settle_item(bvi_settle *s, const bvi_layout *plan, const bvi_layout_item *item,
                        const bvi_snap_entry *e, bv_error **err)
 {
     bool wanted = bvi_dest_is_wanted(s->dest, e->path);
-    int r = leave_for(s, bvi_plan_text(plan, item->dir), err);
+    int r = leave_for(s, bvi_layout_text(plan, item->dir), err);
 
     if (r < 0)
         return r;
@@ -419,14 +419,14 @@ static int settle_item(bvi_settle *s, const bvi_plan *plan, const bvi_plan_item 
 
         if (!hash)
             return bvi_fail_nomem(err);
-        *hash = hash_name(bvi_plan_text(plan, item->name));
+        *hash = hash_name(bvi_layout_text(plan, item->name));
     }
     if (item->kind == BVI_SNAP_DIR)
         return enter_dir(s, item, e, wanted, err);
     return wanted ? settle_wanted(s, plan, item, e, err) : 0;
 }
 
-int bvi_settle_page(bvi_settle *s, const bvi_plan *plan, const bvi_page *page, bv_error **err)
+int bvi_settle_page(bvi_settle *s, const bvi_layout *plan, const bvi_page *page, bv_error **err)
 {
     bvi_page_entries *it = bvi_new0(bvi_page_entries);
     size_t i = 0;

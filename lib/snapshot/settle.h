@@ -9,7 +9,7 @@
 
 #include "snapshot/dest.h"
 #include "snapshot/installed.h"
-#include "snapshot/plan.h"
+#include "snapshot/layout.h"
 
 /* Names of directories the walk is in at one time, when others are deleted. */
 #define BVI_SETTLE_NAMES_MAX (64u * 1024u * 1024u)
@@ -18,7 +18,7 @@
 typedef struct bvi_settle_level {
     size_t path_len;
     size_t first_name; /* of those in it, in names */
-    bvi_plan_item meta;
+    bvi_layout_item meta;
     bool wanted;  /* itself */
     bool touched; /* something wanted lies below */
 } bvi_settle_level;
@@ -40,7 +40,8 @@ typedef struct bvi_settle {
 void bvi_settle_init(bvi_settle *settle);
 void bvi_settle_done(bvi_settle *settle);
 /* `page` is the one the plan was made from. */
-int bvi_settle_page(bvi_settle *settle, const bvi_plan *plan, const bvi_page *page, bv_error **err);
+int bvi_settle_page(bvi_settle *settle, const bvi_layout *plan, const bvi_page *page,
+                    bv_error **err);
 int bvi_settle_end(bvi_settle *settle, bv_error **err); /* leaves the directories */
 
 #endif

@@ -1,16 +1,16 @@
 /*
- * plan.c - see plan.h.
+ * layout.c - see layout.h.
  */
 #include <string.h>
 
-#include "snapshot/plan.h"
+#include "snapshot/layout.h"
 
 /* What a page of 1 MiB has at most: an entry takes twelve bytes, an extent two, a chunk 37. */
 #define ITEMS_MAX   (BVI_SNAP_PAGE_MAX / 6)
 #define EXTENTS_MAX (BVI_SNAP_PAGE_MAX / 2)
 #define CHUNKS_MAX  (BVI_SNAP_PAGE_MAX / 32)
 
-void bvi_plan_free(bvi_plan *plan)
+void bvi_layout_free(bvi_layout *plan)
 {
     if (!plan)
         return;
@@ -21,10 +21,10 @@ void bvi_plan_free(bvi_plan *plan)
     bvi_free(plan);
 }
 
-void bvi_plan_path(const bvi_plan *plan, const bvi_plan_item *item, char *path)
+void bvi_layout_path(const bvi_layout *plan, const bvi_layout_item *item, char *path)
 {
-    const char *dir = bvi_plan_text(plan, item->dir);
-    const char *name = bvi_plan_text(plan, item->name);
+    const char *dir = bvi_layout_text(plan, item->dir);
+    const char *name = bvi_layout_text(plan, item->name);
     size_t dir_len = strlen(dir);
 
     memcpy(path, dir, dir_len);
@@ -35,7 +35,8 @@ void bvi_plan_path(const bvi_plan *plan, const bvi_plan_item *item, char *path)
 
 /* ---- names ---- */
 
-static int add_text(bvi_plan *plan, const char *text, size_t len, uint32_t *ret_at, bv_error **err)
+static int add_text(bvi_layout *plan, const char *text, size_t len, uint32_t *ret_at,
+                    bv_error **err)
 {
     size_t at = plan->names.len;
     int r = bvi_buf_append(&plan->names, text, len);
@@ -49,11 +50,11 @@ static int add_text(bvi_plan *plan, const char *text, size_t len, uint32_t *ret_
 }
 
 /* The parent of the item before is mostly this one's as well. */
-static int add_dir(bvi_plan *plan, const char *path, size_t len, uint32_t *ret_at, bv_error **err)
+static int add_dir(bvi_layout *plan, const char *path, size_t len, uint32_t *ret_at, bv_error **err)
 {
     if (plan->items.len > 1) {
         uint32_t before = plan->items.items[plan->items.len - 2].dir;
-        const char *dir = bvi_plan_text(plan, before);
+        const char *dir = bvi_layout_text(plan, before);
 
         if (strncmp(dir, path, len) == 0 && dir[len] == '\0') {
             *ret_at = before;
@@ -63,7 +64,8 @@ static int add_dir(bvi_plan *plan, const char *path, size_t len, uint32_t *ret_a
     return add_text(plan, path, len, ret_at, err);
 }
 
-static int add_names(bvi_plan *plan, bvi_plan_item *item, const bvi_snap_entry *e, bv_error **err)
+static int add_names(bvi_layout *plan, bvi_layout_item *item, const bvi_snap_entry *e,
+                     bv_error **err)
 {
     const char *slash = strrchr(e->path, '/');
     const char *name = slash ? slash + 1 : e->path;
@@ -110,17 +112,17 @@ static void hash_meta(const bvi_snap_entry *e, uint8_t recipe[BVI_RECIPE_SIZE])
 }
 
 /* Follows the pieces of all chunks, which come file by file. */
-static void hash_pieces(bvi_plan *plan)
+static void hash_pieces(bvi_layout *plan)
 {
-    bvi_plan_item *item = NULL;
+    bvi_layout_item *item = NULL;
     uint8_t digest[BVI_BLAKE3_SIZE];
     bvi_blake3 h;
 
     for (uint32_t c = 0; c < plan->chunks.len; c++) {
-        bvi_plan_pieces it;
+        bvi_layout_pieces it;
 
-        bvi_plan_pieces_init(&it, plan, c);
-        while (bvi_plan_pieces_next(&it)) {
+        bvi_layout_pieces_init(&it, plan, c);
+        while (bvi_layout_pieces_next(&it)) {
             if (it.item != item) {
                 if (item) {
                     bvi_blake3_final(&h, digest);
@@ -144,9 +146,9 @@ static void hash_pieces(bvi_plan *plan)
 
 /* ---- entries and chunks ---- */
 
-static int add_item(bvi_plan *plan, const bvi_snap_entry *e, bv_error **err)
+static int add_item(bvi_layout *plan, const bvi_snap_entry *e, bv_error **err)
 {
-    bvi_plan_item *item = bvi_vec_push(&plan->items);
+    bvi_layout_item *item = bvi_vec_push(&plan->items);
     int r;
 
     if (!item)
@@ -163,18 +165,18 @@ static int add_item(bvi_plan *plan, const bvi_snap_entry *e, bv_error **err)
     hash_meta(e, item->recipe);
     r = add_names(plan, item, e, err);
     for (size_t i = 0; r == 0 && i < e->n_extents; i++) {
-        bvi_plan_extent *extent = bvi_vec_push(&plan->extents);
+        bvi_layout_extent *extent = bvi_vec_push(&plan->extents);
 
         if (!extent)
             return bvi_fail_nomem(err);
-        *extent = (bvi_plan_extent){ .item = (uint32_t)plan->items.len - 1,
-                                     .pos = e->extents[i].pos,
-                                     .len = e->extents[i].len };
+        *extent = (bvi_layout_extent){ .item = (uint32_t)plan->items.len - 1,
+                                       .pos = e->extents[i].pos,
+                                       .len = e->extents[i].len };
     }
     return r;
 }
 
-static int add_entries(bvi_plan *plan, const bvi_page *page, bvi_walk_check *walk, bv_error **err)
+static int add_entries(bvi_layout *plan, const bvi_page *page, bvi_walk_check *walk, bv_error **err)
 {
     bvi_page_entries *it = bvi_new0(bvi_page_entries);
     int r;
@@ -195,7 +197,7 @@ static int add_entries(bvi_plan *plan, const bvi_page *page, bvi_walk_check *wal
 }
 
 /* Chunks and extents are the same bytes, so each chunk begins where the one before ended. */
-static int add_chunks(bvi_plan *plan, const bvi_page *page, bv_error **err)
+static int add_chunks(bvi_layout *plan, const bvi_page *page, bv_error **err)
 {
     bvi_page_chunks it;
     bvi_snap_frame frame;
@@ -204,12 +206,12 @@ static int add_chunks(bvi_plan *plan, const bvi_page *page, bv_error **err)
 
     bvi_page_chunks_init(&it, page);
     while (bvi_page_chunks_next(&it, &frame)) {
-        bvi_plan_chunk *chunk = bvi_vec_push(&plan->chunks);
+        bvi_layout_chunk *chunk = bvi_vec_push(&plan->chunks);
         uint64_t left = frame.plain;
 
         if (!chunk)
             return bvi_fail_nomem(err);
-        *chunk = (bvi_plan_chunk){ .frame = frame, .extent = extent, .skip = skip, .wanted = 1 };
+        *chunk = (bvi_layout_chunk){ .frame = frame, .extent = extent, .skip = skip, .wanted = 1 };
         while (left > 0 && extent < plan->extents.len) {
             uint64_t room = plan->extents.items[extent].len - skip;
 
@@ -226,16 +228,16 @@ static int add_chunks(bvi_plan *plan, const bvi_page *page, bv_error **err)
 }
 
 /* Whole: nothing of it in another chunk; the last entry may go on in the next page. */
-static void mark_whole(bvi_plan *plan)
+static void mark_whole(bvi_layout *plan)
 {
     for (uint32_t c = 0; c < plan->chunks.len; c++) {
-        const bvi_plan_chunk *chunk = &plan->chunks.items[c];
-        bvi_plan_pieces it;
+        const bvi_layout_chunk *chunk = &plan->chunks.items[c];
+        bvi_layout_pieces it;
 
-        bvi_plan_pieces_init(&it, plan, c);
-        while (bvi_plan_pieces_next(&it)) {
-            bvi_plan_item *item = &plan->items.items[it.item - plan->items.items];
-            const bvi_plan_extent *last =
+        bvi_layout_pieces_init(&it, plan, c);
+        while (bvi_layout_pieces_next(&it)) {
+            bvi_layout_item *item = &plan->items.items[it.item - plan->items.items];
+            const bvi_layout_extent *last =
                 &plan->extents.items[item->first_extent + item->n_extents - 1];
 
             /* Its first byte is in this chunk, and its last one was just seen. */
@@ -243,15 +245,15 @@ static void mark_whole(bvi_plan *plan)
                 (chunk->extent < item->first_extent ||
                  (chunk->extent == item->first_extent && chunk->skip == 0)) &&
                 item != &plan->items.items[plan->items.len - 1])
-                item->flags |= BVI_PLAN_WHOLE;
+                item->flags |= BVI_LAYOUT_WHOLE;
         }
     }
 }
 
-int bvi_plan_new(const bvi_page *page, uint32_t index, bvi_walk_check *walk, bvi_plan **ret_plan,
-                 bv_error **err)
+int bvi_layout_new(const bvi_page *page, uint32_t index, bvi_walk_check *walk,
+                   bvi_layout **ret_plan, bv_error **err)
 {
-    BVI_AUTO(bvi_plan_freep) bvi_plan *plan = bvi_new0(bvi_plan);
+    BVI_AUTO(bvi_layout_freep) bvi_layout *plan = bvi_new0(bvi_layout);
     int r;
 
     if (!plan)
@@ -259,7 +261,7 @@ int bvi_plan_new(const bvi_page *page, uint32_t index, bvi_walk_check *walk, bvi
     plan->page = index;
     plan->first_chunk = walk->chunks;
     plan->end_pos = walk->end_pos;
-    plan->names.max = BVI_PLAN_NAMES_MAX;
+    plan->names.max = BVI_LAYOUT_NAMES_MAX;
     plan->items.max = ITEMS_MAX;
     plan->extents.max = EXTENTS_MAX;
     plan->chunks.max = CHUNKS_MAX;
@@ -276,18 +278,18 @@ int bvi_plan_new(const bvi_page *page, uint32_t index, bvi_walk_check *walk, bvi
 
 /* ---- pieces ---- */
 
-void bvi_plan_pieces_init(bvi_plan_pieces *it, const bvi_plan *plan, uint32_t chunk)
+void bvi_layout_pieces_init(bvi_layout_pieces *it, const bvi_layout *plan, uint32_t chunk)
 {
-    const bvi_plan_chunk *c = &plan->chunks.items[chunk];
+    const bvi_layout_chunk *c = &plan->chunks.items[chunk];
 
-    *it = (bvi_plan_pieces){
+    *it = (bvi_layout_pieces){
         .plan = plan, .extent = c->extent, .skip = c->skip, .left = c->frame.plain
     };
 }
 
-bool bvi_plan_pieces_next(bvi_plan_pieces *it)
+bool bvi_layout_pieces_next(bvi_layout_pieces *it)
 {
-    const bvi_plan_extent *extent;
+    const bvi_layout_extent *extent;
     uint64_t room;
 
     it->at += it->len;
@@ -307,12 +309,12 @@ bool bvi_plan_pieces_next(bvi_plan_pieces *it)
     return true;
 }
 
-void bvi_plan_chunk_path(const bvi_plan *plan, uint32_t chunk, char *path)
+void bvi_layout_chunk_path(const bvi_layout *plan, uint32_t chunk, char *path)
 {
-    bvi_plan_pieces it;
+    bvi_layout_pieces it;
 
-    bvi_plan_pieces_init(&it, plan, chunk);
+    bvi_layout_pieces_init(&it, plan, chunk);
     path[0] = '\0';
-    if (bvi_plan_pieces_next(&it))
-        bvi_plan_path(plan, it.item, path);
+    if (bvi_layout_pieces_next(&it))
+        bvi_layout_path(plan, it.item, path);
 }
