@@ -1105,6 +1105,13 @@ static CURLMcode set_up_multi(bvi_http *http, const bvi_http_opts *opts)
     return r;
 }
 
+void bvi_http_set_connections(bvi_http *http, uint32_t per_host)
+{
+    (void)http->curl.multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                                  per_host ? (long)per_host
+                                           : (long)BVI_HTTP_CONNECTIONS); /* a known option */
+}
+
 static char *own_user_agent(void)
 {
     return bvi_asprintf("libblockvisor/%d.%d.%d", BV_VERSION_NUMBER / 1000000,

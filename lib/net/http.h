@@ -59,6 +59,9 @@ int bvi_http_new(bv_ctx *ctx, const bvi_http_opts *opts, bvi_http **ret_http,
 void bvi_http_free(bvi_http *http);
 BVI_DEFINE_FREEP(bvi_http, bvi_http_free)
 
+/* To one host, from the next call on; 0: BVI_HTTP_CONNECTIONS. */
+void bvi_http_set_connections(bvi_http *http, uint32_t per_host);
+
 /* Valid during the callback only. */
 typedef struct bvi_http_response {
     int status;             /* 0: there was none */

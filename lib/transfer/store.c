@@ -172,7 +172,8 @@ bool bvi_store_lock_is_of(const bvi_store_lock *lock, const char *lease)
 
 /* ---- opening ---- */
 
-int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error **err)
+static int open_one(bv_ctx *ctx, const char *uri, const bvi_store_opts *opts, bvi_store **ret_store,
+                    bv_error **err)
 {
     bvi_auto_free char *path = NULL;
     int r;
@@ -180,9 +181,9 @@ int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error
     if (strncmp(uri, "dir:", 4) == 0)
         return bvi_store_dir_open(ctx, uri + 4, ret_store, err);
     if (strncmp(uri, BVI_S3_SCHEME, strlen(BVI_S3_SCHEME)) == 0)
-        return bvi_store_s3_open(ctx, uri, NULL, ret_store, err);
+        return bvi_store_s3_open(ctx, uri, opts->keys, ret_store, err);
     if (bvi_url_is_http(uri))
-        return bvi_store_http_open(ctx, uri, ret_store, err);
+        return bvi_store_http_open(ctx, uri, opts->ca_file, ret_store, err);
     if (!bvi_url_is_file(uri))
         return bvi_fail(err, BV_E_INVALID,
                         "unknown store '%s': expected dir:/path, s3://bucket/prefix, http://... or "
@@ -190,4 +191,20 @@ int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error
                         uri);
     r = bvi_url_to_path(uri, &path, err);
     return r < 0 ? r : bvi_store_dir_open(ctx, path, ret_store, err);
+}
+
+int bvi_store_open_with(bv_ctx *ctx, const char *uri, const bvi_store_opts *opts,
+                        bvi_store **ret_store, bv_error **err)
+{
+    static const bvi_store_opts none = { 0 };
+    int r = open_one(ctx, uri, opts ? opts : &none, ret_store, err);
+
+    if (r == 0 && opts && (opts->connections || opts->bytes_per_s))
+        bvi_store_set_limits(*ret_store, opts->connections, opts->bytes_per_s);
+    return r;
+}
+
+int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error **err)
+{
+    return bvi_store_open_with(ctx, uri, NULL, ret_store, err);
 }

@@ -19,6 +19,7 @@
 #define BVI_STORE_LEASE_MAX    64u
 /* A reservation nobody holds and nobody renewed for so long may be taken over. */
 #define BVI_STORE_LEASE_SECS  3600u
+#define BVI_STORE_SKEW_SECS   600u  /* clocks of hosts and servers differ by no more */
 #define BVI_STORE_OBJECTS_MAX 1000u /* of one OBJECTS, unless it asks for fewer */
 
 typedef enum bvi_store_verb {
@@ -118,7 +119,9 @@ typedef struct bvi_store_vtable {
     /* Where the object is, for getting or putting it; NULL: no memory. */
     char *(*url)(const bvi_store *store, const char *key, bool put);
     void (*cancel)(bvi_store *store); /* hurries all requests */
-    void (*free)(bvi_store *store);   /* nothing is under way */
+    /* Optional: see bvi_store_set_limits(). */
+    void (*set_limits)(bvi_store *store, uint32_t connections, uint64_t bytes_per_s);
+    void (*free)(bvi_store *store); /* nothing is under way */
 } bvi_store_vtable;
 
 struct bvi_store {
@@ -127,11 +130,24 @@ struct bvi_store {
     const char *ca_file; /* trusts these at its URLs; NULL: the system's */
 };
 
+typedef struct bvi_store_opts {
+    const bvi_s3_credentials *keys; /* S3: copied; NULL: as s3_config.h says */
+    const char *ca_file;  /* HTTP and S3: trust these; copied; NULL: as usual. An S3 URI may have
+                             its own */
+    uint32_t connections; /* 0: BVI_HTTP_CONNECTIONS */
+    uint64_t bytes_per_s; /* of all of them together; 0: no limit */
+    const char *const *mirrors; /* URIs of stores with the same content, to be read from as well;
+                                   up to a NULL; NULL: none */
+} bvi_store_opts;
+
 /* "dir:/path" (or "file:///path"), "http://...", "https://..." or "s3://bucket/prefix". */
 int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error **err);
+int bvi_store_open_with(bv_ctx *ctx, const char *uri, const bvi_store_opts *opts,
+                        bvi_store **ret_store, bv_error **err); /* opts may be NULL */
 int bvi_store_dir_open(bv_ctx *ctx, const char *root, bvi_store **ret_store,
                        bv_error **err); /* makes the root */
-int bvi_store_http_open(bv_ctx *ctx, const char *base, bvi_store **ret_store, bv_error **err);
+int bvi_store_http_open(bv_ctx *ctx, const char *base, const char *ca_file, bvi_store **ret_store,
+                        bv_error **err); /* ca_file may be NULL */
 /* See s3_config.h about the URI; keys NULL: as it says there. */
 int bvi_store_s3_open(bv_ctx *ctx, const char *uri, const bvi_s3_credentials *keys,
                       bvi_store **ret_store, bv_error **err);
@@ -140,6 +156,14 @@ static inline int bvi_store_call(bvi_store *store, const bvi_store_request *requ
                                  bvi_store_fn done, void *data, bv_error **err)
 {
     return store->vtable->call(store, request, done, data, err);
+}
+/* Most connections (0: the usual) and bytes per second of requests that are begun from now on;
+ * directories have neither. */
+static inline void bvi_store_set_limits(bvi_store *store, uint32_t connections,
+                                        uint64_t bytes_per_s)
+{
+    if (store->vtable->set_limits)
+        store->vtable->set_limits(store, connections, bytes_per_s);
 }
 static inline void bvi_store_free(bvi_store *store)
 {

@@ -1,26 +1,27 @@
 /*
- * store_http.c - a store on a web server: plain GET, HEAD and PUT below a base URL.
+ * store_http.c - a store on a web server: plain GET, HEAD, PUT and DELETE below a base URL.
  *
- * Such a server cannot list, so versions are found by asking for their headers, upwards from 1
- * until enough in a row are missing (the rule of the control plane). It also has no locks: a
- * reservation is a .lock object with the lease in it, put on condition that there is none; a server
- * that ignores the condition leaves a short race. Reservations of others are passed over.
- *
- * Every HTTP call is repeated when what went wrong may pass by itself.
+ * Few such servers can list, so versions are found in three ways: by the server's index of the
+ * store key's directory, if it offers one; around the number that latest.json tells; or upwards
+ * from 1 until enough in a row are missing (the rule of the control plane). The server has no locks
+ * either: a reservation is a .lock object, put on condition that there is none; a server that
+ * ignores the condition leaves a short race. Reservations of others are passed over.
  */
+#include <stdlib.h>
 #include <string.h>
 
-#include "net/http.h"
-#include "transfer/limits.h"
+#include "transfer/http_index.h"
 #include "transfer/manifest.h"
-#include "transfer/store.h"
+#include "transfer/root_peek.h"
+#include "transfer/store_web.h"
 #include "transfer/url.h"
 
 /* So many missing versions in a row are the end of them. */
 #define GAP_MAX       10u
 #define RESERVE_TRIES 1000u
+#define LATEST_MAX    4096u
 
-static const bvi_retry_policy object_retry = {
+static const bvi_retry_policy request_retry = {
     .first_ms = 500,
     .factor_percent = 200,
     .ceiling_ms = 8000,
@@ -29,307 +30,456 @@ static const bvi_retry_policy object_retry = {
 };
 
 typedef struct store_http {
-    bvi_store store;
+    bvi_store_web web;
     char *base;
-    bvi_http *http;
-    struct call *calls; /* under way */
 } store_http;
 
-typedef void (*answer_fn)(bvi_http_call *http, const bvi_http_response *response,
-                          const bv_error *err, void *data);
+typedef struct version {
+    uint64_t number;
+    bvi_store_format format;
+    uint64_t size; /* of its header or root */
+} version;
 
-/* One request, which may take several HTTP calls one after the other. */
 typedef struct call {
-    store_http *store;
-    struct call *next;
-    bvi_store_fn done;
-    void *data;
-    bvi_store_verb verb;
-    char *key;
-    char *store_key;
-    char *lease;
-    size_t max;
-    const char *bytes;
-    size_t len;
-    bvi_http_call *http; /* NULL: none at the moment */
-    uint64_t version;    /* asked for, and then found */
-    uint64_t probe;      /* version being looked at */
+    bvi_web_call web;
+    uint64_t version; /* found, or reserved */
+    uint64_t probe;   /* version being looked at */
+    uint64_t start;   /* where looking began */
+    bool down;        /* looking at those below it */
+    bool named;       /* RESERVE: the version was asked for */
     unsigned gap;
     unsigned tries;
+    bvi_store_format probing;
+    bvi_version_numbers index; /* what the server's index has */
+    bool has_index;
+    size_t at; /* of index, or of found */
+    BVI_VEC(version) found;
     BVI_VEC(uint64_t) versions;
-    /* the HTTP call under way, as it is repeated */
-    const char *method;
-    char *url;
-    const char *const *headers;
-    answer_fn answer;
-    bvi_retry retry;
-    bvi_timer *timer; /* set: before another attempt */
-    bool cancelled;
+    BVI_VEC(bvi_snapshot_info) infos;
+    char lock[BVI_STORE_LOCK_MAX];
+    char root[BVI_ROOT_PEEK_BYTES];
 } call;
 
-static void call_free(call *c)
+static int ask(call *c, const char *method, const char *key, bvi_web_step_fn step, bv_error **err)
 {
-    bvi_free(c->key);
-    bvi_free(c->store_key);
-    bvi_free(c->lease);
-    bvi_vec_done(&c->versions);
-    bvi_timer_free(c->timer);
-    bvi_free(c->url);
-    bvi_free(c);
+    return bvi_web_send(&c->web, &(bvi_web_ask){ .method = method, .key = key, .step = step }, err);
 }
 
-static void finish(call *c, bv_error *err, const bvi_http_response *response)
+static int ask_object(call *c, const char *method, uint64_t number, const char *name,
+                      bvi_web_step_fn step, bv_error **err)
 {
-    bvi_store_reply reply = {
-        .version = c->version,
-        .versions = c->versions.items,
-        .n_versions = c->versions.len,
-    };
-    call **link = &c->store->calls;
+    bvi_auto_free char *key = bvi_store_object_key(c->web.req.store_key, number, name);
 
-    if (response) {
-        reply.bytes = response->body;
-        reply.len = response->body_len;
-        reply.size = response->content_length > 0 ? (uint64_t)response->content_length : 0;
-    }
-    while (*link != c)
-        link = &(*link)->next;
-    *link = c->next;
-    c->done(err, err ? NULL : &reply, c->data);
-    bv_error_free(err);
-    call_free(c);
+    return key ? ask(c, method, key, step, err) : bvi_fail_nomem(err);
 }
 
-static void on_answer(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
-                      void *data);
-
-static int start_attempt(call *c, bv_error **err)
+static bool is_missing(bv_error **err)
 {
-    bvi_http_request req = BVI_HTTP_REQUEST_INIT;
-
-    req.method = c->method;
-    req.url = c->url;
-    req.headers = c->headers;
-    req.on_done = on_answer;
-    req.data = c;
-    req.redirects_max = 5;
-    req.response_max = c->max;
-    if (strcmp(c->method, "PUT") == 0) {
-        req.redirects_max = 0; /* one may turn it into a GET, which succeeds and stores nothing */
-        req.body = c->bytes;
-        req.body_len = c->len;
-        req.body_borrowed = true;
-    }
-    return bvi_http_start(c->store->http, &req, &c->http, err);
+    if (bv_error_code(*err) != BV_E_NOT_FOUND)
+        return false;
+    bvi_web_drop_error(err);
+    return true;
 }
 
-static void on_answer(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
-                      void *data)
+static void end_if(call *c, bv_error *err)
 {
-    call *c = data;
-    bvi_attempt attempt = bvi_attempt_of(response, bv_error_code(err));
-    int64_t delay_ms = 0;
-
-    c->http = NULL;
-    if (attempt.verdict == BVI_VERDICT_AGAIN && !c->cancelled &&
-        bvi_retry_next(&c->retry, c->store->store.ctx, attempt.retry_after_ms, &delay_ms) &&
-        bvi_timer_set(c->timer, delay_ms * 1000, NULL) == 0)
-        return;
-    c->answer(http, response, err, c);
-}
-
-static void on_retry(bvi_timer *timer, void *data)
-{
-    const bvi_http_response none = { .body = "", .content_length = -1, .retry_after_ms = -1 };
-    call *c = data;
-    bv_error *err = NULL;
-
-    (void)timer;
-    if (c->cancelled)
-        (void)bvi_fail(&err, BV_E_CANCELLED, "cancelled");
-    else
-        (void)start_attempt(c, &err); /* err tells */
     if (err)
-        c->answer(NULL, &none, err, c);
-    bv_error_free(err);
+        bvi_web_finish(&c->web, NULL, err);
 }
 
-static int ask(call *c, const char *method, const char *key, answer_fn fn,
-               const char *const *headers, bv_error **err)
+/* ---- single objects ---- */
+
+static int run_get(bvi_web_call *w, bv_error **err)
 {
-    bvi_free(c->url);
-    c->url = bvi_url_join(c->store->base, key);
-    if (!c->url)
-        return bvi_fail_nomem(err);
-    c->method = method;
-    c->headers = headers;
-    c->answer = fn;
-    bvi_retry_init(&c->retry, &object_retry);
-    return start_attempt(c, err);
+    return bvi_web_send(w,
+                        &(bvi_web_ask){ .method = "GET",
+                                        .key = w->req.key,
+                                        .response_max = w->req.max,
+                                        .step = bvi_web_last_step },
+                        err);
 }
 
-static int ask_object(call *c, const char *method, uint64_t version, const char *name, answer_fn fn,
-                      const char *const *headers, bv_error **err)
+static int run_stat(bvi_web_call *w, bv_error **err)
 {
-    bvi_auto_free char *key = bvi_store_object_key(c->store_key, version, name);
-
-    return key ? ask(c, method, key, fn, headers, err) : bvi_fail_nomem(err);
+    return ask((call *)w, "HEAD", w->req.key, bvi_web_last_step, err);
 }
 
-/* ---- one call is enough: GET, PUT, STAT, RELEASE ---- */
-
-static void on_single(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
-                      void *data)
+static int put_now(bvi_web_call *w, bvi_web_step_fn step, bv_error **err)
 {
-    call *c = data;
-    bv_error *why = bvi_error_copy(err);
-
-    (void)http;
-    c->http = NULL;
-    if (!why)
-        (void)bvi_http_check(response, &why); /* an error for each status but 2xx */
-    if (c->verb ==
-        BVI_STORE_RELEASE) { /* not every server deletes; the version is complete all the same */
-        bv_error_free(why);
-        why = NULL;
-    }
-    finish(c, why, response);
+    return bvi_web_send(w,
+                        &(bvi_web_ask){ .method = "PUT",
+                                        .key = w->req.key,
+                                        .body = w->req.bytes,
+                                        .body_len = w->req.len,
+                                        .only_new = w->req.create_only,
+                                        .step = step },
+                        err);
 }
 
-static int run_get(call *c, bv_error **err)
+/* Not every server knows the condition, so it is looked at first. */
+static void on_is_new(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
 {
-    return ask(c, "GET", c->key, on_single, NULL, err);
+    (void)response;
+    if (!err)
+        (void)bvi_fail(&err, BV_E_EXISTS, "'%s' exists already", w->req.key);
+    else if (is_missing(&err))
+        (void)put_now(w, bvi_web_put_step, &err); /* err tells */
+    end_if((call *)w, err);
 }
 
-static int run_put(call *c, bv_error **err)
+static int run_put(bvi_web_call *w, bv_error **err)
 {
-    return ask(c, "PUT", c->key, on_single, NULL, err);
+    return w->req.create_only ? ask((call *)w, "HEAD", w->req.key, on_is_new, err)
+                              : put_now(w, bvi_web_last_step, err);
 }
 
-static int run_stat(call *c, bv_error **err)
+static void on_removed(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
 {
-    return ask(c, "HEAD", c->key, on_single, NULL, err);
+    (void)is_missing(&err); /* it is gone all the same */
+    bvi_web_last_step(w, response, err);
 }
 
-static int run_release(call *c, bv_error **err)
+static int run_remove(bvi_web_call *w, bv_error **err)
 {
-    return ask_object(c, "DELETE", c->version, BVI_STORE_LOCK, on_single, NULL, err);
+    return ask((call *)w, "DELETE", w->req.key, on_removed, err);
 }
 
-/* ---- VERSIONS: probe upwards ---- */
-
-static void probes_done(call *c);
-static void try_reserve(call *c);
-
-static int ask_probe(call *c, answer_fn fn, bv_error **err)
+/* Not every server deletes; the version is complete, or given up, all the same. */
+static void on_released(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
 {
-    return ask_object(c, "HEAD", c->probe, BVI_STORE_HEADER, fn, NULL, err);
+    if (bv_error_code(err) != BV_E_CANCELLED && bv_error_code(err) != BV_E_NOMEM)
+        bvi_web_drop_error(&err);
+    bvi_web_last_step(w, response, err);
 }
 
-static int take_probe(call *c, const bvi_http_response *response, bv_error **err)
+static int run_release(bvi_web_call *w, bv_error **err)
 {
-    uint64_t *slot;
+    return ask_object((call *)w, "DELETE", w->req.version, BVI_STORE_LOCK, on_released, err);
+}
 
-    if (response->status == 404 || response->status == 410) {
-        c->gap++;
-        return 0;
-    }
-    if (bvi_http_check(response, err) < 0)
-        return BV_E_REMOTE;
-    c->gap = 0;
-    slot = bvi_vec_push(&c->versions);
+/* ---- VERSIONS, LIST and RESERVE begin with what there is ---- */
+
+static void looked(call *c);
+static int probe(call *c, bv_error **err);
+
+static int add_found(call *c, const bvi_http_response *response, bv_error **err)
+{
+    version *slot;
+
+    if (c->found.len == c->found.max)
+        return bvi_fail(err, BV_E_LIMIT, "more than %u versions", BVI_STORE_VERSIONS_MAX);
+    slot = bvi_vec_push(&c->found);
     if (!slot)
         return bvi_fail_nomem(err);
-    *slot = c->probe;
+    *slot = (version){ c->probe, c->probing,
+                       response->content_length > 0 ? (uint64_t)response->content_length : 0 };
     return 0;
 }
 
-static void on_probe(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
-                     void *data)
+static int compare_found(const void *a, const void *b)
 {
-    call *c = data;
-    bv_error *why = bvi_error_copy(err);
+    const version *x = a;
+    const version *y = b;
 
-    (void)http;
-    c->http = NULL;
-    if (!why)
-        (void)take_probe(c, response, &why); /* why tells */
-    if (!why && c->gap == GAP_MAX) {
-        probes_done(c);
-        return;
-    }
-    c->probe++;
-    if (!why)
-        (void)ask_probe(c, on_probe, &why); /* why tells */
-    if (why)
-        finish(c, why, NULL);
+    return (x->number > y->number) - (x->number < y->number);
 }
 
-static int run_versions(call *c, bv_error **err)
+/* The next number to look at; 0: that was the last. */
+static uint64_t next_probe(call *c)
 {
-    c->probe = 1;
-    return ask_probe(c, on_probe, err);
+    if (c->has_index)
+        return c->at < c->index.len ? c->index.items[c->at++] : 0;
+    if (c->gap < GAP_MAX && !(c->down && c->probe == 1))
+        return c->down ? c->probe - 1 : c->probe + 1;
+    if (c->down || c->start == 1)
+        return 0;
+    c->down = true;
+    c->gap = 0;
+    return c->start - 1;
 }
 
-static void probes_done(call *c)
+static int go_on(call *c, bv_error **err)
 {
-    if (c->verb == BVI_STORE_VERSIONS) {
-        finish(c, NULL, NULL);
-        return;
+    c->probe = next_probe(c);
+    c->probing = BVI_STORE_ARCHIVE;
+    if (c->probe)
+        return probe(c, err);
+    if (c->found.len > 0)
+        qsort(c->found.items, c->found.len, sizeof(*c->found.items), compare_found);
+    looked(c);
+    return 0;
+}
+
+static void on_probe(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
+{
+    call *c = (call *)w;
+
+    if (!err) {
+        c->gap = 0;
+        if (add_found(c, response, &err) == 0)
+            (void)go_on(c, &err); /* err tells */
+    } else if (is_missing(&err) && c->probing == BVI_STORE_ARCHIVE) {
+        c->probing = BVI_STORE_SNAPSHOT;
+        (void)probe(c, &err); /* err tells */
+    } else if (!err) {
+        c->gap++;
+        (void)go_on(c, &err); /* err tells */
     }
-    c->probe = c->versions.len > 0 ? c->versions.items[c->versions.len - 1] + 1 : 1;
-    try_reserve(c);
+    end_if(c, err);
+}
+
+static int probe(call *c, bv_error **err)
+{
+    return ask_object(c, "HEAD", c->probe,
+                      c->probing == BVI_STORE_ARCHIVE ? BVI_STORE_HEADER : BVI_STORE_ROOT, on_probe,
+                      err);
+}
+
+static void on_latest(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
+{
+    call *c = (call *)w;
+    bvi_auto_json bvi_json *root = NULL;
+    uint64_t number = 0;
+    int code = bv_error_code(err);
+
+    if (!err && bvi_json_parse(response->body, response->body_len, &root, NULL) == 0)
+        (void)bvi_json_opt_uint64(root, "version", &number, NULL); /* only a hint */
+    if (code != BV_E_CANCELLED && code != BV_E_NOMEM)
+        bvi_web_drop_error(&err);
+    if (!err) {
+        c->start = c->probe = number > 0 && number < UINT64_MAX / 2 ? number : 1;
+        c->probing = BVI_STORE_ARCHIVE;
+        (void)probe(c, &err); /* err tells */
+    }
+    end_if(c, err);
+}
+
+static int ask_latest(call *c, bv_error **err)
+{
+    bvi_auto_free char *key = bvi_asprintf("%s/latest.json", c->web.req.store_key);
+
+    if (!key)
+        return bvi_fail_nomem(err);
+    return bvi_web_send(
+        &c->web,
+        &(bvi_web_ask){
+            .method = "GET", .key = key, .response_max = LATEST_MAX, .step = on_latest },
+        err);
+}
+
+static void on_index(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
+{
+    call *c = (call *)w;
+    int code = bv_error_code(err);
+
+    if (!err)
+        c->has_index = bvi_http_index_parse(response->body, response->body_len, &c->index);
+    if (code != BV_E_CANCELLED && code != BV_E_NOMEM)
+        bvi_web_drop_error(&err);
+    if (!err)
+        (void)(c->has_index ? go_on(c, &err) : ask_latest(c, &err)); /* err tells */
+    end_if(c, err);
+}
+
+static int look(call *c, bv_error **err)
+{
+    bvi_auto_free char *key = bvi_asprintf("%s/", c->web.req.store_key);
+
+    if (!key)
+        return bvi_fail_nomem(err);
+    return bvi_web_send(
+        &c->web,
+        &(bvi_web_ask){
+            .method = "GET", .key = key, .response_max = BVI_HTTP_INDEX_MAX, .step = on_index },
+        err);
+}
+
+/* ---- VERSIONS and LIST ---- */
+
+static void finish_versions(call *c)
+{
+    bvi_store_reply reply = { 0 };
+    bv_error *err = NULL;
+
+    for (size_t i = 0; !err && i < c->found.len; i++) {
+        uint64_t *slot;
+
+        if (!bvi_store_format_wanted(c->web.req.format, c->found.items[i].format))
+            continue;
+        slot = bvi_vec_push(&c->versions);
+        if (slot)
+            *slot = c->found.items[i].number;
+        else
+            (void)bvi_fail_nomem(&err);
+    }
+    reply.versions = c->versions.items;
+    reply.n_versions = c->versions.len;
+    bvi_web_finish(&c->web, &reply, err);
+}
+
+static int ask_info(call *c, bv_error **err);
+
+static size_t peek_bytes(const version *v)
+{
+    return v->size < BVI_ROOT_PEEK_BYTES ? (size_t)v->size : BVI_ROOT_PEEK_BYTES;
+}
+
+static int add_info(call *c, const version *v, const bvi_http_response *response, bv_error **err)
+{
+    bvi_snapshot_info info = { .version = v->number, .format = v->format };
+    bvi_manifest_header header;
+    bvi_snapshot_info *slot;
+    int r;
+
+    if (v->format == BVI_STORE_SNAPSHOT) {
+        r = bvi_root_peek(c->root, peek_bytes(v), &info, err);
+    } else {
+        r = bvi_manifest_header_parse(response->body, response->body_len, &header, err);
+        if (r == 0) {
+            info.total_bytes = header.total_size;
+            info.chunks = header.chunks;
+            info.compression = header.compression;
+        }
+    }
+    if (r < 0)
+        return r;
+    memcpy(info.key, c->web.req.store_key, strlen(c->web.req.store_key)); /* length was checked */
+    slot = bvi_vec_push(&c->infos);
+    if (!slot)
+        return bvi_fail_nomem(err);
+    *slot = info;
+    return 0;
+}
+
+static void on_info(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
+{
+    call *c = (call *)w;
+    const version *v = &c->found.items[c->at++];
+    int code;
+
+    if (!err)
+        (void)add_info(c, v, response, &err); /* err tells */
+    code = bv_error_code(err);
+    if (code == BV_E_FORMAT || code == BV_E_NOT_FOUND || code == BV_E_LIMIT) {
+        bvi_log_warn(w->web->store.ctx, "transfer", "version %llu of '%s' is not listed: %s",
+                     (unsigned long long)v->number, w->req.store_key, bv_error_message(err));
+        bvi_web_drop_error(&err);
+    }
+    if (!err)
+        (void)ask_info(c, &err); /* err tells */
+    end_if(c, err);
+}
+
+static int ask_info(call *c, bv_error **err)
+{
+    const bvi_store_reply reply = { .infos = c->infos.items, .n_infos = c->infos.len };
+    bvi_web_ask get = { .method = "GET", .step = on_info };
+    bvi_auto_free char *key = NULL;
+    const version *v;
+    bool is_root;
+
+    while (c->at < c->found.len &&
+           !bvi_store_format_wanted(c->web.req.format, c->found.items[c->at].format))
+        c->at++;
+    if (c->at == c->found.len) {
+        bvi_web_finish(&c->web, &reply, NULL);
+        return 0;
+    }
+    v = &c->found.items[c->at];
+    is_root = v->format == BVI_STORE_SNAPSHOT;
+    key = bvi_store_object_key(c->web.req.store_key, v->number,
+                               is_root ? BVI_STORE_ROOT : BVI_STORE_HEADER);
+    if (!key)
+        return bvi_fail_nomem(err);
+    get.key = key;
+    get.response_max = BVI_MANIFEST_HEADER_MAX;
+    get.into = is_root ? c->root : NULL;
+    get.into_len = peek_bytes(v);
+    return bvi_web_send(&c->web, &get, err);
+}
+
+static int run_look(bvi_web_call *w, bv_error **err)
+{
+    if (!w->req.store_key)
+        return bvi_fail(err, BV_E_UNSUPPORTED,
+                        "the store '%s' cannot list what it holds; name a store key", w->web->name);
+    return look((call *)w, err);
 }
 
 /* ---- RESERVE ---- */
 
-static void on_locked(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
-                      void *data)
-{
-    call *c = data;
-    bv_error *why = bvi_error_copy(err);
+static void try_reserve(call *c);
 
-    (void)http;
-    c->http = NULL;
-    if (!why && (response->status == 412 || response->status == 409)) {
-        try_reserve(c); /* somebody was faster, or it was us and the answer got lost: look again */
-        return;
-    }
-    if (!why)
-        (void)bvi_http_check(response, &why); /* an error for each status but 2xx */
-    c->version = c->probe;
-    finish(c, why, NULL);
+static void reserved(call *c)
+{
+    bvi_web_finish(&c->web, &(bvi_store_reply){ .version = c->probe }, NULL);
 }
 
-static void on_lock_read(bvi_http_call *http, const bvi_http_response *response,
-                         const bv_error *err, void *data)
+static void on_locked(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
 {
-    static const char *const only_new[] = { "If-None-Match: *", NULL };
-    call *c = data;
-    bv_error *why = bvi_error_copy(err);
+    call *c = (call *)w;
 
-    (void)http;
-    c->http = NULL;
-    if (!why && response->status / 100 == 2) {
-        if (c->lease && strlen(c->lease) == response->body_len &&
-            memcmp(c->lease, response->body, response->body_len) == 0) {
-            c->version = c->probe; /* ours, from before */
-            finish(c, NULL, NULL);
+    (void)response;
+    if (bv_error_code(err) == BV_E_EXISTS) {
+        bvi_web_drop_error(&err);
+        try_reserve(c); /* somebody was faster, or it was us and the answer got lost: look again */
+    } else if (!err) {
+        reserved(c);
+    } else {
+        bvi_web_finish(w, NULL, err);
+    }
+}
+
+static int put_lock(call *c, const bvi_store_lock *old, bv_error **err)
+{
+    bvi_store_lock lock = { .base = c->web.req.base ? c->web.req.base : old->base,
+                            .started_us = old->started_us
+                                              ? old->started_us
+                                              : bvi_ctx_wall_us(c->web.web->store.ctx) };
+    bvi_auto_free char *key = bvi_store_object_key(c->web.req.store_key, c->probe, BVI_STORE_LOCK);
+
+    if (!key)
+        return bvi_fail_nomem(err);
+    if (c->web.req.lease)
+        memcpy(lock.lease, c->web.req.lease, strlen(c->web.req.lease)); /* length was checked */
+    return bvi_web_send(&c->web,
+                        &(bvi_web_ask){ .method = "PUT",
+                                        .key = key,
+                                        .body = c->lock,
+                                        .body_len = bvi_store_lock_print(&lock, c->lock),
+                                        .only_new = !old->lease[0],
+                                        .step = on_locked },
+                        err);
+}
+
+static void on_lock_read(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
+{
+    call *c = (call *)w;
+    bvi_store_lock lock = { 0 };
+
+    if (!err) {
+        bvi_store_lock_parse(response->body, response->body_len, &lock);
+        if (w->req.lease && bvi_store_lock_is_of(&lock, w->req.lease)) {
+            (void)put_lock(c, &lock, &err); /* ours, from before: renewed */
+            end_if(c, err);
             return;
         }
-        c->probe++;
-        try_reserve(c);
-        return;
+        if (c->named && !w->req.lease) { /* whoever holds a version that was named may go on */
+            reserved(c);
+            return;
+        }
+        if (c->named)
+            (void)bvi_fail(&err, BV_E_BUSY, "version %llu of '%s' is reserved by another upload",
+                           (unsigned long long)c->probe, w->req.store_key);
+        if (!err) {
+            c->probe++;
+            try_reserve(c);
+            return;
+        }
+    } else if (is_missing(&err)) {
+        (void)put_lock(c, &lock, &err); /* err tells */
     }
-    if (!why && response->status != 404 && response->status != 410)
-        (void)bvi_http_check(response, &why); /* why tells */
-    c->bytes = c->lease;
-    c->len = c->lease ? strlen(c->lease) : 0;
-    if (!why)
-        (void)ask_object(c, "PUT", c->probe, BVI_STORE_LOCK, on_locked, only_new,
-                         &why); /* why tells */
-    if (why)
-        finish(c, why, NULL);
+    end_if(c, err);
 }
 
 static void try_reserve(call *c)
@@ -338,107 +488,122 @@ static void try_reserve(call *c)
 
     if (c->tries++ == RESERVE_TRIES)
         (void)bvi_fail(&err, BV_E_BUSY, "%u versions of '%s' are reserved by unfinished uploads",
-                       RESERVE_TRIES, c->store_key);
+                       RESERVE_TRIES, c->web.req.store_key);
     else
-        (void)ask_object(c, "GET", c->probe, BVI_STORE_LOCK, on_lock_read, NULL,
-                         &err); /* err tells */
-    if (err)
-        finish(c, err, NULL);
+        (void)ask_object(c, "GET", c->probe, BVI_STORE_LOCK, on_lock_read, &err); /* err tells */
+    end_if(c, err);
 }
 
 /* The version was named: it must not be complete. */
-static void on_named(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
-                     void *data)
+static void on_named(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
 {
-    call *c = data;
-    bv_error *why = bvi_error_copy(err);
+    call *c = (call *)w;
 
-    (void)http;
-    c->http = NULL;
-    if (!why && response->status / 100 == 2)
-        (void)bvi_fail(&why, BV_E_EXISTS,
+    (void)response;
+    if (!err)
+        (void)bvi_fail(&err, BV_E_EXISTS,
                        "version %llu of '%s' exists already and is never changed",
-                       (unsigned long long)c->version, c->store_key);
-    else if (!why && response->status != 404 && response->status != 410)
-        (void)bvi_http_check(response, &why); /* why tells */
-    finish(c, why, NULL);
+                       (unsigned long long)c->probe, w->req.store_key);
+    else if (is_missing(&err) && c->probing == BVI_STORE_ARCHIVE) {
+        c->probing = BVI_STORE_SNAPSHOT;
+        (void)ask_object(c, "HEAD", c->probe, BVI_STORE_ROOT, on_named, &err); /* err tells */
+    } else if (!err) {
+        try_reserve(c);
+        return;
+    }
+    end_if(c, err);
 }
 
-static int run_reserve(call *c, bv_error **err)
+static int run_reserve(bvi_web_call *w, bv_error **err)
 {
-    if (!c->version)
-        return run_versions(c, err);
-    c->probe = c->version;
-    return ask_probe(c, on_named, err);
+    call *c = (call *)w;
+
+    c->named = w->req.version > 0;
+    if (!c->named)
+        return look(c, err);
+    c->probe = w->req.version;
+    c->probing = BVI_STORE_ARCHIVE;
+    return ask_object(c, "HEAD", c->probe, BVI_STORE_HEADER, on_named, err);
 }
 
-static int run_unsupported(call *c, bv_error **err)
+static void looked(call *c)
 {
-    return bvi_fail(err, BV_E_UNSUPPORTED, "the store '%s' cannot list what it holds",
-                    c->store->base);
+    bv_error *err = NULL;
+
+    if (c->web.req.verb == BVI_STORE_RESERVE) {
+        c->probe = c->found.len > 0 ? c->found.items[c->found.len - 1].number + 1 : 1;
+        try_reserve(c);
+    } else if (c->web.req.verb == BVI_STORE_LIST) {
+        c->at = 0;
+        (void)ask_info(c, &err); /* err tells */
+        end_if(c, err);
+    } else {
+        finish_versions(c);
+    }
 }
 
 /* ---- requests ---- */
 
-static int (*const runs[BVI_STORE_VERBS])(call *c, bv_error **err) = {
-    [BVI_STORE_GET] = run_get,          [BVI_STORE_PUT] = run_put,
-    [BVI_STORE_STAT] = run_stat,        [BVI_STORE_VERSIONS] = run_versions,
-    [BVI_STORE_RESERVE] = run_reserve,  [BVI_STORE_RELEASE] = run_release,
-    [BVI_STORE_LIST] = run_unsupported, [BVI_STORE_PRUNE] = run_unsupported,
+static int (*const runs[BVI_STORE_VERBS])(bvi_web_call *c, bv_error **err) = {
+    [BVI_STORE_GET] = run_get,         [BVI_STORE_PUT] = run_put,
+    [BVI_STORE_STAT] = run_stat,       [BVI_STORE_READ] = bvi_web_run_read,
+    [BVI_STORE_REMOVE] = run_remove,   [BVI_STORE_VERSIONS] = run_look,
+    [BVI_STORE_LIST] = run_look,       [BVI_STORE_RESERVE] = run_reserve,
+    [BVI_STORE_RELEASE] = run_release,
 };
-
-static int fill_call(call *c, const bvi_store_request *request, bv_error **err)
-{
-    int r = 0;
-
-    if (request->key)
-        r = bvi_target_path_check(request->key, err);
-    if (r == 0 && request->store_key)
-        r = bvi_store_key_normalise(request->store_key, &c->store_key, err);
-    if (r < 0)
-        return r;
-    c->key = bvi_strdup(request->key);
-    c->lease = bvi_strdup(request->lease);
-    if ((request->key && !c->key) || (request->lease && !c->lease))
-        return bvi_fail_nomem(err);
-    c->verb = request->verb;
-    c->version = request->version;
-    c->max = request->max;
-    c->bytes = request->bytes;
-    c->len = request->len;
-    c->versions.max = BVI_STORE_VERSIONS_MAX;
-    return 0;
-}
 
 static int http_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done,
                      void *data, bv_error **err)
 {
     store_http *s = (store_http *)store;
-    call *c = bvi_new0(call);
-    int r;
+    call *c;
 
-    if (!runs[request->verb]) {
-        bvi_free(c);
-        return bvi_fail(err, BV_E_UNSUPPORTED, "the store cannot do this");
-    }
+    if (!runs[request->verb])
+        return bvi_fail(err, BV_E_UNSUPPORTED, "the store '%s' cannot list what it holds", s->base);
+    c = bvi_new0(call);
     if (!c)
         return bvi_fail_nomem(err);
-    c->store = s;
-    c->done = done;
-    c->data = data;
-    r = fill_call(c, request, err);
-    if (r == 0)
-        r = bvi_timer_new(store->ctx, on_retry, c, &c->timer, err);
-    if (r == 0)
-        r = runs[c->verb](c, err);
-    if (r < 0) {
-        call_free(c);
-        return r;
-    }
-    c->next = s->calls;
-    s->calls = c;
-    return 0;
+    c->found.max = c->index.max = c->versions.max = c->infos.max = BVI_STORE_VERSIONS_MAX;
+    return bvi_web_begin(&s->web, &c->web, request, done, data, runs[request->verb], err);
 }
+
+static int http_prepare(bvi_web_call *w, bvi_buf *url, bvi_strv *headers, bv_error **err)
+{
+    bvi_auto_free char *joined = bvi_url_join(((const store_http *)w->web)->base, w->ask_key);
+    int r = joined ? bvi_buf_append_str(url, joined) : BV_E_NOMEM;
+
+    if (r == 0 && w->ask.only_new)
+        r = bvi_strv_add(headers, "If-None-Match: *");
+    return r < 0 ? bvi_fail_nomem(err) : 0;
+}
+
+static int http_check(const bvi_store_web *web, const bvi_http_response *response, bv_error **err)
+{
+    int r = bvi_http_check(response, err);
+
+    if (r < 0 && (response->status == 405 || response->status == 501))
+        return bvi_wrap(err, BV_E_UNSUPPORTED, "the server of '%s' does not offer this", web->name);
+    return r;
+}
+
+static void http_call_free(bvi_web_call *w)
+{
+    call *c = (call *)w;
+
+    bvi_vec_done(&c->index);
+    bvi_vec_done(&c->found);
+    bvi_vec_done(&c->versions);
+    bvi_vec_done(&c->infos);
+    bvi_free(c);
+}
+
+static const bvi_web_ops http_ops = {
+    .retry = &request_retry,
+    .prepare = http_prepare,
+    .check = http_check,
+    .redirects = true,
+    .free = http_call_free,
+};
 
 static char *http_url(const bvi_store *store, const char *key, bool put)
 {
@@ -446,22 +611,13 @@ static char *http_url(const bvi_store *store, const char *key, bool put)
     return bvi_url_join(((const store_http *)store)->base, key);
 }
 
-static void http_cancel(bvi_store *store)
-{
-    for (call *c = ((store_http *)store)->calls; c; c = c->next) {
-        c->cancelled = true;
-        if (c->http)
-            bvi_http_cancel(c->http);
-        else if (bvi_timer_is_set(c->timer))
-            (void)bvi_timer_set(c->timer, 0, NULL); /* at worst it goes off when it would have */
-    }
-}
-
 static void http_free(bvi_store *store)
 {
     store_http *s = (store_http *)store;
 
-    bvi_http_free(s->http);
+    bvi_web_done(&s->web);
+    bvi_free((char *)s->web.name);
+    bvi_free((char *)s->web.ca_file);
     bvi_free(s->base);
     bvi_free(s);
 }
@@ -470,25 +626,30 @@ static const bvi_store_vtable http_vtable = {
     .name = "http",
     .call = http_call,
     .url = http_url,
-    .cancel = http_cancel,
+    .cancel = bvi_web_cancel,
+    .set_limits = bvi_web_set_limits,
     .free = http_free,
 };
 
-int bvi_store_http_open(bv_ctx *ctx, const char *base, bvi_store **ret_store, bv_error **err)
+int bvi_store_http_open(bv_ctx *ctx, const char *base, const char *ca_file, bvi_store **ret_store,
+                        bv_error **err)
 {
     store_http *s = bvi_new0(store_http);
     int r;
 
     if (!s)
         return bvi_fail_nomem(err);
-    s->store = (bvi_store){ .vtable = &http_vtable, .ctx = ctx };
     s->base = bvi_strdup(base);
-    r = s->base ? bvi_http_new(ctx, &(bvi_http_opts){ .budgeted = true }, &s->http, err)
-                : bvi_fail_nomem(err);
+    s->web.name = bvi_url_redact(base);
+    s->web.ca_file = bvi_strdup(ca_file);
+    r = s->base && s->web.name && (s->web.ca_file || !ca_file)
+            ? bvi_web_init(&s->web, ctx, &http_vtable, &http_ops, err)
+            : bvi_fail_nomem(err);
     if (r < 0) {
-        http_free(&s->store);
+        http_free(&s->web.store);
         return r;
     }
-    *ret_store = &s->store;
+    s->web.store.ca_file = s->web.ca_file;
+    *ret_store = &s->web.store;
     return 0;
 }

@@ -82,13 +82,10 @@ int bvi_s3_check(const bvi_store_s3 *store, const bvi_http_response *response, b
 
 /* ---- the end of a call ---- */
 
-static void call_free(bvi_s3_call *c)
+static void s3_call_free(bvi_web_call *w)
 {
-    bvi_timer_free(c->timer);
-    bvi_free(c->key);
-    bvi_free(c->store_key);
-    bvi_free(c->lease);
-    bvi_free(c->ask_key);
+    bvi_s3_call *c = (bvi_s3_call *)w;
+
     bvi_free(c->upload_id);
     bvi_strv_done(&c->etags);
     bvi_buf_done(&c->text);
@@ -101,6 +98,8 @@ static void call_free(bvi_s3_call *c)
     bvi_free(c->claim);
     bvi_vec_done(&c->versions);
     bvi_vec_done(&c->infos);
+    bvi_vec_done(&c->objects);
+    bvi_vec_done(&c->leases);
     bvi_free(c);
 }
 
@@ -113,20 +112,19 @@ void bvi_s3_finish(bvi_s3_call *c, const bvi_http_response *response, bv_error *
         .n_versions = c->versions.len,
         .infos = c->infos.items,
         .n_infos = c->infos.len,
+        .objects = c->objects.items,
+        .n_objects = c->objects.len,
+        .more = c->web.req.verb == BVI_STORE_OBJECTS && c->page.next,
+        .leases = c->leases.items,
+        .n_leases = c->leases.len,
     };
-    bvi_s3_call **link = &c->store->calls;
 
     if (response) {
         reply.bytes = response->body;
         reply.len = response->body_len;
         reply.size = response->content_length > 0 ? (uint64_t)response->content_length : 0;
     }
-    while (*link != c)
-        link = &(*link)->next;
-    *link = c->next;
-    c->done(err, err ? NULL : &reply, c->data);
-    bv_error_free(err);
-    call_free(c);
+    bvi_web_finish(&c->web, &reply, err);
 }
 
 void bvi_s3_last_step(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
@@ -185,7 +183,7 @@ static int sign_request(const bvi_s3_call *c, const char *path, bvi_strv *lines,
         .payload = hex,
         .region = config->region,
         .service = "s3",
-        .wall_us = bvi_ctx_wall_us(c->store->store.ctx),
+        .wall_us = bvi_ctx_wall_us(c->store->web.store.ctx),
     };
     int r = bvi_digest_of(BVI_DIGEST_SHA256, c->ask.body ? c->ask.body : "", c->ask.body_len,
                           digest, err);
@@ -203,111 +201,52 @@ static int sign_request(const bvi_s3_call *c, const char *path, bvi_strv *lines,
     return append_authorization(&request, &config->keys, lines, err);
 }
 
-static void on_answer(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
-                      void *data);
-
-static int start(bvi_s3_call *c, const char *url, const bvi_strv *lines, bv_error **err)
-{
-    const char *headers[8] = { NULL };
-    bvi_http_request req = BVI_HTTP_REQUEST_INIT;
-
-    for (size_t i = 0; i < lines->len; i++)
-        headers[i] = lines->items[i];
-    req.method = c->ask.method;
-    req.url = url;
-    req.headers = headers;
-    req.ca_file = c->store->config.ca_file;
-    req.response_max = c->ask.response_max;
-    req.body = c->ask.body_len > 0 ? c->ask.body : NULL;
-    req.body_len = c->ask.body_len;
-    req.body_borrowed = true;
-    req.on_done = on_answer;
-    req.data = c;
-    return bvi_http_start(c->store->http, &req, &c->http, err);
-}
-
 /* Signs anew each time: a signature is good for minutes only. */
-static int send_now(bvi_s3_call *c, bv_error **err)
+static int s3_prepare(bvi_web_call *w, bvi_buf *url, bvi_strv *headers, bv_error **err)
 {
-    BVI_AUTO(bvi_strv_done) bvi_strv lines = BVI_VEC_INIT(7);
-    BVI_AUTO(bvi_buf_done) bvi_buf url = BVI_BUF_INIT(BVI_HTTP_URL_MAX);
-    bvi_auto_free char *path = path_of(c->store, c->ask_key);
-    int r = path ? bvi_buf_printf(&url, "%s%s?", c->store->config.origin, path) : BV_E_NOMEM;
+    const bvi_s3_call *c = (const bvi_s3_call *)w;
+    bvi_auto_free char *path = path_of(c->store, w->ask_key);
+    int r = path ? bvi_buf_printf(url, "%s%s?", c->store->config.origin, path) : BV_E_NOMEM;
 
     if (r == 0)
-        r = bvi_s3_query(c->ask.params, c->ask.n_params, &url);
+        r = bvi_s3_query(c->ask.params, c->ask.n_params, url);
     if (r == BV_E_LIMIT)
         return bvi_fail(err, r, "a request is too long");
     if (r < 0)
         return bvi_fail_nomem(err);
     if (c->ask.n_params == 0) /* no '?' without a query */
-        url.data[url.len - 1] = '\0';
-    r = sign_request(c, path, &lines, err);
-    return r < 0 ? r : start(c, url.data, &lines, err);
+        url->data[url->len - 1] = '\0';
+    return sign_request(c, path, headers, err);
 }
 
-static bool comes_again(bvi_s3_call *c, int64_t at_least_ms, const bv_error *err)
+static void on_step(bvi_web_call *w, const bvi_http_response *response, bv_error *err)
 {
-    int64_t delay_ms;
+    bvi_s3_call *c = (bvi_s3_call *)w;
 
-    if (c->cancelled || !bvi_retry_is_worth(bv_error_code(err)) ||
-        !bvi_retry_next(&c->retry, c->store->store.ctx, at_least_ms, &delay_ms))
-        return false;
-    bvi_log_debug(c->store->store.ctx, "transfer", "%s: %s; again in %lld ms",
-                  c->store->config.name, bv_error_message(err), (long long)delay_ms);
-    return bvi_timer_set(c->timer, delay_ms * 1000, NULL) == 0;
-}
-
-static void on_answer(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
-                      void *data)
-{
-    bvi_s3_call *c = data;
-    bv_error *why = bvi_error_copy(err);
-
-    (void)http;
-    c->http = NULL;
-    if (!why)
-        (void)bvi_s3_check(c->store, response, &why); /* why tells */
-    if (why && comes_again(c, response->retry_after_ms, why)) {
-        bv_error_free(why);
-        return;
-    }
-    c->ask.step(c, response, why);
-}
-
-static void on_timer(bvi_timer *timer, void *data)
-{
-    bvi_s3_call *c = data;
-    bv_error *err = NULL;
-
-    (void)timer;
-    if (c->cancelled && !c->ask.clean_up)
-        (void)bvi_fail(&err, BV_E_CANCELLED, "the store request was cancelled");
-    else
-        (void)send_now(c, &err); /* err tells */
-    if (err)
-        c->ask.step(c, NULL, err);
+    c->ask.step(c, response, err);
 }
 
 int bvi_s3_send(bvi_s3_call *c, const bvi_s3_ask *ask, bv_error **err)
 {
-    char *key = bvi_strdup(ask->key);
-
-    if (ask->key && !key)
-        return bvi_fail_nomem(err);
-    bvi_free(c->ask_key);
-    c->ask_key = key;
     c->ask = *ask;
-    if (c->cancelled && !ask->clean_up)
-        return bvi_fail(err, BV_E_CANCELLED, "the store request was cancelled");
-    bvi_retry_init(&c->retry, &request_retry);
-    return send_now(c, err);
+    return bvi_web_send(&c->web,
+                        &(bvi_web_ask){ .method = ask->method,
+                                        .key = ask->key,
+                                        .body = ask->body,
+                                        .body_len = ask->body_len,
+                                        .response_max = ask->response_max,
+                                        .into = ask->into,
+                                        .into_len = ask->into_len,
+                                        .only_new = ask->only_new,
+                                        .clean_up = ask->clean_up,
+                                        .step = on_step },
+                        err);
 }
 
 int bvi_s3_send_object(bvi_s3_call *c, uint64_t version, const char *name, const bvi_s3_ask *ask,
                        bv_error **err)
 {
-    bvi_auto_free char *key = bvi_store_object_key(c->store_key, version, name);
+    bvi_auto_free char *key = bvi_store_object_key(c->web.req.store_key, version, name);
     bvi_s3_ask with_key = *ask;
 
     with_key.key = key;
@@ -318,29 +257,51 @@ int bvi_s3_send_object(bvi_s3_call *c, uint64_t version, const char *name, const
 
 static void on_got(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
 {
-    if (!err && response->body_len > c->max)
-        (void)bvi_fail(&err, BV_E_LIMIT, "'%s' is larger than %zu bytes", c->key, c->max);
+    if (!err && response->body_len > c->web.req.max)
+        (void)bvi_fail(&err, BV_E_LIMIT, "'%s' is larger than %zu bytes", c->web.req.key,
+                       c->web.req.max);
     bvi_s3_finish(c, err ? NULL : response, err);
 }
 
 static int run_get(bvi_s3_call *c, bv_error **err)
 {
-    return bvi_s3_send(
-        c,
-        &(bvi_s3_ask){
-            .method = "GET",
-            .key = c->key,
-            /* what the server says to a failure must fit as well */
-            .response_max = c->max > BVI_HTTP_FAILURE_MAX ? c->max : BVI_HTTP_FAILURE_MAX,
-            .step = on_got,
-        },
-        err);
+    return bvi_s3_send(c,
+                       &(bvi_s3_ask){
+                           .method = "GET",
+                           .key = c->web.req.key,
+                           /* what the server says to a failure must fit as well */
+                           .response_max = c->web.req.max > BVI_HTTP_FAILURE_MAX
+                                               ? c->web.req.max
+                                               : BVI_HTTP_FAILURE_MAX,
+                           .step = on_got,
+                       },
+                       err);
 }
 
 static int run_stat(bvi_s3_call *c, bv_error **err)
 {
     return bvi_s3_send(
-        c, &(bvi_s3_ask){ .method = "HEAD", .key = c->key, .step = bvi_s3_last_step }, err);
+        c, &(bvi_s3_ask){ .method = "HEAD", .key = c->web.req.key, .step = bvi_s3_last_step }, err);
+}
+
+static int run_read(bvi_s3_call *c, bv_error **err)
+{
+    c->ask = (bvi_s3_ask){ .method = "GET" }; /* what is signed */
+    return bvi_web_run_read(&c->web, err);
+}
+
+static void on_removed(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
+{
+    (void)response;
+    if (bv_error_code(err) == BV_E_NOT_FOUND)
+        bvi_web_drop_error(&err);
+    bvi_s3_finish(c, NULL, err);
+}
+
+static int run_remove(bvi_s3_call *c, bv_error **err)
+{
+    return bvi_s3_send(
+        c, &(bvi_s3_ask){ .method = "DELETE", .key = c->web.req.key, .step = on_removed }, err);
 }
 
 /* ---- requests ---- */
@@ -349,44 +310,23 @@ static int (*const runs[BVI_STORE_VERBS])(bvi_s3_call *c, bv_error **err) = {
     [BVI_STORE_GET] = run_get,
     [BVI_STORE_PUT] = bvi_s3_run_put,
     [BVI_STORE_STAT] = run_stat,
+    [BVI_STORE_READ] = run_read,
+    [BVI_STORE_REMOVE] = run_remove,
+    [BVI_STORE_OBJECTS] = bvi_s3_run_objects,
     [BVI_STORE_VERSIONS] = bvi_s3_run_versions,
-    [BVI_STORE_RESERVE] = bvi_s3_run_reserve,
-    [BVI_STORE_RELEASE] = bvi_s3_run_release,
     [BVI_STORE_LIST] = bvi_s3_run_list,
     [BVI_STORE_PRUNE] = bvi_s3_run_prune,
+    [BVI_STORE_RESERVE] = bvi_s3_run_reserve,
+    [BVI_STORE_RELEASE] = bvi_s3_run_release,
+    [BVI_STORE_LEASES] = bvi_s3_run_leases,
 };
 
-static int copy_texts(bvi_s3_call *c, const bvi_store_request *request, bv_error **err)
+static int run(bvi_web_call *w, bv_error **err)
 {
-    int r = request->key ? bvi_target_path_check(request->key, err) : 0;
+    bvi_s3_call *c = (bvi_s3_call *)w;
 
-    if (r == 0 && request->store_key)
-        r = bvi_store_key_normalise(request->store_key, &c->store_key, err);
-    if (r == 0 && request->lease &&
-        (!*request->lease || strlen(request->lease) > BVI_STORE_LEASE_MAX ||
-         strspn(request->lease, "0123456789abcdefghijklmnopqrstuvwxyz-") != strlen(request->lease)))
-        r = bvi_fail(err, BV_E_INVALID, "lease '%s' is not 1 to %u of [0-9a-z-]", request->lease,
-                     BVI_STORE_LEASE_MAX);
-    if (r < 0)
-        return r;
-    c->key = bvi_strdup(request->key);
-    c->lease = bvi_strdup(request->lease);
-    if ((request->key && !c->key) || (request->lease && !c->lease))
-        return bvi_fail_nomem(err);
-    return bvi_timer_new(c->store->store.ctx, on_timer, c, &c->timer, err);
-}
-
-static void fill_call(bvi_s3_call *c, const bvi_store_request *request)
-{
-    c->verb = request->verb;
-    c->version = request->version;
-    c->max = request->max;
-    c->bytes = request->bytes;
-    c->len = request->len;
-    c->max_age_secs = request->max_age_secs;
-    c->versions.max = c->infos.max = c->seen.max = BVI_STORE_VERSIONS_MAX;
-    c->etags.max = BVI_S3_PARTS_MAX;
-    bvi_s3_page_init(&c->page);
+    c->version = w->req.version;
+    return runs[w->req.verb](c, err);
 }
 
 static int s3_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done,
@@ -394,28 +334,15 @@ static int s3_call(bvi_store *store, const bvi_store_request *request, bvi_store
 {
     bvi_store_s3 *s = (bvi_store_s3 *)store;
     bvi_s3_call *c = bvi_new0(bvi_s3_call);
-    int r;
 
-    if (!runs[request->verb]) {
-        bvi_free(c);
-        return bvi_fail(err, BV_E_UNSUPPORTED, "the store cannot do this");
-    }
     if (!c)
         return bvi_fail_nomem(err);
     c->store = s;
-    c->done = done;
-    c->data = data;
-    fill_call(c, request);
-    r = copy_texts(c, request, err);
-    if (r == 0)
-        r = runs[c->verb](c, err);
-    if (r < 0) {
-        call_free(c);
-        return r;
-    }
-    c->next = s->calls;
-    s->calls = c;
-    return 0;
+    c->versions.max = c->infos.max = c->seen.max = c->leases.max = BVI_STORE_VERSIONS_MAX;
+    c->objects.max = BVI_S3_PAGE_MAX;
+    c->etags.max = BVI_S3_PARTS_MAX;
+    bvi_s3_page_init(&c->page);
+    return bvi_web_begin(&s->web, &c->web, request, done, data, run, err);
 }
 
 /* ---- URLs of chunks ---- */
@@ -442,22 +369,23 @@ static char *s3_url(const bvi_store *store, const char *key, bool put)
 
 /* ---- life ---- */
 
-static void s3_cancel(bvi_store *store)
+static int s3_check(const bvi_store_web *web, const bvi_http_response *response, bv_error **err)
 {
-    for (bvi_s3_call *c = ((bvi_store_s3 *)store)->calls; c; c = c->next) {
-        c->cancelled = true;
-        if (c->http && !c->ask.clean_up)
-            bvi_http_cancel(c->http);
-        else if (!c->http)
-            (void)bvi_timer_set(c->timer, 0, NULL); /* it comes anyway, later */
-    }
+    return bvi_s3_check((const bvi_store_s3 *)web, response, err);
 }
+
+static const bvi_web_ops s3_ops = {
+    .retry = &request_retry,
+    .prepare = s3_prepare,
+    .check = s3_check,
+    .free = s3_call_free,
+};
 
 static void s3_free(bvi_store *store)
 {
     bvi_store_s3 *s = (bvi_store_s3 *)store;
 
-    bvi_http_free(s->http);
+    bvi_web_done(&s->web);
     bvi_s3_config_done(&s->config);
     bvi_free(s);
 }
@@ -466,7 +394,8 @@ static const bvi_store_vtable s3_vtable = {
     .name = "s3",
     .call = s3_call,
     .url = s3_url,
-    .cancel = s3_cancel,
+    .cancel = bvi_web_cancel,
+    .set_limits = bvi_web_set_limits,
     .free = s3_free,
 };
 
@@ -478,15 +407,16 @@ int bvi_store_s3_open(bv_ctx *ctx, const char *uri, const bvi_s3_credentials *ke
 
     if (!s)
         return bvi_fail_nomem(err);
-    s->store = (bvi_store){ .vtable = &s3_vtable, .ctx = ctx };
     r = bvi_s3_config_init(&s->config, uri, keys, err);
+    s->web.name = s->config.name;
+    s->web.ca_file = s->config.ca_file;
     if (r == 0)
-        r = bvi_http_new(ctx, &(bvi_http_opts){ .budgeted = true }, &s->http, err);
+        r = bvi_web_init(&s->web, ctx, &s3_vtable, &s3_ops, err);
     if (r < 0) {
-        s3_free(&s->store);
+        s3_free(&s->web.store);
         return r;
     }
-    s->store.ca_file = s->config.ca_file;
-    *ret_store = &s->store;
+    s->web.store.ca_file = s->config.ca_file;
+    *ret_store = &s->web.store;
     return 0;
 }

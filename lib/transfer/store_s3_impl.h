@@ -6,11 +6,10 @@
 #ifndef BVI_TRANSFER_STORE_S3_IMPL_H
 #define BVI_TRANSFER_STORE_S3_IMPL_H
 
-#include "net/backoff.h"
-#include "net/http.h"
+#include "transfer/root_peek.h"
 #include "transfer/s3_config.h"
 #include "transfer/s3_xml.h"
-#include "transfer/store.h"
+#include "transfer/store_web.h"
 
 /* Larger objects go up in parts of this size. */
 #define BVI_S3_PART_BYTES (16u * 1024u * 1024u)
@@ -34,11 +33,9 @@ typedef enum bvi_s3_conditional {
 } bvi_s3_conditional;
 
 typedef struct bvi_store_s3 {
-    bvi_store store;
+    bvi_store_web web;
     bvi_s3_config config;
-    bvi_http *http;
     bvi_s3_conditional conditional;
-    bvi_s3_call *calls; /* under way */
 } bvi_store_s3;
 
 /* What comes after a request. Owns err; the response is valid when err is NULL. */
@@ -53,8 +50,10 @@ typedef struct bvi_s3_ask {
     const char *body; /* what params and body point to stays until the step */
     size_t body_len;
     uint64_t response_max; /* 0: the usual */
-    bool only_new;         /* fails with BV_E_EXISTS if the object is there */
-    bool clean_up;         /* is sent even after a cancel */
+    void *into;            /* as bvi_web_ask has it */
+    size_t into_len;
+    bool only_new; /* fails with BV_E_EXISTS if the object is there */
+    bool clean_up; /* is sent even after a cancel */
     bvi_s3_step_fn step;
 } bvi_s3_ask;
 
@@ -63,34 +62,26 @@ typedef struct bvi_s3_version {
     char key[BVI_STORE_KEY_MAX + 1];
     uint64_t version;
     uint64_t stored_bytes;
-    int64_t published_us; /* its header's time */
+    uint64_t root_bytes;  /* of its root */
+    int64_t published_us; /* its header's or root's time */
     int64_t touched_us;   /* its newest object's */
+    int64_t locked_us;    /* its .lock's; 0: it has none */
     bool has_header;
     bool has_body;
+    bool has_root;
 } bvi_s3_version;
+
+static inline bvi_store_format bvi_s3_format(const bvi_s3_version *v)
+{
+    return bvi_store_format_of(v->has_header, v->has_body, v->has_root);
+}
 
 /* A request of the store, which takes several of the server one after the other. */
 struct bvi_s3_call {
+    bvi_web_call web;
     bvi_store_s3 *store;
-    bvi_s3_call *next;
-    bvi_store_fn done;
-    void *data;
-    bvi_store_verb verb;
-    char *key;
-    char *store_key;
-    char *lease;
+    bvi_s3_ask ask; /* the request under way */
     uint64_t version;
-    uint64_t max_age_secs;
-    size_t max;
-    const char *bytes;
-    size_t len;
-    bool cancelled;
-    /* the request under way */
-    bvi_s3_ask ask;
-    char *ask_key;
-    bvi_http_call *http; /* NULL: none, or waiting for the timer */
-    bvi_timer *timer;
-    bvi_retry retry;
     /* PUT in parts */
     char *upload_id;
     bvi_strv etags;
@@ -115,9 +106,14 @@ struct bvi_s3_call {
     bool named;   /* the version was asked for */
     bool claimed; /* there is a claim of ours */
     char *claim;  /* name of our claim */
+    bool looked_for_root;
+    char lock[BVI_STORE_LOCK_MAX];
     /* results */
     BVI_VEC(uint64_t) versions;
     BVI_VEC(bvi_snapshot_info) infos;
+    BVI_VEC(bvi_store_object) objects; /* keys are the page's */
+    BVI_VEC(bvi_store_lease) leases;
+    char root[BVI_ROOT_PEEK_BYTES];
     uint64_t size;
 };
 
@@ -140,10 +136,13 @@ int bvi_s3_take_page(bvi_s3_call *c, const bvi_http_response *response, bv_error
  */
 int bvi_s3_wipe(bvi_s3_call *c, char *prefix, void (*wiped)(bvi_s3_call *c, bv_error *err),
                 bv_error **err);
-void bvi_s3_keep_complete(bvi_s3_call *c); /* of c->seen; ascending */
+/* Of c->seen those of the format that are complete; ascending. */
+void bvi_s3_keep_complete(bvi_s3_call *c, bvi_store_format format);
 
 /* What requests begin with. */
 int bvi_s3_run_put(bvi_s3_call *c, bv_error **err);
+int bvi_s3_run_objects(bvi_s3_call *c, bv_error **err);
+int bvi_s3_run_leases(bvi_s3_call *c, bv_error **err);
 int bvi_s3_run_versions(bvi_s3_call *c, bv_error **err);
 int bvi_s3_run_list(bvi_s3_call *c, bv_error **err);
 int bvi_s3_run_prune(bvi_s3_call *c, bv_error **err);

@@ -9,14 +9,14 @@
 
 static size_t part_count(const bvi_s3_call *c)
 {
-    return (c->len + BVI_S3_PART_BYTES - 1) / BVI_S3_PART_BYTES;
+    return (c->web.req.len + BVI_S3_PART_BYTES - 1) / BVI_S3_PART_BYTES;
 }
 
 static void on_aborted(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
 {
     (void)response;
     if (err)
-        bvi_log_warn(c->store->store.ctx, "transfer",
+        bvi_log_warn(c->store->web.store.ctx, "transfer",
                      "%s: the parts of an upload that failed are still there: %s",
                      c->store->config.name, bv_error_message(err));
     bv_error_free(err);
@@ -31,7 +31,7 @@ static void give_up(bvi_s3_call *c, bv_error *err)
     c->failed = err;
     (void)bvi_s3_send(c,
                       &(bvi_s3_ask){ .method = "DELETE",
-                                     .key = c->key,
+                                     .key = c->web.req.key,
                                      .params = { { "uploadId", c->upload_id } },
                                      .n_params = 1,
                                      .clean_up = true,
@@ -89,7 +89,7 @@ static int complete(bvi_s3_call *c, bv_error **err)
         return bvi_fail_nomem(err);
     return bvi_s3_send(c,
                        &(bvi_s3_ask){ .method = "POST",
-                                      .key = c->key,
+                                      .key = c->web.req.key,
                                       .params = { { "uploadId", c->upload_id } },
                                       .n_params = 1,
                                       .body = c->text.data,
@@ -115,16 +115,16 @@ static void on_part(bvi_s3_call *c, const bvi_http_response *response, bv_error 
 static int send_part(bvi_s3_call *c, bv_error **err)
 {
     size_t from = c->etags.len * BVI_S3_PART_BYTES;
-    size_t left = c->len - from;
+    size_t left = c->web.req.len - from;
 
     (void)snprintf(c->number, sizeof(c->number), "%zu", c->etags.len + 1); /* fits */
     return bvi_s3_send(
         c,
         &(bvi_s3_ask){ .method = "PUT",
-                       .key = c->key,
+                       .key = c->web.req.key,
                        .params = { { "partNumber", c->number }, { "uploadId", c->upload_id } },
                        .n_params = 2,
-                       .body = c->bytes + from,
+                       .body = c->web.req.bytes + from,
                        .body_len = left < BVI_S3_PART_BYTES ? left : BVI_S3_PART_BYTES,
                        .step = on_part },
         err);
@@ -143,23 +143,68 @@ static void on_begun(bvi_s3_call *c, const bvi_http_response *response, bv_error
         bvi_s3_finish(c, NULL, err);
 }
 
-int bvi_s3_run_put(bvi_s3_call *c, bv_error **err)
+static int put_now(bvi_s3_call *c, bv_error **err);
+
+static bool wants_condition(const bvi_s3_call *c)
 {
-    if (part_count(c) > BVI_S3_PARTS_MAX)
-        return bvi_fail(err, BV_E_LIMIT, "'%s' is too large", c->key);
-    if (c->len > BVI_S3_PART_BYTES)
+    return c->store->conditional != BVI_S3_MISSING;
+}
+
+static void on_put(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
+{
+    if (c->ask.only_new && bv_error_code(err) == BV_E_UNSUPPORTED) {
+        bvi_web_drop_error(&err);
+        c->store->conditional = BVI_S3_MISSING;
+        if (put_now(c, &err) == 0)
+            return;
+    }
+    if (c->ask.only_new && err)
+        bvi_web_put_step(&c->web, response, err);
+    else
+        bvi_s3_finish(c, NULL, err);
+}
+
+static int put_now(bvi_s3_call *c, bv_error **err)
+{
+    if (c->web.req.len > BVI_S3_PART_BYTES)
         return bvi_s3_send(c,
                            &(bvi_s3_ask){ .method = "POST",
-                                          .key = c->key,
+                                          .key = c->web.req.key,
                                           .params = { { "uploads", "" } },
                                           .n_params = 1,
                                           .step = on_begun },
                            err);
     return bvi_s3_send(c,
                        &(bvi_s3_ask){ .method = "PUT",
-                                      .key = c->key,
-                                      .body = c->bytes,
-                                      .body_len = c->len,
-                                      .step = bvi_s3_last_step },
+                                      .key = c->web.req.key,
+                                      .body = c->web.req.bytes,
+                                      .body_len = c->web.req.len,
+                                      .only_new = c->web.req.create_only && wants_condition(c),
+                                      .step = on_put },
                        err);
+}
+
+/* ---- only if there is none: looked at first, as not every server knows the condition ---- */
+
+static void on_is_new(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
+{
+    (void)response;
+    if (!err) {
+        (void)bvi_fail(&err, BV_E_EXISTS, "'%s' exists already", c->web.req.key);
+    } else if (bv_error_code(err) == BV_E_NOT_FOUND) {
+        bvi_web_drop_error(&err);
+        (void)put_now(c, &err); /* err tells */
+    }
+    if (err)
+        bvi_s3_finish(c, NULL, err);
+}
+
+int bvi_s3_run_put(bvi_s3_call *c, bv_error **err)
+{
+    if (part_count(c) > BVI_S3_PARTS_MAX)
+        return bvi_fail(err, BV_E_LIMIT, "'%s' is too large", c->web.req.key);
+    if (!c->web.req.create_only)
+        return put_now(c, err);
+    return bvi_s3_send(
+        c, &(bvi_s3_ask){ .method = "HEAD", .key = c->web.req.key, .step = on_is_new }, err);
 }

@@ -20,7 +20,7 @@ static int claim(bvi_s3_call *c, bv_error **err);
 static int refuse_complete(const bvi_s3_call *c, bv_error **err)
 {
     return bvi_fail(err, BV_E_EXISTS, "version %llu of '%s' exists already and is never changed",
-                    (unsigned long long)c->probe, c->store_key);
+                    (unsigned long long)c->probe, c->web.req.store_key);
 }
 
 /* Somebody else has the version. */
@@ -30,7 +30,7 @@ static int go_on(bvi_s3_call *c, bv_error **err)
         return bvi_fail(err, BV_E_BUSY,
                         "version %llu of '%s' is reserved by another upload; wait for it, or prune "
                         "the store",
-                        (unsigned long long)c->probe, c->store_key);
+                        (unsigned long long)c->probe, c->web.req.store_key);
     c->probe++;
     return try_version(c, err);
 }
@@ -64,6 +64,14 @@ static int withdraw(bvi_s3_call *c, bv_error **err)
 
 /* ---- the version is ours, if it was not published meanwhile ---- */
 
+/* HEAD of what makes the version complete: the header of an archive, or the root of a snapshot. */
+static int look_for(bvi_s3_call *c, bool root, bvi_s3_step_fn step, bv_error **err)
+{
+    c->looked_for_root = root;
+    return bvi_s3_send_object(c, c->probe, root ? BVI_STORE_ROOT : BVI_STORE_HEADER,
+                              &(bvi_s3_ask){ .method = "HEAD", .step = step }, err);
+}
+
 static void on_left(bvi_s3_call *c, bv_error *err)
 {
     if (!err)
@@ -75,21 +83,24 @@ static void on_last_look(bvi_s3_call *c, const bvi_http_response *response, bv_e
 {
     (void)response;
     c->version = c->probe;
-    if (bv_error_code(err) == BV_E_NOT_FOUND) {
+    if (bv_error_code(err) == BV_E_NOT_FOUND && c->looked_for_root) {
         bv_error_free(err);
         bvi_s3_finish(c, NULL, NULL);
         return;
     }
-    if (!err) /* take back the lock and the claim */
-        (void)bvi_s3_wipe(c, bvi_store_object_key(c->store_key, c->probe, BVI_STORE_LOCK), on_left,
-                          &err);
+    if (bv_error_code(err) == BV_E_NOT_FOUND) {
+        bvi_web_drop_error(&err);
+        (void)look_for(c, true, on_last_look, &err); /* err tells */
+    } else if (!err) {                               /* take back the lock and the claim */
+        (void)bvi_s3_wipe(c, bvi_store_object_key(c->web.req.store_key, c->probe, BVI_STORE_LOCK),
+                          on_left, &err);
+    }
     end_if(c, err);
 }
 
 static int look_again(bvi_s3_call *c, bv_error **err)
 {
-    return bvi_s3_send_object(c, c->probe, BVI_STORE_HEADER,
-                              &(bvi_s3_ask){ .method = "HEAD", .step = on_last_look }, err);
+    return look_for(c, false, on_last_look, err);
 }
 
 /* ---- .lock ---- */
@@ -111,17 +122,50 @@ static void on_locked(bvi_s3_call *c, const bvi_http_response *response, bv_erro
     end_if(c, err);
 }
 
+/* The text of the .lock; `old` is the one from before, if there was one. */
+static size_t print_lock(bvi_s3_call *c, const bvi_store_lock *old)
+{
+    bvi_store_lock lock = { .base = c->web.req.base,
+                            .started_us = bvi_ctx_wall_us(c->store->web.store.ctx) };
+
+    if (c->web.req.lease)
+        memcpy(lock.lease, c->web.req.lease, strlen(c->web.req.lease)); /* length was checked */
+    if (old && !lock.base)
+        lock.base = old->base;
+    if (old && old->started_us)
+        lock.started_us = old->started_us;
+    return bvi_store_lock_print(&lock, c->lock);
+}
+
 static int put_lock(bvi_s3_call *c, bv_error **err)
 {
-    const char *lease = c->lease ? c->lease : "";
-
     return bvi_s3_send_object(c, c->probe, BVI_STORE_LOCK,
                               &(bvi_s3_ask){
                                   .method = "PUT",
-                                  .body = lease,
-                                  .body_len = strlen(lease),
+                                  .body = c->lock,
+                                  .body_len = print_lock(c, NULL),
                                   .only_new = c->store->conditional == BVI_S3_OFFERED,
                                   .step = on_locked,
+                              },
+                              err);
+}
+
+static void on_renewed(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
+{
+    (void)response;
+    c->version = c->probe;
+    bvi_s3_finish(c, NULL, err);
+}
+
+/* A sign of life; when it was started stays. */
+static int renew_lock(bvi_s3_call *c, const bvi_store_lock *old, bv_error **err)
+{
+    return bvi_s3_send_object(c, c->probe, BVI_STORE_LOCK,
+                              &(bvi_s3_ask){
+                                  .method = "PUT",
+                                  .body = c->lock,
+                                  .body_len = print_lock(c, old),
+                                  .step = on_renewed,
                               },
                               err);
 }
@@ -149,7 +193,7 @@ static void on_claims(bvi_s3_call *c, const bvi_http_response *response, bv_erro
 static int list_claims(bvi_s3_call *c, bv_error **err)
 {
     bvi_free(c->prefix);
-    c->prefix = bvi_store_object_key(c->store_key, c->probe, BVI_S3_CLAIM);
+    c->prefix = bvi_store_object_key(c->web.req.store_key, c->probe, BVI_S3_CLAIM);
     bvi_s3_page_done(&c->page);
     bvi_s3_page_init(&c->page);
     return c->prefix ? bvi_s3_list(c, NULL, on_claims, err) : bvi_fail_nomem(err);
@@ -224,27 +268,26 @@ static int claim(bvi_s3_call *c, bv_error **err)
 
 /* ---- one version after the other ---- */
 
-static bool is_ours(const bvi_s3_call *c, const bvi_http_response *response)
-{
-    if (!c->lease) /* whoever holds a version that was named may go on */
-        return c->named;
-    return strlen(c->lease) == response->body_len &&
-           memcmp(c->lease, response->body, response->body_len) == 0;
-}
-
 static void on_lock_read(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
 {
-    if (!err && is_ours(c, response)) {
-        c->version = c->probe;
-        bvi_s3_finish(c, NULL, NULL);
+    bvi_store_lock lock;
+
+    if (bv_error_code(err) == BV_E_NOT_FOUND) {
+        bvi_web_drop_error(&err);
+        (void)(c->store->conditional == BVI_S3_OFFERED ? put_lock(c, &err) : claim(c, &err));
+        end_if(c, err);
         return;
     }
     if (!err) {
-        (void)go_on(c, &err); /* err tells */
-    } else if (bv_error_code(err) == BV_E_NOT_FOUND) {
-        bv_error_free(err);
-        err = NULL;
-        (void)(c->store->conditional == BVI_S3_OFFERED ? put_lock(c, &err) : claim(c, &err));
+        bvi_store_lock_parse(response->body, response->body_len, &lock);
+        if (!c->web.req.lease && c->named) { /* whoever holds a version that was named may go on */
+            c->version = c->probe;
+            bvi_s3_finish(c, NULL, NULL);
+            return;
+        }
+        (void)(c->web.req.lease && bvi_store_lock_is_of(&lock, c->web.req.lease)
+                   ? renew_lock(c, &lock, &err)
+                   : go_on(c, &err)); /* err tells */
     }
     end_if(c, err);
 }
@@ -254,7 +297,7 @@ static int try_version(bvi_s3_call *c, bv_error **err)
     if (c->tries++ == BVI_S3_RESERVE_TRIES)
         return bvi_fail(err, BV_E_BUSY,
                         "%u versions of '%s' are reserved by unfinished uploads; prune the store",
-                        BVI_S3_RESERVE_TRIES, c->store_key);
+                        BVI_S3_RESERVE_TRIES, c->web.req.store_key);
     c->claimed = false;
     return bvi_s3_send_object(c, c->probe, BVI_STORE_LOCK,
                               &(bvi_s3_ask){ .method = "GET", .step = on_lock_read }, err);
@@ -266,9 +309,9 @@ static void on_named(bvi_s3_call *c, const bvi_http_response *response, bv_error
     if (!err) {
         (void)refuse_complete(c, &err);
     } else if (bv_error_code(err) == BV_E_NOT_FOUND) {
-        bv_error_free(err);
-        err = NULL;
-        (void)try_version(c, &err); /* err tells */
+        bvi_web_drop_error(&err);
+        (void)(c->looked_for_root ? try_version(c, &err)
+                                  : look_for(c, true, on_named, &err)); /* err tells */
     }
     end_if(c, err);
 }
@@ -277,7 +320,7 @@ static void reserve_walked(bvi_s3_call *c)
 {
     bv_error *err = NULL;
 
-    bvi_s3_keep_complete(c);
+    bvi_s3_keep_complete(c, BVI_STORE_ANY);
     c->probe = c->seen.len > 0 ? c->seen.items[c->seen.len - 1].version + 1 : 1;
     (void)try_version(c, &err); /* err tells */
     end_if(c, err);
@@ -286,11 +329,11 @@ static void reserve_walked(bvi_s3_call *c)
 static int name_claim(bvi_s3_call *c, bv_error **err)
 {
     char id[BVI_ID_TEXT_SIZE];
-    int r = c->lease ? 0 : bvi_id_new(id, err);
+    int r = c->web.req.lease ? 0 : bvi_id_new(id, err);
 
     if (r < 0)
         return r;
-    c->claim = bvi_asprintf("%s%s", BVI_S3_CLAIM, c->lease ? c->lease : id);
+    c->claim = bvi_asprintf("%s%s", BVI_S3_CLAIM, c->web.req.lease ? c->web.req.lease : id);
     return c->claim ? 0 : bvi_fail_nomem(err);
 }
 
@@ -304,6 +347,5 @@ int bvi_s3_run_reserve(bvi_s3_call *c, bv_error **err)
     if (!c->named)
         return bvi_s3_walk(c, reserve_walked, err);
     c->probe = c->version;
-    return bvi_s3_send_object(c, c->probe, BVI_STORE_HEADER,
-                              &(bvi_s3_ask){ .method = "HEAD", .step = on_named }, err);
+    return look_for(c, false, on_named, err);
 }

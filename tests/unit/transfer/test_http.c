@@ -192,7 +192,7 @@ static const struct {
     { "PUT part_1 1 status 403\n", 0, 1, "" },
     { "PUT part_1 9 status 403\n", BV_E_DENIED, 0, "data.part_1" },
     { "PUT part_1 1 status 400\n", BV_E_INVALID, 0, "data.part_1" },
-    { "PUT manifest-header 9 status 501\n", BV_E_REMOTE, 0, "publish" },
+    { "PUT manifest-header 9 status 501\n", BV_E_UNSUPPORTED, 0, "does not offer" },
     { "PUT .lock 1 status 412\n", 0, 0, "" },
 };
 
