@@ -1,5 +1,6 @@
 """tools/bench transfer: both formats beside what operators use, with the same data, server and disk."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -189,9 +190,9 @@ class Case:
 
 def traffic(server):
     sent = fetched = 0
-    for method, _, answered, asked, _ in server.requests():
-        sent += asked if method == "PUT" else 0
-        fetched += answered if method == "GET" else 0
+    for r in server.requests():
+        sent += r["asked"] if r["method"] == "PUT" else 0
+        fetched += r["answered"] if r["method"] == "GET" else 0
     server.log.unlink()
     return sent, fetched
 
@@ -345,6 +346,84 @@ def scaling(b):
                             f"curl, one connection: {peer:.0f} MiB/s")
 
 
+# ---- a manifest of 10 TB ----
+
+@contextlib.contextmanager
+def roomy(top, gib):
+    """A file system with so much room that takes next to none."""
+    image, place = top / "image", top / "mounted"
+    place.mkdir()
+    with open(image, "wb") as f:
+        f.truncate(gib << 30)
+    subprocess.run(["mkfs.xfs", "-q", "-K", image], check=True)
+    subprocess.run(["mount", "-o", "loop,noatime", image, place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def first_data(server, pages, since):
+    """When the first request for data came, of those begun later."""
+    for r in server.seen():
+        if r["method"] == "GET" and "/packs/" in r["path"] and r["begun"] > since and r["status"] < 300 \
+                and r["path"].rsplit("/", 1)[1] not in pages:
+            return r["begun"]
+    return None
+
+
+def run_until(process, check, patience=300):
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if found := check():
+            return found
+        if process.poll() is not None:
+            raise RuntimeError(f"it ended by itself: {process.stderr.read().decode()}")
+        time.sleep(0.005)
+    raise RuntimeError("nothing came")
+
+
+def huge_manifest(b):
+    form = next((f for f in b.forms if f.name == "snapshot"), None)
+    if not form:
+        return
+    files = 1024 if b.quick else 10240  # of 1 GiB
+    with b.place("huge") as top, movers.Server(top / "web", log=True) as server, roomy(top, files + 256) as place:
+        chunks = int(answer([b.build / "tests/bench/bench-manifest", top / "web/www/store", str(files), "512"]))
+        subprocess.run(["chmod", "-R", "a+rX", top / "web/www"], check=True)
+        root = json.loads((top / "web/www/store/huge/1/snapshot.json").read_text())
+        pages = {page["pack"] for page in root["pages"]}
+        command = form.command("download", f"{server.url}/store", "huge", place / "out", rate=100 << 20, **DOWNLOAD)
+
+        def begin():
+            begun = time.time()
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                return run_until(process, lambda: first_data(server, pages, begun)) - begun, process
+            except BaseException:
+                process.kill()
+                raise
+
+        fresh, process = begin()
+        time.sleep(2)  # something becomes durable
+        again, peaks = [], []
+        for _ in range(b.rounds):
+            process.kill()
+            process.communicate()
+            b.turn()
+            seconds, process = begin()
+            again.append(seconds)
+            time.sleep(0.3)
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            peaks.append(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+        process.kill()
+        process.communicate()
+    what = f"{files // 1024} TiB, {chunks} chunks of 1 MiB"
+    row(f"resume of {what}: until data is asked for", again, "s", round(1 + chunks * 1e-6, 2), "lower",
+        f"1 s + 1 us a chunk; a fresh start took {fresh:.2f} s")
+    row(f"resume of {what}: peak memory", peaks, "MiB", 32, "lower", "none: an absolute goal")
+
+
 # ---- main ----
 
 PARTS = {
@@ -353,6 +432,7 @@ PARTS = {
     "lsm": lambda b: next_version(b, "LSM-like"),
     "pages": lambda b: next_version(b, "mdbx-like"),
     "files": many_files,
+    "manifest": huge_manifest,
     "link": scaling,
 }
 

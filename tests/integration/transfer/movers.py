@@ -16,7 +16,7 @@ daemon off; pid {top}/nginx.pid; error_log {top}/error.log crit; worker_processe
 load_module /usr/lib/nginx/modules/ngx_http_dav_ext_module.so;
 events {{ }}
 http {{
-  log_format sizes '$request_method $status $body_bytes_sent $request_length $uri';
+  log_format sizes '$request_method $status $body_bytes_sent $request_length $msec $request_time $uri';
   access_log {log}; client_body_temp_path {top}/tmp; proxy_temp_path {top}/tmp; fastcgi_temp_path {top}/tmp;
   uwsgi_temp_path {top}/tmp; scgi_temp_path {top}/tmp; sendfile on;
   server {{ listen 127.0.0.1:{port} sndbuf=256k; root {top}/www; client_max_body_size 0; {more}
@@ -65,11 +65,19 @@ class Server:
             self.process.terminate()
         self.process.wait()
 
+    def seen(self):
+        """Each request that has ended, as a dictionary."""
+        found = []
+        for line in self.log.read_text().splitlines():
+            method, status, sent, got, end, took, path = line.split(" ", 6)
+            found.append({"method": method, "status": int(status), "path": path, "begun": float(end) - float(took),
+                          "answered": int(sent), "asked": int(got)})  # bytes: of the answer's body, of the whole request
+        return found
+
     def requests(self):
-        """(method, status, bytes of the answer's body, bytes of the whole request, path) of each; stops the server."""
+        """All of them; stops the server, so that those under way are among them."""
         self.stop()
-        lines = (line.split(" ", 4) for line in self.log.read_text().splitlines())
-        return [(method, int(status), int(sent), int(got), path) for method, status, sent, got, path in lines]
+        return self.seen()
 
 
 def digests(top):

@@ -198,7 +198,7 @@ def large_download_killed(form):
                 if here == 5:
                     run(command)
                 expect_same(tree, out, f"download killed {here} times")
-                sent = sum(got for method, _, got, _, path in server.requests() if method == "GET")
+                sent = sum(r["answered"] for r in server.requests() if r["method"] == "GET")
             stored = sum(f.stat().st_size for f in (top / "web/www/store").rglob("*") if f.is_file())
             assert sent <= stored + here * REFETCH_MAX, \
                 f"{here} kills cost {sent - stored} bytes, at most {here * REFETCH_MAX} are allowed"
