@@ -1,6 +1,6 @@
 /**
  * @file blockvisor/transfer.h
- * Moving a directory to and from a store as an archive of chunks.
+ * Moving a directory to and from a store, as a snapshot or as an archive.
  *
  * A transfer is an operation: it starts, reports progress, and ends by calling @ref
  * bv_transfer_done_fn exactly once, from dispatch and never from inside the call that started it.
@@ -9,9 +9,13 @@
  *
  * A store is "dir:/path" (a directory, also on a network file system), "http://..." or
  * "https://..." (a web server that answers GET and, for uploads, PUT), or "s3://bucket/prefix" (see
- * below). Below it an archive lies
- * under its key, version by version; a version is complete or invisible, and never changes. The
- * format is that of existing archives.
+ * below). Below it versions lie under their key; a version is complete or invisible, and never
+ * changes.
+ *
+ * There are two formats. A *snapshot* (doc/snapshot-format.md) has everything of a directory:
+ * modes, owners, times, links, holes; versions share what did not change, so that only changes are
+ * sent and fetched; it can be signed. An *archive* is the older format: regular files, each version
+ * whole. Both may lie under one key.
  *
  * The URI of an S3 store may have parameters, as in "s3://bucket/prefix?region=eu-west-1":
  * "region", "endpoint" (http://HOST:PORT of another service than Amazon's), "style" ("path" or
@@ -108,6 +112,34 @@ BV_API void bv_ctx_transfer_limits(const bv_ctx *ctx, bv_transfer_limits *ret_li
  */
 BV_API void bv_ctx_transfer_use(const bv_ctx *ctx, bv_transfer_use *ret_use);
 
+/** The form in which a version lies in a store. Values are never reused. */
+typedef enum bv_format {
+    BV_FORMAT_ANY = 0, /**< Whatever the version is; for uploads: an archive. */
+    BV_FORMAT_ARCHIVE = 1,
+    BV_FORMAT_SNAPSHOT = 2
+} bv_format;
+
+/** How chunks are compressed. Values are never reused. */
+typedef enum bv_codec {
+    BV_CODEC_DEFAULT = 0, /**< zstd. */
+    BV_CODEC_STORED = 1,  /**< Not at all. */
+    BV_CODEC_ZSTD = 2,
+    BV_CODEC_LZ4 = 3 /**< Snapshots only: faster and larger. */
+} bv_codec;
+
+/** Keys for an S3 store, in place of those from the environment or from files. */
+typedef struct bv_s3_keys {
+    size_t size; /**< sizeof(bv_s3_keys); lets the struct grow. All strings are copied. */
+    const char *access_key;
+    const char *secret_key;
+    const char *session_token; /**< NULL: none. */
+} bv_s3_keys;
+
+#define BV_S3_KEYS_INIT                                                                            \
+    {                                                                                              \
+        .size = sizeof(bv_s3_keys)                                                                 \
+    }
+
 /** How a transfer stands, or how it ended. Valid during the call only. */
 typedef struct bv_transfer_status {
     size_t size;
@@ -127,6 +159,11 @@ typedef struct bv_transfer_status {
     int64_t eta_ms;          /**< -1: not known. */
     const char *full_path;   /**< In phase "no-space": whose file system has no room; else NULL. */
     uint64_t missing_bytes;  /**< In phase "no-space": about how many bytes it lacks. */
+    int32_t format;          /**< A bv_format; BV_FORMAT_ANY: not known yet. */
+    uint64_t wire_bytes;     /**< Snapshots: bytes that went to or came from the store, with those
+                                of pages and of attempts that failed. */
+    uint64_t reused_bytes;   /**< Snapshots: plain bytes that did not have to be moved, because they
+                                were there already. */
 } bv_transfer_status;
 
 /** Called at most ten times a second, from dispatch. */
@@ -151,6 +188,19 @@ typedef struct bv_download_opts {
     void *data;                   /**< Last argument of every callback. */
     int32_t space_wait_secs;      /**< How long it waits for room on a full disk; 0:
                                        BV_TRANSFER_SPACE_WAIT_SECS_DEFAULT. */
+    const bv_s3_keys *s3_keys;    /**< NULL: as the store's URI says. */
+    int32_t format;               /**< A bv_format; versions of another one do not exist then. */
+    /* The rest is for snapshots; with an archive it is refused (BV_E_UNSUPPORTED). */
+    const char *const *mirrors;  /**< Further stores with the same content to read from,
+                                    NULL-terminated; NULL: none. */
+    const char *const *include;  /**< Patterns of paths to fetch, NULL-terminated; NULL: all. */
+    const char *const *protect;  /**< Patterns of paths that are never written or removed. */
+    const char *const *seeds;    /**< Directories of this host whose files may be reused. */
+    const char *verify_key_file; /**< PEM: refuse what this Ed25519 key did not sign. */
+    int32_t delete_extra;        /**< Not 0: remove what the snapshot does not have. */
+    int32_t recheck;             /**< Not 0: read all that is there, and mend what is wrong. */
+    int32_t no_owner;            /**< Not 0: leave owners as they come. Only root can set them. */
+    int32_t xattrs;              /**< Not 0: restore extended attributes. */
 } bv_download_opts;
 
 #define BV_DOWNLOAD_OPTS_INIT                                                                      \
@@ -194,6 +244,19 @@ typedef struct bv_upload_opts {
     void *data;                   /**< Last argument of every callback. */
     int32_t space_wait_secs;      /**< How long it waits for room on a full disk; 0:
                                        BV_TRANSFER_SPACE_WAIT_SECS_DEFAULT. */
+    const bv_s3_keys *s3_keys;    /**< NULL: as the store's URI says. */
+    int32_t format;               /**< A bv_format. */
+    int32_t codec;                /**< A bv_codec; its level is zstd_level. */
+    /* The rest is for snapshots; for an archive it is refused (BV_E_UNSUPPORTED). */
+    const char *const *protect; /**< Patterns of paths that never enter the snapshot, whatever is
+                                   excluded or not; NULL: those that always are. */
+    const char *sign_key_file;  /**< PEM: the Ed25519 key to sign with. */
+    const char *const *gate;    /**< A command and its arguments, NULL-terminated: run on the
+                                   directory before the version becomes visible; unless it exits
+                                   with 0 there is no version. */
+    int32_t rehash;             /**< Not 0: read all files, also those that seem unchanged. */
+    int32_t no_owner;           /**< Not 0: owners are not recorded. */
+    int32_t xattrs;             /**< Not 0: record extended attributes. */
 } bv_upload_opts;
 
 #define BV_UPLOAD_OPTS_INIT                                                                        \
@@ -226,6 +289,11 @@ typedef struct bv_verify_opts {
     uint32_t memory_mib;      /**< 0: BV_TRANSFER_MEMORY_MIB_DEFAULT. */
     bv_transfer_status_fn status; /**< Optional. */
     void *data;                   /**< Last argument of every callback. */
+    const bv_s3_keys *s3_keys;    /**< NULL: as the store's URI says. */
+    int32_t format;               /**< A bv_format; versions of another one do not exist then. */
+    /* The rest is for snapshots; with an archive it is refused (BV_E_UNSUPPORTED). */
+    const char *const *mirrors;  /**< As for downloads. */
+    const char *verify_key_file; /**< PEM: refuse what this Ed25519 key did not sign. */
 } bv_verify_opts;
 
 #define BV_VERIFY_OPTS_INIT                                                                        \

@@ -35,6 +35,7 @@ static int start_down(bv_ctx *ctx, outcome *o, bv_op **ret_op)
     opts.store = bvt_format("dir:%s", bvt_path("store"));
     opts.key = "chain-data";
     opts.dest_dir = bvt_path("dest");
+    opts.format = BV_FORMAT_ARCHIVE; /* nothing is asked before it begins */
     opts.data = o;
     return bv_download_start(ctx, &opts, on_outcome, ret_op, NULL);
 }

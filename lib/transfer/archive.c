@@ -1,13 +1,12 @@
 /*
- * transfer_api.c - the public calls of blockvisor/transfer.h: uploads, downloads and verifications
- * over a store.
+ * archive.c - uploads, downloads and verifications of archives over a store.
  *
- * Each opens the store, hands its source to the engine, and frees it after the operation is over.
+ * Each hands the store to a source, the source to the engine, and frees it after the operation is
+ * over.
  */
 #include <string.h>
 
-#include <blockvisor/transfer.h>
-
+#include "transfer/archive.h"
 #include "transfer/codec.h"
 #include "transfer/download.h"
 #include "transfer/source_store.h"
@@ -47,33 +46,40 @@ static void on_status(bv_op *op, const bv_transfer_status *status, void *data)
     h->status(op, status, h->data);
 }
 
-static int fill_holder(holder *h, bv_ctx *ctx, const char *store, const char *key, const char *dir,
-                       const char *state_dir, bv_error **err)
+char *bvi_transfer_state_dir(const char *dir, const char *state_dir)
 {
     size_t len = dir ? strlen(dir) : 0;
 
     while (len > 1 && dir[len - 1] == '/')
         len--;
-    h->archive = bvi_asprintf("%s %s", store, key);
-    h->state_dir =
-        state_dir ? bvi_strdup(state_dir) : bvi_asprintf("%.*s.transfer", (int)len, dir ? dir : "");
-    if (!h->archive || !h->state_dir)
-        return bvi_fail_nomem(err);
-    return bvi_source_open(ctx, store, key, &h->source, err);
+    return state_dir ? bvi_strdup(state_dir)
+                     : bvi_asprintf("%.*s.transfer", (int)len, dir ? dir : "");
 }
 
-static int holder_new(bv_ctx *ctx, const char *store, const char *key, const char *dir,
+/* Owns the store. */
+static int fill_holder(holder *h, bvi_store *store, const char *uri, const char *key,
+                       const char *dir, const char *state_dir, bv_error **err)
+{
+    BVI_AUTO(bvi_store_freep) bvi_store *taken = store;
+
+    h->archive = bvi_asprintf("%s %s", uri, key);
+    h->state_dir = bvi_transfer_state_dir(dir, state_dir);
+    if (!h->archive || !h->state_dir)
+        return bvi_fail_nomem(err);
+    return bvi_source_store_new(bvi_take(taken), key, &h->source, err);
+}
+
+static int holder_new(bvi_store *store, const char *uri, const char *key, const char *dir,
                       const char *state_dir, holder **ret_holder, bv_error **err)
 {
-    holder *h;
+    holder *h = bvi_new0(holder);
     int r;
 
-    if (!store || !key)
-        return bvi_fail(err, BV_E_INVALID, "a transfer needs a store and a key");
-    h = bvi_new0(holder);
-    if (!h)
+    if (!h) {
+        bvi_store_free(store);
         return bvi_fail_nomem(err);
-    r = fill_holder(h, ctx, store, key, dir, state_dir, err);
+    }
+    r = fill_holder(h, store, uri, key, dir, state_dir, err);
     if (r < 0) {
         holder_free(h);
         return r;
@@ -82,21 +88,12 @@ static int holder_new(bv_ctx *ctx, const char *store, const char *key, const cha
     return 0;
 }
 
-static int check_size(size_t given, size_t least, bv_error **err)
-{
-    return given < least ? bvi_fail(err, BV_E_INVALID, "the options' size is not set") : 0;
-}
-
-int bv_download_start(bv_ctx *ctx, const bv_download_opts *opts, bv_transfer_done_fn done,
-                      bv_op **ret_op, bv_error **err)
+int bvi_archive_download(bv_ctx *ctx, bvi_store *store, const bv_download_opts *opts,
+                         bv_transfer_done_fn done, bv_op **ret_op, bv_error **err)
 {
     holder *h = NULL;
-    int r = check_size(opts->size, sizeof(*opts), err);
+    int r = holder_new(store, opts->store, opts->key, opts->dest_dir, opts->state_dir, &h, err);
 
-    if (r == 0 && !opts->dest_dir)
-        r = bvi_fail(err, BV_E_INVALID, "a download needs a destination");
-    if (r == 0)
-        r = holder_new(ctx, opts->store, opts->key, opts->dest_dir, opts->state_dir, &h, err);
     if (r < 0)
         return r;
     h->done = done;
@@ -124,7 +121,7 @@ int bv_download_start(bv_ctx *ctx, const bv_download_opts *opts, bv_transfer_don
 
 static bvi_compression compression_of(const bv_upload_opts *opts)
 {
-    if (opts->stored)
+    if (opts->stored || opts->codec == BV_CODEC_STORED)
         return (bvi_compression){ .kind = BVI_CODEC_STORED };
     return (bvi_compression){
         .kind = BVI_CODEC_ZSTD,
@@ -132,21 +129,17 @@ static bvi_compression compression_of(const bv_upload_opts *opts)
     };
 }
 
-int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn done,
-                    bv_op **ret_op, bv_error **err)
+int bvi_archive_upload(bv_ctx *ctx, bvi_store *store, const bv_upload_opts *opts,
+                       bv_transfer_done_fn done, bv_op **ret_op, bv_error **err)
 {
-    bvi_compression compression;
+    BVI_AUTO(bvi_store_freep) bvi_store *taken = store;
+    bvi_compression compression = compression_of(opts);
     holder *h = NULL;
-    int r = check_size(opts->size, sizeof(*opts), err);
+    int r = bvi_compression_check(&compression, err);
 
-    if (r == 0 && !opts->source_dir)
-        r = bvi_fail(err, BV_E_INVALID, "an upload needs a source directory");
-    if (r < 0)
-        return r;
-    compression = compression_of(opts);
-    r = bvi_compression_check(&compression, err);
     if (r == 0)
-        r = holder_new(ctx, opts->store, opts->key, opts->source_dir, opts->state_dir, &h, err);
+        r = holder_new(bvi_take(taken), opts->store, opts->key, opts->source_dir, opts->state_dir,
+                       &h, err);
     if (r < 0)
         return r;
     h->done = done;
@@ -175,14 +168,12 @@ int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn
     return r;
 }
 
-int bv_snapshot_verify_start(bv_ctx *ctx, const bv_verify_opts *opts, bv_transfer_done_fn done,
-                             bv_op **ret_op, bv_error **err)
+int bvi_archive_verify(bv_ctx *ctx, bvi_store *store, const bv_verify_opts *opts,
+                       bv_transfer_done_fn done, bv_op **ret_op, bv_error **err)
 {
     holder *h = NULL;
-    int r = check_size(opts->size, sizeof(*opts), err);
+    int r = holder_new(store, opts->store, opts->key, opts->local_dir, NULL, &h, err);
 
-    if (r == 0)
-        r = holder_new(ctx, opts->store, opts->key, opts->local_dir, NULL, &h, err);
     if (r < 0)
         return r;
     h->done = done;
