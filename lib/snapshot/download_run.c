@@ -47,7 +47,7 @@ static void on_sync_timer(bvi_timer *timer, void *data)
 
 static bool runners_rest(const bvi_snap_download *d)
 {
-    for (uint32_t i = 0; i < d->n_runners; i++) {
+    for (uint32_t i = 0; d->runners && i < d->n_runners; i++) {
         if (d->runners[i].state != BVI_SNAP_IDLE)
             return false;
     }

@@ -20,6 +20,7 @@
 /* Room is reserved for extents from this size on, so that they lie together. */
 #define RESERVE_MIN (16u * 1024u * 1024u)
 #define ZEROS_BYTES 65536u
+#define BLOCK_BYTES 4096ull
 #define COPY_NAME   ".bv-copy"
 
 typedef struct page_work {
@@ -144,7 +145,10 @@ static int punch_holes(const page_work *w, const bvi_layout_item *item, int fd)
         r = punch(fd, at, extent->pos);
         at = extent->pos + extent->len;
     }
-    return r == 0 && !may_go_on ? punch(fd, at, item->size) : r;
+    /* Up to the end of the last block, which would stay otherwise. */
+    return r == 0 && !may_go_on && at < item->size
+               ? punch(fd, at, (item->size | (BLOCK_BYTES - 1)) + 1)
+               : r;
 }
 
 static int reserve(const page_work *w, const bvi_layout_item *item, int fd)
