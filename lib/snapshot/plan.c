@@ -149,7 +149,7 @@ static void end_bundle(bvi_plan *p, bvi_unit_list *units)
 
 static int begin_bundle(bvi_plan *p, bv_error **err)
 {
-    int r = p->bundle ? 0 : bvi_unit_new(BVI_UNIT_READY, &p->bundle, err);
+    int r = p->bundle ? 0 : bvi_snap_unit_new(BVI_UNIT_READY, &p->bundle, err);
 
     if (r < 0 || p->bundle->items.len > 0)
         return r;
@@ -282,7 +282,7 @@ static int add_large(bvi_plan *p, const bvi_tree_item *item, bvi_unit_list *unit
     end_bundle(p, units);
     r = find_known(p, item, &known, err);
     if (r == 0)
-        r = bvi_unit_new(BVI_UNIT_FILE, &unit, err);
+        r = bvi_snap_unit_new(BVI_UNIT_FILE, &unit, err);
     if (r == 0)
         r = bvi_unit_add(unit, item, err);
     if (r < 0)

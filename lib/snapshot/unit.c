@@ -6,7 +6,7 @@
 #include "snapshot/page.h"
 #include "snapshot/unit.h"
 
-int bvi_unit_new(bvi_unit_kind kind, bvi_unit **ret_unit, bv_error **err)
+int bvi_snap_unit_new(bvi_unit_kind kind, bvi_unit **ret_unit, bv_error **err)
 {
     bvi_unit *unit = bvi_new0(bvi_unit);
 
@@ -145,7 +145,7 @@ int bvi_unit_stretch(const bvi_unit *unit, uint64_t from, uint64_t to, bvi_unit 
 {
     BVI_AUTO(bvi_unit_freep) bvi_unit *stretch = NULL;
     bvi_unit_item *item;
-    int r = bvi_unit_new(BVI_UNIT_FILE, &stretch, err);
+    int r = bvi_snap_unit_new(BVI_UNIT_FILE, &stretch, err);
 
     if (r < 0)
         return r;

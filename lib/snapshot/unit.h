@@ -57,7 +57,7 @@ struct bvi_unit {
     bvi_snap_refs chunks;
 };
 
-int bvi_unit_new(bvi_unit_kind kind, bvi_unit **ret_unit, bv_error **err);
+int bvi_snap_unit_new(bvi_unit_kind kind, bvi_unit **ret_unit, bv_error **err);
 void bvi_unit_free(bvi_unit *unit);
 BVI_DEFINE_FREEP(bvi_unit, bvi_unit_free)
 size_t bvi_unit_memory(const bvi_unit *unit);
