@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../transfer/support.h"
 #include "run_snapshot.h"
+#include "run_upload.h"
 #include "snap_maker.h"
 
 /* Runs a command; what it printed stays until the test ends. */
@@ -35,13 +37,14 @@ static bool have_zstd(void)
     return system("zstd -V >/dev/null 2>&1 && python3 -V >/dev/null 2>&1") == 0;
 }
 
-static void assert_read_alike(const char *store, const char *key, const char *dir)
+static void assert_read_alike(const char *store, unsigned version, const char *dir)
 {
-    const char *theirs = bvt_path("theirs");
+    const char *theirs = bvt_path("theirs%u", version);
     bvi_auto_free char *tree = NULL;
 
     tree = bvi_strdup(tree_of(dir));
-    (void)output_of(bvt_format("python3 '" READER "' '%s' %s 1 '%s' 2>&1", store, key, theirs));
+    (void)output_of(
+        bvt_format("python3 '" READER "' '%s' key %u '%s' 2>&1", store, version, theirs));
     ck_assert_str_eq(tree_of(theirs), tree);
 }
 
@@ -59,7 +62,44 @@ START_TEST(a_snapshot_of_everything)
     snap_maker_mixed(&m, 7);
     snap_maker_end(&m);
     ck_assert_msg(run_snapshot(0, store, ours, &run) == 0, "%s", run.text);
-    assert_read_alike(store, "key", ours);
+    assert_read_alike(store, 1, ours);
+}
+END_TEST
+
+static const struct {
+    bvi_snap_codec codec;
+    int32_t level;
+} codecs[] = {
+    { BVI_SNAP_ZSTD, 3 },
+    { BVI_SNAP_STORED, 0 },
+    { BVI_SNAP_LZ4, 1 },
+};
+
+/* What the upload makes, and what it makes of changes on top. */
+START_TEST(uploads_of_every_codec)
+{
+    const char *source = bvt_path("source");
+    const char *store = bvt_path("store");
+    upload_run run = { .opts = { .codec = codecs[_i].codec, .level = codecs[_i].level } };
+
+    if (!have_zstd() ||
+        (codecs[_i].codec == BVI_SNAP_LZ4 && system("lz4 --version >/dev/null 2>&1") != 0))
+        bvt_skip("needs python3 and the programs zstd and lz4");
+    make_mixed_tree(source, 1u << 20);
+    (void)output_of(bvt_format(
+        "cd '%s' && mkdir -p links/empty && ln -s /no/where links/dangling && "
+        "ls -A | head -1 | while read f; do ln -s \"../$f\" links/up; done && "
+        "echo same > links/a && ln links/a links/b && truncate -s 3M links/hole && "
+        "printf data | dd of=links/hole bs=1 seek=2000000 conv=notrunc status=none && "
+        "touch -d '2001-02-03 04:05:06.789' links/a && chmod 4711 links/a && chmod 500 links/empty",
+        source));
+    (void)upload_ok(store, source, &run);
+    assert_read_alike(store, 1, source);
+    (void)output_of(bvt_format("cd '%s' && rm links/dangling && echo more >> links/hole && "
+                               "mv links/b links/c && chmod 640 links/c",
+                               source));
+    (void)upload_ok(store, source, &run);
+    assert_read_alike(store, 2, source);
 }
 END_TEST
 
@@ -86,4 +126,5 @@ START_TEST(damage_is_told)
 }
 END_TEST
 
-BVT_MAIN("snapshot/reader", bvt_times(a_snapshot_of_everything, 2), bvt_test(damage_is_told))
+BVT_MAIN("snapshot/reader", bvt_times(a_snapshot_of_everything, 2),
+         bvt_loop(uploads_of_every_codec, codecs), bvt_test(damage_is_told))
