@@ -53,6 +53,16 @@ static int step_finish(bvi_snap_upload *u, bv_error **err)
 static void finished(bvi_snap_upload *u)
 {
     u->finished = true;
+    if (u->plan)
+        bvi_log_info(
+            u->ctx, "snapshot",
+            "version %llu of '%s': %llu files with %llu bytes, of which %llu were not read; "
+            "%llu bytes sent",
+            (unsigned long long)u->head.version, u->opts.store_key,
+            (unsigned long long)bvi_plan_result(u->plan)->files,
+            (unsigned long long)bvi_plan_result(u->plan)->bytes,
+            (unsigned long long)bvi_plan_result(u->plan)->known_bytes,
+            (unsigned long long)u->sent_bytes);
 }
 
 /* ---- publish ---- */

@@ -8,19 +8,23 @@
 #include "bvt.h"
 #include "snapshot/upload.h"
 
-typedef struct upload_run {
+typedef struct upload_run upload_run;
+
+struct upload_run {
     bvi_snap_upload_opts opts; /* store, key, directories, codec are filled in when missing */
     uint64_t cancel_at;        /* cancels when bytes_done reaches it; 0: never */
     uint64_t cancel_sent;      /* or stored_done; 0: never */
-    bool try_only;             /* memory may run out before the start */
+    bool later;                /* an hour from now, so that all stamps are old enough */
     bvt_log *log;              /* optional */
+    void (*meddle)(upload_run *run, const bv_transfer_status *status); /* with each report */
+    unsigned meddled;                                                   /* its own */
     /* how it ended */
     bool done;
     int code;
     int errnum;
     char text[4096];
     bv_transfer_status status;
-} upload_run;
+};
 
 /* The state directory is "<dir>.up". Returns the code. */
 int run_upload_snapshot(unsigned workers, const char *store, const char *dir, upload_run *run);

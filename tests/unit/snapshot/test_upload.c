@@ -7,7 +7,7 @@
 #include "../transfer/support.h"
 #include "run_upload.h"
 
-#define BIG (9u << 20)
+#define BIG (6u << 20)
 
 static void append(const char *path, const char *text)
 {
@@ -78,7 +78,7 @@ START_TEST(only_changes_are_sent)
 
     (void)upload_ok(store, source, &run);
     append(bvt_path("source/small/3/file.10.sst"), "x");
-    scribble(bvt_path("source/chain/big.mdb"), 5000000, "changed in place");
+    scribble(bvt_path("source/chain/big.mdb"), 3000000, "changed in place");
     (void)unlink(bvt_path("source/one"));
     make_text(source, "chain/new", "new");
     (void)upload_ok(store, source, &run);
@@ -88,5 +88,419 @@ START_TEST(only_changes_are_sent)
 }
 END_TEST
 
+static void assert_logged(const bvt_log *log, const char *text)
+{
+    ck_assert_msg(strstr(log->text, text) != NULL, "'%s' is not in: %s", text, log->text);
+}
+
+START_TEST(what_did_not_change_is_not_read)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    static bvt_log log;
+    upload_run run = { .log = &log, .later = true };
+
+    (void)upload_ok(store, source, &run);
+    assert_logged(&log, "of which 0 were not read");
+    log.len = 0;
+    (void)upload_ok(store, source, &run);
+    assert_logged(&log, "9401357 bytes, of which 9401357 were not read; 0 bytes sent");
+    assert_is_snapshot_of(store, 2, source);
+    /* One file of a bundle: the others of it are read as well. */
+    log.len = 0;
+    append(bvt_path("source/small/3/file.10.sst"), "x");
+    (void)upload_ok(store, source, &run);
+    ck_assert_ptr_null(strstr(log.text, "of which 0 were not read"));
+    assert_is_snapshot_of(store, 3, source);
+    /* Unless somebody wants to be sure. */
+    log.len = 0;
+    run.opts.rehash = true;
+    (void)upload_ok(store, source, &run);
+    assert_logged(&log, "of which 0 were not read; 0 bytes sent");
+}
+END_TEST
+
+/* A file may be written to twice within a tick of the clock that stamps it. */
+START_TEST(young_stamps_are_not_trusted)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    static bvt_log log;
+    upload_run run = { .log = &log };
+
+    (void)upload_ok(store, source, &run);
+    log.len = 0;
+    (void)upload_ok(store, source, &run);
+    assert_logged(&log, "of which 0 were not read; 0 bytes sent");
+}
+END_TEST
+
+START_TEST(damaged_stamps_only_cost_time)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .later = true };
+    struct stat st;
+
+    (void)upload_ok(store, source, &run);
+    ck_assert_int_eq(stat(bvt_path("source.up/snapshot.stamps"), &st), 0);
+    scribble(bvt_path("source.up/snapshot.stamps"), _i == 0 ? 20 : st.st_size / 2,
+             "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff");
+    (void)upload_ok(store, source, &run);
+    ck_assert_uint_eq(run.status.stored_done, 0);
+    assert_is_snapshot_of(store, 2, source);
+}
+END_TEST
+
+static void make_odd_tree(const char *source)
+{
+    char deep[4096] = "";
+
+    make_text(source, "a file", "content");
+    make_text(source, "new\nline \xff\xfe \\", "bytes");
+    make_text(source, "d/x", "below d");
+    make_text(source, "d.a", "beside d");
+    make_text(source, "d!", "before d");
+    make_file(source, "big", 300000, 7);
+    (void)mkdir(bvt_path("source/nothing in here"), 0700);
+    ck_assert_int_eq(symlink("a file", bvt_path("source/link")), 0);
+    ck_assert_int_eq(symlink("/nowhere/at all", bvt_path("source/broken")), 0);
+    ck_assert_int_eq(link(bvt_path("source/big"), bvt_path("source/z big")), 0);
+    ck_assert_int_eq(link(bvt_path("source/big"), bvt_path("source/d/big")), 0);
+    ck_assert_int_eq(mkfifo(bvt_path("source/pipe"), 0600), 0);
+    ck_assert_int_eq(chmod(bvt_path("source/d/x"), 04711), 0);
+    for (unsigned i = 0; i < 60; i++)
+        (void)strcat(deep, "deep/");
+    make_text(source, strcat(deep, "file"), "down here");
+}
+
+static void make_holes(const char *source)
+{
+    char path[256];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/holes", source);
+    fd = open(path, O_WRONLY | O_CREAT, 0644);
+    ck_assert_int_eq(ftruncate(fd, 200 << 20), 0);
+    ck_assert_int_eq(pwrite(fd, "middle", 6, 70 << 20), 6);
+    ck_assert_int_eq(pwrite(fd, "end", 3, (200 << 20) - 3), 3);
+    (void)close(fd);
+    (void)snprintf(path, sizeof(path), "%s/only a hole", source);
+    fd = open(path, O_WRONLY | O_CREAT, 0644);
+    ck_assert_int_eq(ftruncate(fd, 5 << 20), 0);
+    (void)close(fd);
+    (void)snprintf(path, sizeof(path), "%s/small hole", source);
+    fd = open(path, O_WRONLY | O_CREAT, 0644);
+    ck_assert_int_eq(ftruncate(fd, 100000), 0);
+    ck_assert_int_eq(pwrite(fd, "x", 1, 50000), 1);
+    (void)close(fd);
+}
+
+START_TEST(everything_a_tree_may_hold_comes_back)
+{
+    const char *source = bvt_path("source");
+    const char *store = bvt_path("store");
+    upload_run run = { .later = true };
+
+    make_odd_tree(source);
+    make_holes(source);
+    (void)upload_ok(store, source, &run);
+    ck_assert_uint_eq(run.status.skipped, 1);
+    ck_assert_uint_lt(run.status.stored_done, 2u << 20);
+    /* A pipe is left out, and would be an extra of the directory. */
+    (void)unlink(bvt_path("source/pipe"));
+    assert_is_snapshot_of(store, 1, source);
+    (void)upload_ok(store, source, &run);
+    ck_assert_uint_lt(run.status.stored_done, 4096); /* the root directory's time */
+    assert_is_snapshot_of(store, 2, source);
+}
+END_TEST
+
+START_TEST(an_empty_directory_is_a_snapshot)
+{
+    const char *source = bvt_path("source");
+    upload_run run = { .cancel_at = 0 };
+
+    (void)mkdir(source, 0755);
+    (void)upload_ok(bvt_path("store"), source, &run);
+    assert_is_snapshot_of(bvt_path("store"), 1, source);
+}
+END_TEST
+
+START_TEST(patterns_leave_out)
+{
+    static const char *const exclude[] = { "*.log", "chain/deep", NULL };
+    static const char *const protect[] = { "keys", NULL };
+    const char *source = mixed_source();
+    upload_run run = { .opts = { .exclude = exclude, .protect = protect } };
+
+    make_text(source, "keys/secret", "do not tell");
+    make_text(source, "chain/x.log", "log");
+    (void)upload_ok(bvt_path("store"), source, &run);
+    (void)unlink(bvt_path("source/keys/secret"));
+    (void)rmdir(bvt_path("source/keys"));
+    ck_assert_uint_eq(run.status.files, 65);
+}
+END_TEST
+
+/* ---- changes meanwhile ---- */
+
+static void change_once(upload_run *run, const bv_transfer_status *status)
+{
+    if (strcmp(status->phase, "verify") == 0 && run->meddled++ == 0) {
+        append(bvt_path("source/one"), "more");
+        scribble(bvt_path("source/chain/big.mdb"), 1000, "late");
+    }
+}
+
+START_TEST(what_changes_meanwhile_is_read_again)
+{
+    const char *source = mixed_source();
+    upload_run run = { .meddle = change_once, .later = _i == 1 };
+
+    (void)upload_ok(bvt_path("store"), source, &run);
+    ck_assert_uint_gt(run.meddled, 0);
+    assert_is_snapshot_of(bvt_path("store"), 1, source);
+}
+END_TEST
+
+static void change_always(upload_run *run, const bv_transfer_status *status)
+{
+    if (strcmp(status->phase, "verify") == 0) {
+        run->meddled++;
+        append(bvt_path("source/chain/blk 0001.dat"), "more");
+    }
+}
+
+START_TEST(what_never_rests_is_refused)
+{
+    const char *source = mixed_source();
+    upload_run run = { .meddle = change_always };
+
+    ck_assert_int_eq(run_upload_snapshot(2, bvt_path("store"), source, &run), BV_E_STATE);
+    ck_assert_ptr_nonnull(strstr(run.text, "chain/blk 0001.dat"));
+    ck_assert_uint_eq(run.meddled, BVI_SNAP_PASSES_MAX);
+    ck_assert(!bvt_exists(bvt_path("store/key/1/snapshot.json")));
+    /* What was stored counts for the next attempt. */
+    run.meddle = NULL;
+    (void)upload_ok(bvt_path("store"), source, &run);
+    ck_assert_uint_lt(run.status.stored_done, 1u << 20);
+    assert_is_snapshot_of(bvt_path("store"), 1, source);
+}
+END_TEST
+
+/* ---- the gate ---- */
+
+START_TEST(a_gate_has_the_last_word)
+{
+    static const char *const no[] = { "sh", "-c", "echo the index is broken >&2; exit 3", "gate",
+                                      NULL };
+    static const char *const yes[] = {
+        "sh", "-c",
+        "test -e \"$1/one\" -a \"$BV_SNAPSHOT_VERSION\" = 1 -a \"$BV_SNAPSHOT_DIR\" = \"$1\"",
+        "gate", NULL
+    };
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .opts = { .gate_argv = no } };
+
+    ck_assert_int_eq(run_upload_snapshot(2, store, source, &run), BV_E_STATE);
+    ck_assert_msg(strstr(run.text, "the index is broken") != NULL, "%s", run.text);
+    ck_assert(!bvt_exists(bvt_path("store/key/1/snapshot.json")));
+    ck_assert(!bvt_exists(bvt_path("store/key/1/.lock")));
+    run.opts.gate_argv = yes;
+    ck_assert_uint_eq(upload_ok(store, source, &run), 1);
+    ck_assert_uint_eq(run.status.stored_done, 0); /* it was there */
+    assert_is_snapshot_of(store, 1, source);
+}
+END_TEST
+
+static void change_in_gate(upload_run *run, const bv_transfer_status *status)
+{
+    (void)run;
+    if (strcmp(status->phase, "gate") == 0)
+        append(bvt_path("source/one"), "by the gate");
+}
+
+START_TEST(a_gate_that_writes_is_refused)
+{
+    static const char *const yes[] = { "true", NULL };
+    upload_run run = { .opts = { .gate_argv = yes }, .meddle = change_in_gate };
+
+    ck_assert_int_eq(run_upload_snapshot(2, bvt_path("store"), mixed_source(), &run), BV_E_STATE);
+    ck_assert_ptr_nonnull(strstr(run.text, "'one' changed"));
+}
+END_TEST
+
+/* ---- going on ---- */
+
+START_TEST(an_interrupted_upload_goes_on)
+{
+    const char *source = bvt_path("source");
+    const char *store = bvt_path("store");
+    upload_run run = { .opts = { .max_runners = 2 }, .cancel_sent = (uint64_t)(_i + 1) << 23 };
+    uint64_t sent;
+    uint64_t again;
+
+    make_file(source, "large", 60u << 20, 3);
+    ck_assert_int_eq(run_upload_snapshot(2, store, source, &run), BV_E_CANCELLED);
+    sent = run.status.stored_done;
+    ck_assert(bvt_exists(bvt_path("source.up/snapshot.packs")));
+    run.cancel_sent = 0;
+    run.opts.level = 5; /* frames of either level are good */
+    ck_assert_uint_eq(upload_ok(store, source, &run), 1);
+    again = run.status.stored_done;
+    ck_assert_uint_gt(run.status.resumed_chunks, 0);
+    assert_is_snapshot_of(store, 1, source);
+    /* As much as without the interruption, but for what was under way. */
+    (void)bvt_write_file("other.up.x", "");
+    ck_assert_uint_lt(sent + again, (50u << 20) + 2 * (8u << 20));
+}
+END_TEST
+
+START_TEST(a_journal_may_end_anywhere)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .cancel_sent = 1 };
+    struct stat st;
+
+    ck_assert_int_eq(run_upload_snapshot(2, store, source, &run), BV_E_CANCELLED);
+    ck_assert_int_eq(stat(bvt_path("source.up/snapshot.packs"), &st), 0);
+    ck_assert_int_eq(truncate(bvt_path("source.up/snapshot.packs"), st.st_size * _i / 5), 0);
+    run.cancel_sent = 0;
+    (void)upload_ok(store, source, &run);
+    assert_is_snapshot_of(store, 0, source);
+}
+END_TEST
+
+/* A journal may speak of packs that are gone, or of another store. */
+START_TEST(what_the_store_lost_is_sent_again)
+{
+    const char *source = mixed_source();
+    upload_run run = { .cancel_sent = 1 };
+
+    ck_assert_int_eq(run_upload_snapshot(2, bvt_path("store"), source, &run), BV_E_CANCELLED);
+    run.cancel_sent = 0;
+    (void)upload_ok(bvt_path("another"), source, &run);
+    ck_assert_uint_eq(run.status.resumed_chunks, 0);
+    assert_is_snapshot_of(bvt_path("another"), 0, source);
+}
+END_TEST
+
+static int harm_pack(const char *path, bool cut)
+{
+    struct stat st;
+
+    if (!cut)
+        return unlink(path);
+    ck_assert_int_eq(stat(path, &st), 0);
+    return truncate(path, st.st_size / 2);
+}
+
+static void harm_all_packs(const char *store, bool cut)
+{
+    FILE *list = popen(bvt_format("find %s/key/packs -type f", store), "r");
+    char path[4096];
+
+    while (fgets(path, sizeof(path), list)) {
+        path[strcspn(path, "\n")] = '\0';
+        ck_assert_int_eq(harm_pack(path, cut), 0);
+    }
+    (void)pclose(list);
+}
+
+START_TEST(a_base_without_its_packs_is_not_built_on)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    static bvt_log log;
+    upload_run run = { .log = &log, .later = true };
+
+    (void)upload_ok(store, source, &run);
+    harm_all_packs(store, _i == 1);
+    (void)upload_ok(store, source, &run);
+    ck_assert_uint_gt(log.counts[BV_LOG_WARN], 0);
+    assert_logged(&log, "cannot be read whole");
+    ck_assert_uint_gt(run.status.stored_done, BIG / 4);
+    assert_is_snapshot_of(store, 2, source);
+}
+END_TEST
+
+START_TEST(a_prune_under_way_is_kept_out_of)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .later = true };
+    FILE *mark;
+
+    (void)upload_ok(store, source, &run);
+    mark = fopen(bvt_path("store/key/prune.json"), "w");
+    (void)fputs(_i == 0 ? "{\"format\":\"blockvisor-prune\",\"expires_us\":99999999999999999}"
+                        : "{\"format\":\"blockvisor-prune\",\"expires_us\":5}",
+                mark);
+    (void)fclose(mark);
+    (void)upload_ok(store, source, &run);
+    if (_i == 0)
+        ck_assert_uint_gt(run.status.stored_done, BIG / 4);
+    else
+        ck_assert_uint_eq(run.status.stored_done, 0);
+    assert_is_snapshot_of(store, 2, source);
+}
+END_TEST
+
+/* ---- versions ---- */
+
+START_TEST(versions_are_immutable)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .opts = { .data_version = 7 } };
+
+    ck_assert_uint_eq(upload_ok(store, source, &run), 7);
+    ck_assert_int_eq(run_upload_snapshot(2, store, source, &run), BV_E_EXISTS);
+    run.opts.data_version = 0;
+    ck_assert_uint_eq(upload_ok(store, source, &run), 8);
+}
+END_TEST
+
+static void start_another(upload_run *run, const bv_transfer_status *status)
+{
+    static upload_run other;
+
+    if (strcmp(status->phase, "verify") != 0 || run->meddled++ > 0)
+        return;
+    other = (upload_run){ .cancel_at = 0 };
+    ck_assert_int_eq(run_upload_snapshot(0, bvt_path("store"), bvt_path("source"), &other),
+                     BV_E_BUSY);
+    /* Another directory may go on at the same time, as the version after this one. */
+    other = (upload_run){ .cancel_at = 0 };
+    ck_assert_uint_eq(upload_ok(bvt_path("store"), bvt_path("source2"), &other), 2);
+}
+
+START_TEST(two_uploads_keep_apart)
+{
+    const char *source = mixed_source();
+    upload_run run = { .meddle = start_another };
+
+    make_text(bvt_path("source2"), "file", "other");
+    ck_assert_uint_eq(upload_ok(bvt_path("store"), source, &run), 1);
+    ck_assert_uint_gt(run.meddled, 0);
+    assert_is_snapshot_of(bvt_path("store"), 1, source);
+    assert_is_snapshot_of(bvt_path("store"), 2, bvt_path("source2"));
+}
+END_TEST
+
 BVT_MAIN("snapshot/upload", bvt_times(a_tree_is_there_as_it_is, 3),
-         bvt_test(nothing_changed_sends_nothing), bvt_test(only_changes_are_sent))
+         bvt_test(nothing_changed_sends_nothing), bvt_test(only_changes_are_sent),
+         bvt_test(what_did_not_change_is_not_read), bvt_test(young_stamps_are_not_trusted),
+         bvt_times(damaged_stamps_only_cost_time, 2),
+         bvt_test(everything_a_tree_may_hold_comes_back),
+         bvt_test(an_empty_directory_is_a_snapshot), bvt_test(patterns_leave_out),
+         bvt_times(what_changes_meanwhile_is_read_again, 2), bvt_test(what_never_rests_is_refused),
+         bvt_test(a_gate_has_the_last_word), bvt_test(a_gate_that_writes_is_refused),
+         bvt_times(an_interrupted_upload_goes_on, 3), bvt_times(a_journal_may_end_anywhere, 6),
+         bvt_test(what_the_store_lost_is_sent_again),
+         bvt_times(a_base_without_its_packs_is_not_built_on, 2),
+         bvt_times(a_prune_under_way_is_kept_out_of, 2), bvt_test(versions_are_immutable),
+         bvt_test(two_uploads_keep_apart))
