@@ -270,7 +270,7 @@ static const fault_case downloads[] = {
       { { PART, ONCE, .body_max = 900000, .end = FAULT_END_CLOSE },
         { PART, ONCE, .range = FAULT_RANGE_IGNORED } },
       .retries_min = 2,
-      .again = 1 },
+      .again = 2 },
     { "ranges are ignored, and answers cut, always",
       { { PART, .body_max = 900000, .end = FAULT_END_CLOSE, .range = FAULT_RANGE_IGNORED } },
       BV_E_UNSUPPORTED,
