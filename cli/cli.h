@@ -260,6 +260,7 @@ int cmd_snapshot_download(cli *c, const cli_args *args);
 int cmd_snapshot_verify(cli *c, const cli_args *args);
 int cmd_host_info(cli *c, const cli_args *args);
 int cmd_host_metrics(cli *c, const cli_args *args);
+int cmd_host_limits(cli *c, const cli_args *args);
 int cmd_events(cli *c, const cli_args *args);
 int cmd_completion(cli *c, const cli_args *args);
 

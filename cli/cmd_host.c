@@ -90,6 +90,117 @@ int cmd_host_metrics(cli *c, const cli_args *args)
     return code;
 }
 
+/* ---- limits ---- */
+
+/* Options of `bv host limits` and what they set. */
+static const struct {
+    const char *option;
+    const char *key;
+    bool is_rate;
+} limit_options[] = {
+    { "memory-mib", "memory_mib", false },
+    { "connections", "connections", false },
+    { "open-files", "open_files", false },
+    { "download-rate", "download_bytes_per_s", true },
+    { "upload-rate", "upload_bytes_per_s", true },
+};
+
+#define LIMIT_OPTIONS (sizeof(limit_options) / sizeof(limit_options[0]))
+
+static int read_limit(const cli_args *args, size_t i, uint64_t *value)
+{
+    const char *text = limit_options[i].is_rate ? cli_text(args, limit_options[i].option) : NULL;
+
+    if (!limit_options[i].is_rate)
+        *value = cli_number(args, limit_options[i].option, *value);
+    else if (text && !cli_size_parse(text, value))
+        return cli_usage_error(args->command, "--%s: '%s' is not a number of bytes such as 20M",
+                               limit_options[i].option, text);
+    return EXIT_OK;
+}
+
+/* NULL without an error: nothing is to be set. */
+static int limits_to_set(const cli_args *args, bv_doc **ret_doc)
+{
+    const char *before = "{";
+    cli_json j = { 0 };
+
+    for (size_t i = 0; i < LIMIT_OPTIONS; i++) {
+        uint64_t value = UINT64_MAX;
+        char number[32];
+        int code = read_limit(args, i, &value);
+
+        if (code != EXIT_OK) {
+            bv_doc_free(cli_json_doc(&j));
+            return code;
+        }
+        if (value == UINT64_MAX)
+            continue;
+        (void)snprintf(number, sizeof(number), ":%llu", (unsigned long long)value);
+        cli_json_raw(&j, before);
+        cli_json_string(&j, limit_options[i].key);
+        cli_json_raw(&j, number);
+        before = ",";
+    }
+    if (*before == ',')
+        cli_json_raw(&j, "}");
+    *ret_doc = *before == ',' ? cli_json_doc(&j) : NULL;
+    return EXIT_OK;
+}
+
+static void print_rate(const char *label, const bv_doc *doc, const char *key)
+{
+    uint64_t rate = (uint64_t)bv_doc_int64(bv_doc_get(doc, key), 0);
+    char size[32];
+
+    if (rate)
+        (void)printf("%-16s %s/s\n", label, cli_size_text(rate, size, sizeof(size)));
+    else
+        (void)printf("%-16s no limit\n", label);
+}
+
+static void print_limits(const bv_doc *l)
+{
+    const bv_doc *use = bv_doc_get(l, "in_use");
+    char size[32];
+
+    (void)printf("%-16s %lld MiB (%s in use)\n",
+                 "Memory:", (long long)bv_doc_int64(bv_doc_get(l, "memory_mib"), 0),
+                 cli_size_text((uint64_t)bv_doc_int64(bv_doc_get(use, "memory_bytes"), 0), size,
+                               sizeof(size)));
+    (void)printf("%-16s %lld (%lld in use)\n",
+                 "Connections:", (long long)bv_doc_int64(bv_doc_get(l, "connections"), 0),
+                 (long long)bv_doc_int64(bv_doc_get(use, "connections"), 0));
+    (void)printf("%-16s %lld (%lld in use)\n",
+                 "Open files:", (long long)bv_doc_int64(bv_doc_get(l, "open_files"), 0),
+                 (long long)bv_doc_int64(bv_doc_get(use, "open_files"), 0));
+    print_rate("Download rate:", l, "download_bytes_per_s");
+    print_rate("Upload rate:", l, "upload_bytes_per_s");
+    (void)printf("%-16s %lld\n", "Waiting:",
+                 (long long)bv_doc_int64(bv_doc_get(use, "waiting"), 0) +
+                     (long long)bv_doc_int64(bv_doc_get(use, "throttled"), 0));
+}
+
+int cmd_host_limits(cli *c, const cli_args *args)
+{
+    bv_doc *set = NULL;
+    cli_call call;
+    int code = limits_to_set(args, &set);
+
+    if (code != EXIT_OK)
+        return code;
+    cli_call_begin(&call, c, "asking host");
+    code = cli_call_wait(&call, bv_host_call(c->host, set ? "host.set_limits" : "host.limits", set,
+                                             cli_call_done, &call, &call.op, &call.err));
+    bv_doc_free(set);
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    else if (code == EXIT_OK)
+        print_limits(call.reply);
+    cli_call_end(&call);
+    return code;
+}
+
 /* ---- events ---- */
 
 static void print_event(cli *c, const bv_doc *e)

@@ -45,6 +45,15 @@ static const cli_option create_options[] = {
     END,
 };
 
+static const cli_option limits_options[] = {
+    { "memory-mib", 0, CLI_NUMBER, "N", "set their memory in MiB (0: the default)" },
+    { "connections", 0, CLI_NUMBER, "N", "set their connections (0: the default)" },
+    { "open-files", 0, CLI_NUMBER, "N", "set their open files (0: the default)" },
+    { "download-rate", 0, CLI_TEXT, "RATE", "set bytes per second, such as 20M (0: no limit)" },
+    { "upload-rate", 0, CLI_TEXT, "RATE", "set bytes per second, such as 20M (0: no limit)" },
+    END,
+};
+
 static const cli_option force_options[] = {
     { "force", 'f', CLI_FLAG, NULL, "do not wait for its jobs to end well" },
     END,
@@ -272,6 +281,8 @@ const cli_command cli_commands[] = {
 
     { "host", "info", "i", "", 0, 0, no_options, cmd_host_info, "facts about the host", false },
     { "host", "metrics", "m", "", 0, 0, no_options, cmd_host_metrics, "what the host uses", false },
+    { "host", "limits", NULL, "", 0, 0, limits_options, cmd_host_limits, "what its transfers share",
+      false },
 
     { NULL, "events", NULL, "", 0, 0, events_options, cmd_events, "what happened on the host",
       false },

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "host/fake.h"
+#include "host/transfer_limits.h"
 
 #define FIRST_PID 100000
 /* What the machine is said to have. */
@@ -167,11 +168,28 @@ static void host_metrics(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
         bvi_json_put_uint64(root, "cpu_busy_us", up_us * HOST_CPUS / 4) < 0 ||
         bvi_json_put_uint64(root, "cpu_total_us", up_us * HOST_CPUS) < 0 ||
         bvi_json_put_uint64(root, "net_received_bytes", up_us / 10) < 0 ||
-        bvi_json_put_uint64(root, "net_sent_bytes", up_us / 20) < 0) {
+        bvi_json_put_uint64(root, "net_sent_bytes", up_us / 20) < 0 ||
+        bvi_host_limits_metrics(fake->base.ctx, root) < 0) {
         bvi_reply_ok(reply, NULL);
         return;
     }
     bvi_reply_ok(reply, bvi_take(root));
+}
+
+static void host_limits(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
+{
+    (void)args;
+    bvi_reply_ok(reply, bvi_host_limits_json(fake->base.ctx));
+}
+
+static void host_set_limits(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
+{
+    bv_error *err = NULL;
+
+    if (bvi_host_limits_take(fake->base.ctx, args, &err) < 0)
+        bvi_reply_fail(reply, err);
+    else
+        bvi_reply_ok(reply, bvi_host_limits_json(fake->base.ctx));
 }
 
 static void host_events(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
@@ -196,6 +214,8 @@ static const struct {
     { BVI_CALL_HOST_INFO, host_info },
     { BVI_CALL_HOST_EVENTS, host_events },
     { BVI_CALL_HOST_METRICS, host_metrics },
+    { BVI_CALL_HOST_LIMITS, host_limits },
+    { BVI_CALL_HOST_SET_LIMITS, host_set_limits },
     { BVI_CALL_NODE_LIST, bvi_fake_node_list },
     { BVI_CALL_NODE_CREATE, bvi_fake_node_create },
     { BVI_CALL_IMAGE_LIST, bvi_fake_image_list },

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "host/local.h"
+#include "host/transfer_limits.h"
 #include "sys/fs.h"
 #include "sys/host.h"
 
@@ -123,7 +124,9 @@ static int open_parts(bvi_local *local, const char *root, const bv_host_opts *op
     int r;
 
     if ((r = bvi_host_paths_init(&local->paths, *root ? root : "/", err)) < 0 ||
-        (r = take_lock(local, err)) < 0 || (r = bvi_host_facts_get(&facts, err)) < 0 ||
+        (r = take_lock(local, err)) < 0 ||
+        (r = bvi_host_limits_load(ctx, local->paths.limits, err)) < 0 ||
+        (r = bvi_host_facts_get(&facts, err)) < 0 ||
         (r = find_bundle(local, opts->agent_dir, err)) < 0 ||
         (r = open_driver(local, opts, err)) < 0 || (r = open_store(local, opts->store, err)) < 0 ||
         (r = bvi_image_store_open(ctx, local->paths.images_dir, &local->images, err)) < 0 ||
@@ -240,11 +243,29 @@ static void host_metrics(bvi_local *local, const bvi_json *args, bvi_reply *repl
         bvi_json_put_uint64(root, "cpu_busy_us", usage.cpu_busy_us) < 0 ||
         bvi_json_put_uint64(root, "cpu_total_us", usage.cpu_total_us) < 0 ||
         bvi_json_put_uint64(root, "net_received_bytes", usage.net_received_bytes) < 0 ||
-        bvi_json_put_uint64(root, "net_sent_bytes", usage.net_sent_bytes) < 0) {
+        bvi_json_put_uint64(root, "net_sent_bytes", usage.net_sent_bytes) < 0 ||
+        bvi_host_limits_metrics(local->base.ctx, root) < 0) {
         bvi_reply_ok(reply, NULL);
         return;
     }
     bvi_reply_ok(reply, bvi_take(root));
+}
+
+static void host_limits(bvi_local *local, const bvi_json *args, bvi_reply *reply)
+{
+    (void)args;
+    bvi_reply_ok(reply, bvi_host_limits_json(local->base.ctx));
+}
+
+static void host_set_limits(bvi_local *local, const bvi_json *args, bvi_reply *reply)
+{
+    bv_error *err = NULL;
+
+    if (bvi_host_limits_take(local->base.ctx, args, &err) < 0 ||
+        bvi_host_limits_save(local->base.ctx, local->paths.limits, &err) < 0)
+        bvi_reply_fail(reply, err);
+    else
+        bvi_reply_ok(reply, bvi_host_limits_json(local->base.ctx));
 }
 
 static void host_events(bvi_local *local, const bvi_json *args, bvi_reply *reply)
@@ -298,6 +319,8 @@ static const struct {
 } own_calls[] = {
     { BVI_CALL_HOST_INFO, host_info },
     { BVI_CALL_HOST_METRICS, host_metrics },
+    { BVI_CALL_HOST_LIMITS, host_limits },
+    { BVI_CALL_HOST_SET_LIMITS, host_set_limits },
     { BVI_CALL_HOST_EVENTS, host_events },
     { BVI_CALL_IMAGE_LIST, image_list },
     { BVI_CALL_IMAGE_IMPORT, image_import },

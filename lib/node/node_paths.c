@@ -27,6 +27,7 @@ static const path_rule host_rules[] = {
     HOST(run_dir, root, "/run/blockvisor"),
     HOST(lock, var_dir, "/host.lock"),
     HOST(secrets, root, "/etc/blockvisor/secrets.json"),
+    HOST(limits, var_dir, "/transfer-limits.json"),
     HOST(events_seq, var_dir, "/events.seq"),
 };
 

@@ -15,6 +15,7 @@ typedef struct bvi_host_paths {
     char *snapshots_dir; /* .../snapshots, the embedded store */
     char *run_dir;       /* <root>/run/blockvisor */
     char *secrets;       /* <root>/etc/blockvisor/secrets.json: for all nodes */
+    char *limits;        /* .../transfer-limits.json */
     char *events_seq;    /* .../events.seq: numbers of events that may have been given out */
     char *lock;          /* .../host.lock, held by the process that runs this root */
 } bvi_host_paths;

@@ -25,6 +25,17 @@ static const struct {
       "Bytes received on all interfaces but loopback.", 1 },
     { "net_sent_bytes", "blockvisor_host_network_sent_bytes_total", "counter",
       "Bytes sent on all interfaces but loopback.", 1 },
+    { "transfer_downloaded_bytes", "blockvisor_transfer_downloaded_bytes_total", "counter",
+      "Bytes that the daemon's own transfers fetched from the network.", 1 },
+    { "transfer_uploaded_bytes", "blockvisor_transfer_uploaded_bytes_total", "counter",
+      "Bytes that the daemon's own transfers put to the network.", 1 },
+    { "transfer_memory_bytes", "blockvisor_transfer_memory_bytes", "gauge",
+      "Memory given out to the daemon's own transfers.", 1 },
+    { "transfer_connections", "blockvisor_transfer_connections", "gauge",
+      "Connections of the daemon's own transfers.", 1 },
+    { "transfer_waiting", "blockvisor_transfer_waiting", "gauge",
+      "Parts of the daemon's own transfers that wait for memory, connections, files or bandwidth.",
+      1 },
 };
 
 static void head(bvi_buf *text, const char *name, const char *type, const char *help)

@@ -37,7 +37,7 @@ CASES = [
     ('bv snapshot upload node-0001', ['node-0001']),
     ('bv node ls --r', ['--running']),
     ('bv --ver', ['--verbose', '--version']),
-    ('bv host ', ['info', 'metrics']),
+    ('bv host ', ['info', 'metrics', 'limits']),
     ('bv host info ', []),
     ('bv completion ', []),
 ]

@@ -176,7 +176,7 @@ def request(connection, name, arguments):
 
 N = 'node-0001'
 CALLS = [
-    ('host.info', {}), ('host.metrics', {}), ('host.events', {'after': 0}), ('node.list', {}),
+    ('host.info', {}), ('host.metrics', {}), ('host.limits', {}), ('host.set_limits', {'connections': 7}), ('host.events', {'after': 0}), ('node.list', {}),
     ('node.create', {'image': 'fake/fake-main:1.0.0', 'name': 'x', 'properties': {'block-ms': '10'}, 'tags': ['a']}),
     ('node.show', {'node': N}), ('node.show', {'node': 'x'}), ('node.start', {'node': 'x'}),
     ('node.restart', {'node': 'x', 'force': True}), ('node.stop', {'node': 'x'}), ('node.delete', {'node': 'x'}),

@@ -242,6 +242,7 @@ static const struct {
 } calls[] = {
     { "host.info", "{}" },
     { "host.metrics", "{}" },
+    { "host.set_limits", "{\"memory_mib\":100}" },
     { "node.list", "{}" },
     { "node.create", "{\"image\":\"fake/fake-main\",\"name\":\"m\",\"tags\":[\"a\"]}" },
     { "node.show", "{\"node\":\"node-0001\"}" },

@@ -55,6 +55,30 @@ START_TEST(host_facts)
 }
 END_TEST
 
+START_TEST(limits_of_transfers)
+{
+    const bv_doc *limits;
+    door d;
+
+    open_door(d, "");
+    limits = door_ask(&d, "host.limits", NULL);
+    has_keys(limits, "memory_mib connections open_files download_bytes_per_s upload_bytes_per_s");
+    has_keys(bv_doc_get(limits, "in_use"), "memory_bytes connections open_files waiting throttled "
+                                           "downloaded_bytes uploaded_bytes");
+    ck_assert_int_eq(door_num(limits, "connections"), BV_TRANSFER_LIMIT_CONNECTIONS_DEFAULT);
+    limits = door_ask(&d, "host.set_limits", "{\"connections\":7,\"upload_bytes_per_s\":1000}");
+    ck_assert_int_eq(door_num(limits, "connections"), 7);
+    ck_assert_int_eq(door_num(limits, "upload_bytes_per_s"), 1000);
+    limits = door_ask(&d, "host.set_limits", "{\"memory_mib\":64}");
+    ck_assert_int_eq(door_num(limits, "connections"), 7); /* as it was */
+    ck_assert_int_eq(door_num(limits, "memory_mib"), 64);
+    limits = door_ask(&d, "host.set_limits", "{\"connections\":0,\"upload_bytes_per_s\":0}");
+    ck_assert_int_eq(door_num(limits, "connections"), BV_TRANSFER_LIMIT_CONNECTIONS_DEFAULT);
+    has_keys(door_ask(&d, "host.metrics", NULL), "transfer_waiting transfer_downloaded_bytes");
+    door_close(&d);
+}
+END_TEST
+
 /* ---- arguments ---- */
 
 static const struct {
@@ -689,11 +713,11 @@ START_TEST(many_nodes)
 }
 END_TEST
 
-BVT_MAIN("host/door", bvt_test(host_facts), bvt_loop(arguments_are_checked, refused),
-         bvt_times(no_such_node, BVI_CALL_COUNT), bvt_test(create_list_show_delete),
-         bvt_test(names_are_made_up), bvt_test(bad_nodes_leave_nothing_behind),
-         bvt_test(start_stop_restart), bvt_test(many_ask_for_the_same), bvt_test(stop_ends_a_start),
-         bvt_test(methods), bvt_test(jobs_of_a_stopped_node), bvt_test(jobs),
-         bvt_test(output_of_jobs), bvt_test(images), bvt_test(snapshots), bvt_test(events),
-         bvt_times(a_call_is_cancelled, 2), bvt_times(closing_ends_what_is_under_way, 3),
-         bvt_test(progress), bvt_test(many_nodes))
+BVT_MAIN("host/door", bvt_test(host_facts), bvt_test(limits_of_transfers),
+         bvt_loop(arguments_are_checked, refused), bvt_times(no_such_node, BVI_CALL_COUNT),
+         bvt_test(create_list_show_delete), bvt_test(names_are_made_up),
+         bvt_test(bad_nodes_leave_nothing_behind), bvt_test(start_stop_restart),
+         bvt_test(many_ask_for_the_same), bvt_test(stop_ends_a_start), bvt_test(methods),
+         bvt_test(jobs_of_a_stopped_node), bvt_test(jobs), bvt_test(output_of_jobs),
+         bvt_test(images), bvt_test(snapshots), bvt_test(events), bvt_times(a_call_is_cancelled, 2),
+         bvt_times(closing_ends_what_is_under_way, 3), bvt_test(progress), bvt_test(many_nodes))
