@@ -61,6 +61,7 @@ enum {
     OPT_RUNTIME,
     OPT_DRIVER,
     OPT_STORE,
+    OPT_FORMAT,
     OPT_WORKERS,
     OPT_LEVEL
 };
@@ -75,6 +76,7 @@ static const struct option long_options[] = {
     { "runtime", required_argument, NULL, OPT_RUNTIME },
     { "driver", required_argument, NULL, OPT_DRIVER },
     { "store", required_argument, NULL, OPT_STORE },
+    { "snapshot-format", required_argument, NULL, OPT_FORMAT },
     { "workers", required_argument, NULL, OPT_WORKERS },
     { "log-level", required_argument, NULL, OPT_LEVEL },
     { "version", no_argument, NULL, 'V' },
@@ -96,6 +98,8 @@ static void help(FILE *out)
                 "  --driver NAME         oci or fake (default: oci)\n"
                 "  --store URI           snapshots: dir:/path, s3://bucket/prefix or http://...\n"
                 "                        (default: <root>/var/lib/blockvisor/snapshots)\n"
+                "  --snapshot-format NAME  of what nodes upload: archive or snapshot\n"
+                "                        (default: archive)\n"
                 "  --uri URI             serve another host than local:<root>\n"
                 "  --workers N           threads for blocking work (default: 2)\n"
                 "  --log-level LEVEL     error, warn, info, debug or trace (default: info)\n"
@@ -166,6 +170,9 @@ static int set_option(settings *s, int option, const char *value)
         return -1;
     case OPT_STORE:
         s->host.store = value;
+        return -1;
+    case OPT_FORMAT:
+        s->host.upload_format = value;
         return -1;
     case OPT_WORKERS:
         return parse_number(value, 10, BV_WORKERS_MAX, &s->workers) < 0
@@ -266,8 +273,8 @@ static int open_all(daemon_state *d, const settings *s, const char *uri, const c
     return code;
 }
 
-/* Freeing the signals' events brings back what signals do by default; from here on a second one waits for the exit, so
- * that whoever asks twice does not turn an orderly end into a death. */
+/* Freeing the signals' events brings back what signals do by default; from here on a second one
+ * waits for the exit, so that whoever asks twice does not turn an orderly end into a death. */
 static void block_signals(void)
 {
     sigset_t set;

@@ -46,6 +46,8 @@ typedef struct bv_host_opts {
     const char *driver;    /**< local: "oci" (NULL too) or "fake". */
     const char *store;     /**< local: snapshot store, "dir:/path", "s3://bucket/prefix" or
                               "http://...", as     in blockvisor/transfer.h. NULL: below the root. */
+    const char *upload_format; /**< local: format of what nodes upload unless the call or their
+                                  plugin names one, "archive" (NULL too) or "snapshot". */
 } bv_host_opts;
 
 #define BV_HOST_OPTS_INIT                                                                          \

@@ -835,8 +835,12 @@ static void cancel_request(request *q)
 
 static void store_cancel(bvi_store *store)
 {
-    for (request *q = of(store)->requests; q; q = q->next)
+    request *next;
+
+    for (request *q = of(store)->requests; q; q = next) {
+        next = q->next;
         cancel_request(q);
+    }
 }
 
 static void store_free(bvi_store *store)

@@ -22,7 +22,7 @@ typedef void (*bvi_gate_done_fn)(const bv_error *err, void *data);
 typedef struct bvi_store_info {
     const char *store_key; /* as it is in the store */
     bvi_store_format format;
-    uint64_t data_version;
+    uint64_t data_version; /* the one asked for, or that the node is to have; 0: the latest */
     const char *const *protected_paths;
     size_t n_protected_paths;
 } bvi_store_info;

@@ -15,7 +15,7 @@
 #include <blockvisor/guest.h>
 
 #include "agent/engine_source.h"
-#include "agent/guest_run.h"
+#include "agent/transfer_run.h"
 #include "base/time.h"
 #include "sys/fs.h"
 #include "transfer/download.h"
@@ -30,53 +30,6 @@
 #define EXCLUDES_MAX     4096u
 #define META_ENTRIES_MAX 65536u
 
-typedef struct transfer_args {
-    const char *verb;
-    const char *job_dir;
-    const char *engine_socket;
-    const char *data_dir;
-    const char *meta_dir;
-    const char *data_lock; /* NULL: not looked at */
-    const char *options;   /* JSON, the names of a job's configuration (babel.md 6.2) */
-} transfer_args;
-
-typedef struct transfer_options {
-    bvi_json *root;
-    const char *store_key; /* NULL: the node's own archive */
-    uint64_t max_connections;
-    uint64_t max_runners;
-    uint64_t number_of_chunks;
-    uint64_t url_expires_secs;
-    uint64_t data_version;
-    bool compress;
-    int64_t zstd_level;
-    const char **exclude;    /* up to a NULL; borrowed strings */
-    const bvi_json *clients; /* [{name, data_dir, store_key}] */
-} transfer_options;
-
-/* What one transfer works on. */
-typedef struct transfer_target {
-    const char *data_dir;
-    const char *meta_dir;
-    const char *store_key; /* NULL: the node's own archive */
-} transfer_target;
-
-typedef struct transfer_run {
-    bvi_guest_run guest;
-    const bv_guest_opts *guest_opts;
-    transfer_args args;
-    transfer_options options;
-    transfer_target target;
-    char label[64]; /* the unit of progress: "chunks", "chunks (client 2 of 3)" */
-    bvi_chunk_source *source;
-    bv_op *op;
-    char *progress_path;
-    char *message_path;
-    int64_t written_us; /* when progress was written last; 0: never */
-    bv_error *err;      /* how the transfer ended */
-    bool stopped;
-} transfer_run;
-
 /* ---- options ---- */
 
 static int read_count(const bvi_json *root, const char *key, uint64_t max, uint64_t *value,
@@ -90,7 +43,7 @@ static int read_count(const bvi_json *root, const char *key, uint64_t max, uint6
     return r;
 }
 
-static int read_exclude(transfer_options *options, bv_error **err)
+static int read_exclude(bvi_transfer_options *options, bv_error **err)
 {
     const bvi_json *list = bvi_json_find(options->root, "exclude");
     size_t count = bvi_json_count(list);
@@ -113,7 +66,7 @@ static int read_exclude(transfer_options *options, bv_error **err)
     return 0;
 }
 
-static int read_compression(transfer_options *options, bv_error **err)
+static int read_compression(bvi_transfer_options *options, bv_error **err)
 {
     const bvi_json *compression = bvi_json_find(options->root, "compression");
 
@@ -123,7 +76,7 @@ static int read_compression(transfer_options *options, bv_error **err)
     return bvi_json_get_int64(compression, "ZSTD", &options->zstd_level, err);
 }
 
-static int read_options(const char *text, transfer_options *options, bv_error **err)
+static int read_options(const char *text, bvi_transfer_options *options, bv_error **err)
 {
     struct {
         const char *key;
@@ -153,38 +106,47 @@ static int read_options(const char *text, transfer_options *options, bv_error **
 
 /* ---- the two files ---- */
 
-static void write_progress(transfer_run *run, const bv_transfer_status *status)
+/* Snapshots are told in MiB: their chunks are counted only as they come. */
+static bool is_told(const bv_transfer_status *status)
 {
-    char text[256], missing[64] = "";
-    int len;
+    return status->chunks_total || status->bytes_total;
+}
 
-    if (status->full_path)
-        (void)snprintf(missing, sizeof(missing), ", no space: %llu bytes missing",
-                       (unsigned long long)status->missing_bytes); /* fits */
-    len = snprintf(text, sizeof(text), "{\"total\":%u,\"current\":%u,\"message\":\"%s%s\"}",
-                   status->chunks_total, status->chunks_done, run->label, missing); /* fits */
+static void write_progress(bvi_transfer_run *run, const bv_transfer_status *status)
+{
+    bool snapshot = run->facts.format == BVI_STORE_SNAPSHOT;
+    uint64_t total = snapshot ? status->bytes_total >> 20 : status->chunks_total;
+    uint64_t current = snapshot ? status->bytes_done >> 20 : status->chunks_done;
+    char text[384];
+    int len = snprintf(
+        text, sizeof(text),
+        "{\"total\":%llu,\"current\":%llu,\"message\":\"%s%s\",\"bytes_total\":%llu,"
+        "\"bytes_done\":%llu,\"rate\":%llu,\"eta_ms\":%lld}",
+        (unsigned long long)total, (unsigned long long)current, snapshot ? "MiB" : "chunks",
+        run->label, (unsigned long long)status->bytes_total, (unsigned long long)status->bytes_done,
+        (unsigned long long)status->bytes_per_s, (long long)status->eta_ms); /* fits */
 
     run->written_us = bvi_ctx_now_us(run->guest.ctx);
     /* Best effort: a full disk is reported by the transfer itself. */
     (void)bvi_fs_replace(run->progress_path, text, (size_t)len, 0644, NULL);
 }
 
-static void on_status(bv_op *op, const bv_transfer_status *status, void *data)
+void bvi_transfer_run_status(bv_op *op, const bv_transfer_status *status, void *data)
 {
-    transfer_run *run = data;
+    bvi_transfer_run *run = data;
     int64_t now = bvi_ctx_now_us(run->guest.ctx);
 
-    if (status->chunks_total && (!run->written_us || now - run->written_us >= PROGRESS_US))
+    if (is_told(status) && (!run->written_us || now - run->written_us >= PROGRESS_US))
         write_progress(run, status);
 }
 
-static void write_message(const transfer_run *run, const char *text)
+static void write_message(const bvi_transfer_run *run, const char *text)
 {
     (void)bvi_fs_replace(run->message_path, text, strlen(text), 0644,
                          NULL); /* best effort: it is logged as well */
 }
 
-static void write_failure(const transfer_run *run, const bv_error *err)
+static void write_failure(const bvi_transfer_run *run, const bv_error *err)
 {
     bvi_auto_free char *text = bvi_error_text(err);
 
@@ -193,11 +155,12 @@ static void write_failure(const transfer_run *run, const bv_error *err)
 
 /* ---- the transfer ---- */
 
-static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *status, void *data)
+void bvi_transfer_run_ended(bv_op *op, const bv_error *err, const bv_transfer_status *status,
+                            void *data)
 {
-    transfer_run *run = data;
+    bvi_transfer_run *run = data;
 
-    if (status && status->chunks_total)
+    if (status && is_told(status))
         write_progress(run, status);
     run->err = err ? bvi_error_copy(err) : NULL;
     bv_ctx_stop(run->guest.ctx);
@@ -205,18 +168,20 @@ static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *st
 
 static void on_stop(void *data)
 {
-    transfer_run *run = data;
+    bvi_transfer_run *run = data;
 
     run->stopped = true;
     if (run->op)
         bv_op_cancel(run->op);
+    else if (run->store)
+        run->store->vtable->cancel(run->store); /* the question for facts ends */
     else
         bv_ctx_stop(run->guest.ctx);
 }
 
-static int start_download(transfer_run *run, bv_error **err)
+static int start_download(bvi_transfer_run *run, bv_error **err)
 {
-    const transfer_options *o = &run->options;
+    const bvi_transfer_options *o = &run->options;
     bvi_download_opts opts = {
         .source = run->source,
         .archive = run->target.store_key ? run->target.store_key : "",
@@ -226,14 +191,14 @@ static int start_download(transfer_run *run, bv_error **err)
         .max_connections = (uint32_t)o->max_connections,
         .max_runners = (uint32_t)o->max_runners,
         .space_wait_secs = BV_TRANSFER_SPACE_WAIT_FOREVER, /* restarting would not help */
-        .status = on_status,
+        .status = bvi_transfer_run_status,
     };
 
-    return bvi_download_start(run->guest.ctx, &opts, on_done, run, &run->op, err);
+    return bvi_download_start(run->guest.ctx, &opts, bvi_transfer_run_ended, run, &run->op, err);
 }
 
 /* What an upload may only be resumed with: the data as it was when the upload began. */
-static char *data_stamp(const transfer_args *args)
+static char *data_stamp(const bvi_transfer_args *args)
 {
     int64_t us = 0;
 
@@ -242,17 +207,18 @@ static char *data_stamp(const transfer_args *args)
     return bvi_asprintf("%lld", (long long)us);
 }
 
-static int start_upload(transfer_run *run, bv_error **err)
+static int start_upload(bvi_transfer_run *run, bv_error **err)
 {
-    const transfer_options *o = &run->options;
+    const bvi_transfer_options *o = &run->options;
     bvi_auto_free char *stamp = data_stamp(&run->args);
+    bvi_auto_free const char **exclude = bvi_transfer_patterns(run);
     bvi_upload_opts opts = {
         .source = run->source,
         .archive = run->target.store_key ? run->target.store_key : "",
         .source_dir = run->target.data_dir,
         .meta_dir = run->target.meta_dir,
         .data_stamp = stamp,
-        .exclude = o->exclude,
+        .exclude = exclude,
         .data_version = o->data_version,
         .number_of_chunks = (uint32_t)o->number_of_chunks,
         .url_expires_secs = (uint32_t)o->url_expires_secs,
@@ -260,25 +226,57 @@ static int start_upload(transfer_run *run, bv_error **err)
         .max_connections = (uint32_t)o->max_connections,
         .max_runners = (uint32_t)o->max_runners,
         .space_wait_secs = BV_TRANSFER_SPACE_WAIT_FOREVER, /* restarting would not help */
-        .status = on_status,
+        .status = bvi_transfer_run_status,
     };
 
-    if (!stamp)
+    if (!stamp || !exclude)
         return bvi_fail_nomem(err);
-    return bvi_upload_start(run->guest.ctx, &opts, on_done, run, &run->op, err);
+    return bvi_upload_start(run->guest.ctx, &opts, bvi_transfer_run_ended, run, &run->op, err);
 }
 
-typedef int (*start_fn)(transfer_run *run, bv_error **err);
+static bool has_archive_begun(const bvi_transfer_target *target)
+{
+    bvi_auto_free char *journal = bvi_path_join(target->meta_dir, BVI_DOWNLOAD_JOURNAL, NULL);
 
-static int carry_out(transfer_run *run, start_fn start, bv_error **err)
+    return journal && bvi_fs_exists(journal);
+}
+
+/* What was begun goes on, unless a version was named: the latest one may be another by now. */
+static bvi_store_format choose_format(const bvi_transfer_run *run, bool upload)
+{
+    if (upload || run->facts.data_version)
+        return run->facts.format;
+    if (has_archive_begun(&run->target))
+        return BVI_STORE_ARCHIVE;
+    if (run->facts.store_key && bvi_transfer_has_snapshot_begun(&run->target))
+        return BVI_STORE_SNAPSHOT;
+    return run->facts.format;
+}
+
+static int start(bvi_transfer_run *run, bool upload, bv_error **err)
 {
     bvi_engine_source_opts source = { .socket_path = run->args.engine_socket,
                                       .store_key = run->target.store_key };
-    int r = bvi_engine_source_new(run->guest.ctx, &source, &run->source, err);
+    int r;
 
+    run->facts.format = choose_format(run, upload);
+    if (run->facts.format == BVI_STORE_SNAPSHOT)
+        return upload ? bvi_transfer_start_snapshot_upload(run, err)
+                      : bvi_transfer_start_snapshot_download(run, err);
+    r = bvi_engine_source_new(run->guest.ctx, &source, &run->source, err);
     if (r < 0)
         return r;
-    r = start(run, err);
+    return upload ? start_upload(run, err) : start_download(run, err);
+}
+
+static int carry_out(bvi_transfer_run *run, bool upload, bv_error **err)
+{
+    int r = bvi_transfer_ask_facts(run, upload, err);
+
+    if (r == 0 && run->stopped)
+        r = bvi_fail(err, BV_E_CANCELLED, "stopped");
+    if (r == 0)
+        r = start(run, upload, err);
     if (r < 0)
         return r;
     r = bv_ctx_run(run->guest.ctx);
@@ -287,24 +285,26 @@ static int carry_out(transfer_run *run, start_fn start, bv_error **err)
     return bvi_error_move(err, bvi_take(run->err));
 }
 
-static int run_transfer(transfer_run *run, const transfer_target *target, start_fn start,
+static int run_transfer(bvi_transfer_run *run, const bvi_transfer_target *target, bool upload,
                         bv_error **err)
 {
     int r;
 
     run->target = *target;
-    r = carry_out(run, start, err);
+    r = carry_out(run, upload, err);
     bv_op_unref(bvi_take(run->op));
     bvi_chunk_source_free(bvi_take(run->source));
+    bvi_store_free(bvi_take(run->store));
+    bvi_transfer_facts_done(&run->facts);
     return r;
 }
 
-static int run_own(transfer_run *run, start_fn start, bv_error **err)
+static int run_own(bvi_transfer_run *run, bool upload, bv_error **err)
 {
-    const transfer_target target = { run->args.data_dir, run->args.meta_dir,
-                                     run->options.store_key };
+    const bvi_transfer_target target = { run->args.data_dir, run->args.meta_dir,
+                                         run->options.store_key };
 
-    return run_transfer(run, &target, start, err);
+    return run_transfer(run, &target, upload, err);
 }
 
 /* ---- several clients ---- */
@@ -317,19 +317,17 @@ static bool is_empty_dir(const char *path)
 }
 
 /* Data that was not left by a download of ours under way is in use and stays. */
-static bool is_wanted(const transfer_target *target)
+static bool is_wanted(const bvi_transfer_target *target)
 {
-    bvi_auto_free char *journal = bvi_path_join(target->meta_dir, BVI_DOWNLOAD_JOURNAL, NULL);
-
-    return is_empty_dir(target->data_dir) || (journal && bvi_fs_exists(journal));
+    return is_empty_dir(target->data_dir) || has_archive_begun(target) ||
+           bvi_transfer_has_snapshot_begun(target);
 }
 
-static int run_client(transfer_run *run, const bvi_json *client, const char *verb, start_fn start,
-                      bv_error **err)
+static int run_client(bvi_transfer_run *run, const bvi_json *client, bool upload, bv_error **err)
 {
     const char *name = NULL;
     const char *dir = NULL;
-    transfer_target target = { NULL };
+    bvi_transfer_target target = { NULL };
     bvi_auto_free char *data_dir = NULL;
     bvi_auto_free char *meta_dir = NULL;
     bvi_auto_free char *meta_name = NULL;
@@ -341,29 +339,29 @@ static int run_client(transfer_run *run, const bvi_json *client, const char *ver
         r = bvi_json_get_string(client, "store_key", &target.store_key, err);
     if (r < 0)
         return bvi_wrap(err, r, "option 'clients'");
-    meta_name = bvi_asprintf("%s_%s", verb, name);
+    meta_name = bvi_asprintf("%s_%s", upload ? "upload" : "download", name);
     data_dir = bvi_path_join(run->args.data_dir, dir, NULL);
     meta_dir = meta_name ? bvi_path_join(run->args.meta_dir, meta_name, NULL) : NULL;
     if (!data_dir || !meta_dir)
         return bvi_fail_nomem(err);
     target.data_dir = data_dir;
     target.meta_dir = meta_dir;
-    if (start == start_download && !is_wanted(&target))
+    if (!upload && !is_wanted(&target))
         return 0;
-    r = run_transfer(run, &target, start, err);
+    r = run_transfer(run, &target, upload, err);
     return r < 0 ? bvi_wrap(err, r, "client '%s'", name) : 0;
 }
 
-static void set_label(transfer_run *run, size_t number)
+static void set_label(bvi_transfer_run *run, size_t number)
 {
-    (void)snprintf(run->label, sizeof(run->label), "chunks (client %zu of %zu)", number,
+    (void)snprintf(run->label, sizeof(run->label), " (client %zu of %zu)", number,
                    bvi_json_count(run->options.clients)); /* fits */
     run->written_us = 0;
 }
 
 /* A client whose archive does not exist starts without one. Others are tried to their end, so that
  * a restart of the job has less to do. */
-static int do_download_clients(transfer_run *run, bv_error **err)
+static int do_download_clients(bvi_transfer_run *run, bv_error **err)
 {
     bvi_auto_error bv_error *first = NULL;
     size_t n = 0;
@@ -377,7 +375,7 @@ static int do_download_clients(transfer_run *run, bv_error **err)
         if (run->stopped)
             return bvi_fail(err, BV_E_CANCELLED, "stopped before client %zu", n + 1);
         set_label(run, ++n);
-        r = run_client(run, client, "download", start_download, &failure);
+        r = run_client(run, client, false, &failure);
         if (r == BV_E_NOT_FOUND)
             bvi_guest_log_error(run->guest_opts, "transfer", failure);
         else if (r < 0 && !first)
@@ -388,7 +386,7 @@ static int do_download_clients(transfer_run *run, bv_error **err)
     return bvi_wrap(err, bvi_error_move(err, bvi_take(first)), "Some client downloads failed");
 }
 
-static int do_upload_clients(transfer_run *run, bv_error **err)
+static int do_upload_clients(bvi_transfer_run *run, bv_error **err)
 {
     size_t n = 0;
 
@@ -400,7 +398,7 @@ static int do_upload_clients(transfer_run *run, bv_error **err)
         if (run->stopped)
             return bvi_fail(err, BV_E_CANCELLED, "stopped before client %zu", n + 1);
         set_label(run, ++n);
-        r = run_client(run, client, "upload", start_upload, err);
+        r = run_client(run, client, true, err);
         if (r < 0)
             return bvi_wrap(err, r, "Multi-client upload failed");
     }
@@ -410,13 +408,13 @@ static int do_upload_clients(transfer_run *run, bv_error **err)
 /* ---- the verbs ---- */
 
 /* Data that has been used must never be overwritten by a download. */
-static int do_download(transfer_run *run, bv_error **err)
+static int do_download(bvi_transfer_run *run, bv_error **err)
 {
     const char *name = strrchr(run->args.job_dir, '/');
     bvi_auto_free char *text = NULL;
 
     if (!run->args.data_lock || !bvi_fs_exists(run->args.data_lock))
-        return run_own(run, start_download, err);
+        return run_own(run, false, err);
     text = bvi_asprintf("job '%s' finished", name ? name + 1 : run->args.job_dir);
     if (!text)
         return bvi_fail_nomem(err);
@@ -424,9 +422,9 @@ static int do_download(transfer_run *run, bv_error **err)
     return 0;
 }
 
-static int do_upload(transfer_run *run, bv_error **err)
+static int do_upload(bvi_transfer_run *run, bv_error **err)
 {
-    return run_own(run, start_upload, err);
+    return run_own(run, true, err);
 }
 
 /* "download.journal", "upload.blueprint", and a client's directory "download_<name>". */
@@ -438,7 +436,7 @@ static bool is_ours(const char *name)
 
 /* Only the transfer's own files go: journals, their locks and what an upload prepared. Data stays.
  */
-static int do_cleanup(transfer_run *run, bv_error **err)
+static int do_cleanup(bvi_transfer_run *run, bv_error **err)
 {
     BVI_AUTO(bvi_strv_done) bvi_strv names = BVI_VEC_INIT(META_ENTRIES_MAX);
     int r = bvi_fs_exists(run->args.meta_dir) ? bvi_fs_list(run->args.meta_dir, &names, err) : 0;
@@ -457,7 +455,7 @@ static int do_cleanup(transfer_run *run, bv_error **err)
 
 static const struct {
     const char *verb;
-    int (*run)(transfer_run *run, bv_error **err);
+    int (*run)(bvi_transfer_run *run, bv_error **err);
 } verbs[] = {
     { "download", do_download },
     { "upload", do_upload },
@@ -466,7 +464,7 @@ static const struct {
     { "cleanup", do_cleanup },
 };
 
-static int parse(int argc, char **argv, transfer_args *args, bv_error **err)
+static int parse(int argc, char **argv, bvi_transfer_args *args, bv_error **err)
 {
     const bvi_guest_arg table[] = {
         { "--job-dir", &args->job_dir },   { "--engine-socket", &args->engine_socket },
@@ -488,7 +486,7 @@ static int parse(int argc, char **argv, transfer_args *args, bv_error **err)
     return 0;
 }
 
-static int run_verb(transfer_run *run, bv_error **err)
+static int run_verb(bvi_transfer_run *run, bv_error **err)
 {
     int r = read_options(run->args.options ? run->args.options : "{}", &run->options, err);
 
@@ -503,7 +501,7 @@ static int run_verb(transfer_run *run, bv_error **err)
                     run->args.verb);
 }
 
-static int prepare(transfer_run *run, const bv_guest_opts *opts, bv_error **err)
+static int prepare(bvi_transfer_run *run, const bv_guest_opts *opts, bv_error **err)
 {
     run->progress_path = bvi_path_join(run->args.job_dir, PROGRESS_FILE, NULL);
     run->message_path = bvi_path_join(run->args.job_dir, MESSAGE_FILE, NULL);
@@ -514,10 +512,12 @@ static int prepare(transfer_run *run, const bv_guest_opts *opts, bv_error **err)
     return bvi_guest_run_init(&run->guest, opts, WORKERS, err);
 }
 
-static void run_done(transfer_run *run)
+static void run_done(bvi_transfer_run *run)
 {
     bv_op_unref(run->op);
     bvi_chunk_source_free(run->source);
+    bvi_store_free(run->store);
+    bvi_transfer_facts_done(&run->facts);
     bvi_guest_run_done(&run->guest);
     bvi_json_free(run->options.root);
     bvi_free(run->options.exclude);
@@ -528,7 +528,7 @@ static void run_done(transfer_run *run)
 
 int bv_guest_transfer_main(int argc, char **argv, const bv_guest_opts *opts)
 {
-    transfer_run run = { .label = "chunks", .guest_opts = opts };
+    bvi_transfer_run run = { .guest_opts = opts };
     bvi_auto_error bv_error *err = NULL;
     int r = parse(argc, argv, &run.args, &err);
 

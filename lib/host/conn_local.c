@@ -120,10 +120,12 @@ static int take_lock(bvi_local *local, bv_error **err)
 static int open_parts(bvi_local *local, const char *root, const bv_host_opts *opts, bv_error **err)
 {
     bv_ctx *ctx = local->base.ctx;
+    bvi_store_format upload_format = BVI_STORE_ANY;
     bvi_host_facts facts;
     int r;
 
-    if ((r = bvi_host_paths_init(&local->paths, *root ? root : "/", err)) < 0 ||
+    if ((r = bvi_snapshot_format_parse(opts->upload_format, &upload_format, err)) < 0 ||
+        (r = bvi_host_paths_init(&local->paths, *root ? root : "/", err)) < 0 ||
         (r = take_lock(local, err)) < 0 ||
         (r = bvi_host_limits_load(ctx, local->paths.limits, err)) < 0 ||
         (r = bvi_host_facts_get(&facts, err)) < 0 ||
@@ -142,6 +144,7 @@ static int open_parts(bvi_local *local, const char *root, const bv_host_opts *op
         .snapshots = local->snapshots,
         .store_uri = local->store_uri,
         .store_dir = local->store_dir,
+        .upload_format = upload_format,
         .events = local->events,
         .agent_dir = local->agent_dir,
         .host_name = local->host_name,

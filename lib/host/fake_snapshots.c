@@ -152,8 +152,16 @@ static bool can_upload(const bvi_fake_node *node, bvi_reply *reply)
 
 void bvi_fake_snapshot_upload(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply)
 {
-    bvi_fake_work *work = can_upload(node, reply) ? begin_upload(node, reply) : NULL;
+    bvi_store_format format;
+    bvi_fake_work *work;
+    bv_error *err = NULL;
 
+    if (bvi_snapshot_format_parse(bvi_json_string(bvi_json_find(args, "format")), &format, &err) <
+        0) {
+        bvi_reply_fail(reply, err);
+        return;
+    }
+    work = can_upload(node, reply) ? begin_upload(node, reply) : NULL;
     if (work)
         bvi_fake_work_join(work, reply);
 }

@@ -275,6 +275,14 @@ int bvi_job_progress_parse(const bvi_json *root, bvi_job_progress *ret_progress,
         r = get_u32(root, "current", &progress.current, err);
     if (r == 0)
         r = bvi_json_opt_string(root, "message", &message, err);
+    if (r == 0)
+        r = bvi_json_opt_uint64(root, "bytes_total", &progress.bytes_total, err);
+    if (r == 0)
+        r = bvi_json_opt_uint64(root, "bytes_done", &progress.bytes_done, err);
+    if (r == 0)
+        r = bvi_json_opt_uint64(root, "rate", &progress.rate, err);
+    if (r == 0)
+        r = bvi_json_opt_int64(root, "eta_ms", &progress.eta_ms, err);
     if (r < 0)
         return bvi_wrap(err, r, "job progress");
     progress.message = bvi_strdup(message);
@@ -299,6 +307,12 @@ int bvi_job_progress_to_json(const bvi_job_progress *progress, bvi_json **ret_ro
     if (!root || bvi_json_put_uint64(root, "total", progress->total) < 0 ||
         bvi_json_put_uint64(root, "current", progress->current) < 0 ||
         bvi_json_put_string(root, "message", progress->message ? progress->message : "") < 0)
+        return bvi_fail_nomem(err);
+    if (progress->bytes_total &&
+        (bvi_json_put_uint64(root, "bytes_total", progress->bytes_total) < 0 ||
+         bvi_json_put_uint64(root, "bytes_done", progress->bytes_done) < 0 ||
+         bvi_json_put_uint64(root, "rate", progress->rate) < 0 ||
+         bvi_json_put_int64(root, "eta_ms", progress->eta_ms) < 0))
         return bvi_fail_nomem(err);
     *ret_root = bvi_take(root);
     return 0;

@@ -60,6 +60,11 @@ typedef struct bvi_job_progress {
     uint32_t total;
     uint32_t current;
     char *message;
+    /* What transfers tell besides; bytes_total 0: nothing. */
+    uint64_t bytes_total;
+    uint64_t bytes_done;
+    uint64_t rate; /* bytes a second */
+    int64_t eta_ms;
 } bvi_job_progress;
 
 int bvi_job_progress_load(const char *path, bvi_job_progress *ret_progress, bv_error **err);

@@ -396,7 +396,7 @@ static void node_exec(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 
 static void node_upload(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 {
-    bvi_node_upload(node, reply);
+    bvi_node_upload(node, args, reply);
 }
 
 static const struct {

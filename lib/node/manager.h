@@ -31,7 +31,7 @@ typedef struct bvi_manager_opts {
     const char *store_uri; /* the same store, for sources of their own */
     const char *store_dir; /* host directory of a directory store; NULL for others */
     bvi_events *events;
-    bvi_store_format upload_format; /* of what nodes upload; ANY: archives */
+    bvi_store_format upload_format; /* of what nodes upload, unless they say; ANY: archives */
     const char *agent_dir;          /* the bundle; mounted into every node */
     const char *host_name;
 } bvi_manager_opts;

@@ -67,7 +67,6 @@ struct bvi_node {
     BVI_VEC(bvi_tmpfs) ramdisks; /* their paths are ours */
     bvi_agent_client *agent;
     bvi_engine_server *engine;
-    bvi_store_format upload_format; /* of the upload asked for last; ANY: the host's */
     bvi_plugin *plugin;
     bvi_checkup *check;            /* NULL: none */
     bvi_json *wanted;              /* properties of the update under way */
@@ -224,7 +223,7 @@ void bvi_checkup_cancel(void *check);
 void bvi_node_update(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_node_capabilities(bvi_node *node, bvi_reply *reply);
 void bvi_node_exec(bvi_node *node, bvi_reply *reply);
-void bvi_node_upload(bvi_node *node, bvi_reply *reply);
+void bvi_node_upload(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_node_job_call(bvi_node *node, const char *method, const bvi_json *args, bvi_reply *reply);
 void bvi_node_job_logs(bvi_node *node, const bvi_json *args, bvi_reply *reply);
 void bvi_log_reader_cancel(void *reader);

@@ -166,7 +166,8 @@ typedef struct question {
     bvi_store_info_fn done;
     void *data;
     char *store_key;  /* as it is in the store */
-    uint64_t version; /* 0: the latest */
+    uint64_t wanted;  /* 0: the latest */
+    uint64_t version; /* the one that is */
     bool upload;
     bvi_store_format format;
     bvi_strv protected_paths;
@@ -184,7 +185,7 @@ static void tell(question *q, const bv_error *err)
     const bvi_store_info info = {
         .store_key = q->store_key,
         .format = q->format,
-        .data_version = q->version,
+        .data_version = q->wanted,
         .protected_paths = (const char *const *)q->protected_paths.items,
         .n_protected_paths = q->protected_paths.len,
     };
@@ -221,8 +222,8 @@ static void on_versions(const bv_error *err, const bvi_store_reply *reply, void 
     }
     if (!err && missing)
         (void)bvi_fail(&failure, BV_E_NOT_FOUND, "the store has no version of '%s'", q->store_key);
-    if (!err && !missing && q->version == 0)
-        q->version = reply->versions[reply->n_versions - 1];
+    if (!err && !missing)
+        q->version = q->wanted ? q->wanted : reply->versions[reply->n_versions - 1];
     if (err || missing || look_for_root(q, &failure) < 0)
         tell(q, err ? err : failure);
 }
@@ -243,6 +244,22 @@ static int copy_protected(const bvi_node *node, question *q, bv_error **err)
     return 0;
 }
 
+/* What the call said, else the plugin, else the host. */
+static bvi_store_format choose_format(const bvi_node *node)
+{
+    const bvi_json *config = node->plugin ? bvi_plugin_config(node->plugin) : NULL;
+    const bvi_json *upload = bvi_json_find(config, "upload");
+    bvi_store_format format = BVI_STORE_ANY;
+
+    (void)bvi_snapshot_format_parse(node->state.upload_format, &format, NULL);
+    if (!format)
+        (void)bvi_snapshot_format_parse(bvi_json_string(bvi_json_find(upload, "format")), &format,
+                                        NULL);
+    if (!format)
+        format = node->manager->opts.upload_format;
+    return format ? format : BVI_STORE_ARCHIVE;
+}
+
 static int fill_question(const bvi_node *node, question *q, const char *store_key, bv_error **err)
 {
     const char *key = NULL;
@@ -255,11 +272,9 @@ static int fill_question(const bvi_node *node, question *q, const char *store_ke
     if (r < 0)
         return r;
     q->snapshots = node->manager->opts.snapshots;
-    q->format = node->upload_format ? node->upload_format : node->manager->opts.upload_format;
-    if (!q->format)
-        q->format = BVI_STORE_ARCHIVE;
-    if (!q->upload && q->version == 0 && strcmp(key, node->state.store_key) == 0)
-        q->version = (uint64_t)node->state.snapshot_version;
+    q->format = choose_format(node);
+    if (!q->upload && q->wanted == 0 && strcmp(key, node->state.store_key) == 0)
+        q->wanted = (uint64_t)node->state.snapshot_version;
     return 0;
 }
 
@@ -274,7 +289,7 @@ int bvi_node_store_info(void *data, const char *store_key, uint64_t data_version
         return bvi_fail_nomem(err);
     q->done = done;
     q->data = done_data;
-    q->version = data_version;
+    q->wanted = data_version;
     q->upload = upload;
     r = fill_question(data, q, store_key, err);
     request.store_key = q->store_key;

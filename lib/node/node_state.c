@@ -50,6 +50,7 @@ static const text_field text_fields[] = {
     TEXT("local", "network", network, false),
     TEXT("local", "plugin_dir", plugin_dir, false),
     TEXT("local", "problem", problem, false),
+    TEXT("local", "upload_format", upload_format, false),
 };
 
 /* Keys that upstream requires and this version only carries along: written when a new node has no

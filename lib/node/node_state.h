@@ -42,7 +42,8 @@ typedef struct bvi_node_state {
     char *store_key;  /* "": none */
     char *network;    /* local: "host" or "none" */
     char *plugin_dir; /* local: host directory of a development node's plugin; NULL: the image's */
-    char *problem;    /* local: why it is failed; NULL when it is not */
+    char *upload_format;  /* local: of the upload asked for last; NULL: the host's choice */
+    char *problem;        /* local: why it is failed; NULL when it is not */
     bvi_json *properties; /* object of strings */
     bvi_json *tags;       /* array of strings */
     bvi_json *ramdisks;   /* array */

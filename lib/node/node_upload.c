@@ -210,27 +210,48 @@ void bvi_upload_end(bvi_upload *u)
     cancel_upload(u);
 }
 
-void bvi_node_upload(bvi_node *node, bvi_reply *reply)
+/* Why there cannot be an upload. */
+static int check_upload(const bvi_node *node, bv_error **err)
+{
+    if (!*node->state.store_key)
+        return bvi_fail(err, BV_E_STATE, "node '%s' has no store key; create it with --store-key",
+                        node->state.name);
+    if (!bvi_node_is_running(node))
+        return bvi_fail(err, BV_E_STATE, "node '%s' is not running; start it first",
+                        node->state.name);
+    if (!node->state.initialized)
+        return bvi_fail(err, BV_E_STATE,
+                        "node '%s' was not initialised, so it has nothing to upload: %s",
+                        node->state.name, node->state.problem ? node->state.problem : "try again");
+    return 0;
+}
+
+/* It outlives this daemon, as the job does that will ask for it. */
+static int keep_format(bvi_node *node, const char *format, bv_error **err)
+{
+    const char *before = node->state.upload_format;
+    bvi_store_format parsed = BVI_STORE_ANY;
+    int r = bvi_snapshot_format_parse(format, &parsed, err);
+
+    if (r < 0 || (before ? format && strcmp(before, format) == 0 : !format))
+        return r;
+    r = bvi_node_state_set(&node->state.upload_format, format, err);
+    return r < 0 ? r : bvi_node_save(node, err);
+}
+
+void bvi_node_upload(bvi_node *node, const bvi_json *args, bvi_reply *reply)
 {
     bv_error *err = NULL;
     bvi_upload *u;
+    int r;
 
     if (!bvi_node_need_plugin(node, reply))
         return;
-    if (!*node->state.store_key) {
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' has no store key; create it with --store-key",
-                        node->state.name);
-        return;
-    }
-    if (!bvi_node_is_running(node)) {
-        bvi_reply_failf(reply, BV_E_STATE, "node '%s' is not running; start it first",
-                        node->state.name);
-        return;
-    }
-    if (!node->state.initialized) {
-        bvi_reply_failf(reply, BV_E_STATE,
-                        "node '%s' was not initialised, so it has nothing to upload: %s",
-                        node->state.name, node->state.problem ? node->state.problem : "try again");
+    r = check_upload(node, &err);
+    if (r == 0)
+        r = keep_format(node, bvi_json_string(bvi_json_find(args, "format")), &err);
+    if (r < 0) {
+        bvi_reply_fail(reply, err);
         return;
     }
     u = bvi_new0(bvi_upload);

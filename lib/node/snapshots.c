@@ -97,6 +97,23 @@ void bvi_snapshots_list(bvi_snapshots *snapshots, const char *key, bvi_reply *re
         bvi_reply_fail(reply, err);
 }
 
+int bvi_snapshot_format_parse(const char *text, bvi_store_format *ret_format, bv_error **err)
+{
+    static const struct {
+        const char *name;
+        bvi_store_format format;
+    } names[] = { { "archive", BVI_STORE_ARCHIVE }, { "snapshot", BVI_STORE_SNAPSHOT } };
+
+    *ret_format = BVI_STORE_ANY;
+    for (size_t i = 0; text && i < BVI_COUNT(names); i++) {
+        if (strcmp(names[i].name, text) == 0)
+            *ret_format = names[i].format;
+    }
+    if (text && *ret_format == BVI_STORE_ANY)
+        return bvi_fail(err, BV_E_INVALID, "format '%s' is neither 'archive' nor 'snapshot'", text);
+    return 0;
+}
+
 /* ---- what a node's work asks ---- */
 
 typedef struct latest {

@@ -19,6 +19,8 @@ void bvi_snapshots_free(
 int bvi_snapshots_ask(bvi_snapshots *snapshots, const bvi_store_request *request, bvi_store_fn done,
                       void *data, bv_error **err);
 
+/* "archive" or "snapshot"; BV_E_INVALID for others. NULL: BVI_STORE_ANY. */
+int bvi_snapshot_format_parse(const char *text, bvi_store_format *ret_format, bv_error **err);
 /* Answers {snapshots: [...]}. key NULL: all. Owns the reply. */
 void bvi_snapshots_list(bvi_snapshots *snapshots, const char *key, bvi_reply *reply);
 

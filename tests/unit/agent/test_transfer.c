@@ -155,9 +155,9 @@ START_TEST(up_and_down)
     fill_data(3000000);
     ck_assert_msg(run(&h, "upload", "data", "meta", option_sets[_i]) == 0, "%s", h.out);
     ck_assert(!bvt_exists(bvt_path("job/message")));
-    ck_assert_str_eq(bvt_read_file(bvt_path("job/progress.json"), NULL),
-                     _i ? "{\"total\":1,\"current\":1,\"message\":\"chunks\"}"
-                        : "{\"total\":5,\"current\":5,\"message\":\"chunks\"}");
+    ck_assert_ptr_nonnull(strstr(bvt_read_file(bvt_path("job/progress.json"), NULL),
+                                 _i ? "{\"total\":1,\"current\":1,\"message\":\"chunks\","
+                                    : "{\"total\":5,\"current\":5,\"message\":\"chunks\","));
     ck_assert_msg(run(&h, "download", "back", "meta2", down) == 0, "%s", h.out);
     assert_same();
     ck_assert_int_eq(run(&h, "cleanup", "back", "meta2", down), 0);
