@@ -133,10 +133,12 @@ static void take_file(bvi_walk_check *walk, const bvi_snap_entry *entry)
 
 int bvi_walk_check_entry(bvi_walk_check *walk, const bvi_snap_entry *entry, bv_error **err)
 {
-    int r = entry->kind == BVI_SNAP_CONTINUED ? check_continued(walk, entry, err)
-                                              : check_order(walk, entry, err);
+    int r = 0;
 
-    if (r == 0 && entry->kind == BVI_SNAP_HARDLINK)
+    if (!walk->loose)
+        r = entry->kind == BVI_SNAP_CONTINUED ? check_continued(walk, entry, err)
+                                              : check_order(walk, entry, err);
+    if (r == 0 && !walk->loose && entry->kind == BVI_SNAP_HARDLINK)
         r = check_link(walk, entry, err);
     if (r < 0)
         return r;

@@ -26,6 +26,7 @@ typedef struct bvi_walk_check {
     uint64_t size;    /* of the last file */
     uint64_t end_pos; /* where its last extent ended */
     bool second;      /* targets are known */
+    bool loose;       /* pages are left out: only counted, not checked against each other */
     BVI_VEC(bvi_walk_link) links;
     uint64_t entries;
     uint64_t files;
