@@ -257,6 +257,7 @@ int cmd_plugin_test(cli *c, const cli_args *args);
 int cmd_snapshot_ls(cli *c, const cli_args *args);
 int cmd_snapshot_upload(cli *c, const cli_args *args);
 int cmd_snapshot_download(cli *c, const cli_args *args);
+int cmd_snapshot_restore(cli *c, const cli_args *args);
 int cmd_snapshot_verify(cli *c, const cli_args *args);
 int cmd_host_info(cli *c, const cli_args *args);
 int cmd_host_metrics(cli *c, const cli_args *args);

@@ -56,6 +56,11 @@ static int read_common(cli *c, const cli_args *args, common *o)
 
 /* ---- results ---- */
 
+static const char *format_name(int32_t format)
+{
+    return format == BV_FORMAT_SNAPSHOT ? "snapshot" : "archive";
+}
+
 static void add_number(cli_json *j, const char *name, uint64_t value)
 {
     char text[64];
@@ -72,9 +77,12 @@ static void print_json(const cli_call *call, const char *key)
 
     cli_json_raw(&j, "{\"key\":");
     cli_json_string(&j, key);
+    cli_json_raw(&j, ",\"format\":");
+    cli_json_string(&j, format_name(s->format));
     add_number(&j, "version", s->data_version);
     add_number(&j, "total_bytes", s->bytes_total);
     add_number(&j, "stored_bytes", s->stored_done);
+    add_number(&j, "reused_bytes", s->reused_bytes);
     add_number(&j, "chunks", s->chunks_total);
     add_number(&j, "resumed_chunks", s->resumed_chunks);
     add_number(&j, "files", s->files);
@@ -132,34 +140,81 @@ static const char **terminated(const cli_args *args, const char *name)
     return list;
 }
 
-static int run_upload(cli *c, const cli_args *args, const common *o, const cli_store *store)
+/* A word of an option and the number that it stands for; text NULL ends a table. */
+typedef struct word {
+    const char *text;
+    int32_t value;
+} word;
+
+static int choose(const cli_args *args, const char *name, const word *words, int32_t *ret_value)
 {
-    bv_upload_opts opts = BV_UPLOAD_OPTS_INIT;
-    const char **exclude = terminated(args, "exclude");
-    cli_call call;
+    const char *given = cli_text(args, name);
+
+    for (const word *w = words; given && w->text; w++) {
+        if (strcmp(w->text, given) == 0) {
+            *ret_value = w->value;
+            return EXIT_OK;
+        }
+    }
+    return given ? cli_usage_error(args->command, "--%s: there is no '%s'", name, given) : EXIT_OK;
+}
+
+static int choose_upload(const cli_args *args, bv_upload_opts *opts)
+{
+    static const word formats[] = { { "snapshot", BV_FORMAT_SNAPSHOT },
+                                    { "archive", BV_FORMAT_ARCHIVE },
+                                    { NULL, 0 } };
+    static const word codecs[] = {
+        { "zstd", BV_CODEC_ZSTD }, { "lz4", BV_CODEC_LZ4 }, { "none", BV_CODEC_STORED }, { NULL, 0 }
+    };
     int code;
 
-    if (!exclude)
-        return EXIT_LIMIT;
+    opts->format = BV_FORMAT_SNAPSHOT;
+    code = choose(args, "format", formats, &opts->format);
+    if (code == EXIT_OK)
+        code = choose(args, "codec", codecs, &opts->codec);
+    if (code == EXIT_OK && cli_number(args, "level", 0) > 22)
+        code = cli_usage_error(args->command, "--level is at most 22");
+    return code;
+}
+
+static int run_upload(cli *c, const cli_args *args, const common *o, const cli_store *store)
+{
+    const char *gate[] = { "/bin/sh", "-c", NULL, "gate", NULL }; /* DIR comes behind it, as $1 */
+    const char **exclude = terminated(args, "exclude");
+    const char **protect = terminated(args, "protect");
+    bv_upload_opts opts = BV_UPLOAD_OPTS_INIT;
+    cli_call call;
+    int code = exclude && protect ? choose_upload(args, &opts) : EXIT_LIMIT;
+
+    cli_call_begin(&call, c, "uploading");
     opts.store = store->uri;
     opts.key = store->key;
     opts.source_dir = args->items[0];
     opts.state_dir = cli_text(args, "state-dir");
     opts.exclude = exclude;
+    opts.protect = protect && *protect ? protect : NULL;
     opts.zstd_level = (int32_t)cli_number(args, "level", 0);
+    opts.sign_key_file = cli_text(args, "sign");
+    gate[2] = cli_text(args, "gate");
+    opts.gate = gate[2] ? gate : NULL;
+    opts.rehash = cli_flag(args, "rehash");
+    opts.no_owner = cli_flag(args, "no-owner");
+    opts.xattrs = cli_flag(args, "xattrs");
     opts.max_connections = o->connections;
     opts.max_runners = o->runners;
     opts.memory_mib = o->memory_mib;
     opts.bytes_per_s = o->bytes_per_s;
     opts.status = cli_transfer_status;
-    cli_call_begin(&call, c, "uploading");
     opts.data = &call;
-    code = cli_transfer_wait(
-        &call, bv_upload_start(c->ctx, &opts, cli_transfer_done, &call.op, &call.err));
+    if (code == EXIT_OK)
+        code = cli_transfer_wait(
+            &call, bv_upload_start(c->ctx, &opts, cli_transfer_done, &call.op, &call.err));
     if (code == EXIT_OK)
         print_result(&call, "Uploaded", store->key);
     cli_call_end(&call);
     free(exclude);
+    free(protect);
     return code;
 }
 
@@ -198,29 +253,96 @@ static int open_store(cli *c, const cli_args *args, common *o, cli_store *store)
     return code == EXIT_OK ? cli_store_find_key(c, args, store) : code;
 }
 
-static int run_download(cli *c, const cli_args *args, const common *o, const cli_store *store)
+/* ---- downloads ---- */
+
+/* The lists of a download's options. */
+typedef struct lists {
+    const char **include;
+    const char **protect;
+    const char **seeds;
+    const char **mirrors;
+    char *mirror_uris[CLI_LIST_MAX];
+} lists;
+
+static void lists_done(lists *l)
+{
+    free(l->include);
+    free(l->protect);
+    free(l->seeds);
+    free(l->mirrors);
+    for (int i = 0; i < CLI_LIST_MAX; i++)
+        free(l->mirror_uris[i]);
+}
+
+/* Mirrors are stores as on the command line; their keys are the same. */
+static int read_mirrors(const cli_args *args, lists *l)
+{
+    for (int i = 0; l->mirrors[i]; i++) {
+        cli_store mirror = { 0 };
+        int code = cli_store_init(&mirror, args, l->mirrors[i]);
+
+        l->mirror_uris[i] = mirror.uri;
+        mirror.uri = NULL;
+        cli_store_done(&mirror);
+        if (code != EXIT_OK)
+            return code;
+        l->mirrors[i] = l->mirror_uris[i];
+    }
+    return EXIT_OK;
+}
+
+static int lists_init(const cli_args *args, lists *l)
+{
+    *l = (lists){ 0 };
+    l->include = terminated(args, "include");
+    l->protect = terminated(args, "protect");
+    l->seeds = terminated(args, "seed");
+    l->mirrors = terminated(args, "mirror");
+    return l->include && l->protect && l->seeds && l->mirrors ? read_mirrors(args, l) : EXIT_LIMIT;
+}
+
+/* An empty list is none. */
+static const char *const *some(const char *const *list)
+{
+    return list && *list ? list : NULL;
+}
+
+static int run_download(cli *c, const cli_args *args, const common *o, const cli_store *store,
+                        const char *did)
 {
     bv_download_opts opts = BV_DOWNLOAD_OPTS_INIT;
     cli_call call;
-    int code;
+    lists l;
+    int code = lists_init(args, &l);
 
+    cli_call_begin(&call, c, "downloading");
     opts.store = store->uri;
     opts.key = store->key;
     opts.data_version = o->version;
     opts.dest_dir = args->items[1];
     opts.state_dir = cli_text(args, "state-dir");
+    opts.include = some(l.include);
+    opts.protect = some(l.protect);
+    opts.seeds = some(l.seeds);
+    opts.mirrors = some(l.mirrors);
+    opts.verify_key_file = cli_text(args, "verify-key");
+    opts.delete_extra = cli_flag(args, "delete");
+    opts.recheck = cli_flag(args, "recheck") || cli_flag(args, "repair");
+    opts.no_owner = cli_flag(args, "no-owner");
+    opts.xattrs = cli_flag(args, "xattrs");
     opts.max_connections = o->connections;
     opts.max_runners = o->runners;
     opts.memory_mib = o->memory_mib;
     opts.bytes_per_s = o->bytes_per_s;
     opts.status = cli_transfer_status;
-    cli_call_begin(&call, c, "downloading");
     opts.data = &call;
-    code = cli_transfer_wait(
-        &call, bv_download_start(c->ctx, &opts, cli_transfer_done, &call.op, &call.err));
     if (code == EXIT_OK)
-        print_result(&call, "Downloaded", store->key);
+        code = cli_transfer_wait(
+            &call, bv_download_start(c->ctx, &opts, cli_transfer_done, &call.op, &call.err));
+    if (code == EXIT_OK)
+        print_result(&call, did, store->key);
     cli_call_end(&call);
+    lists_done(&l);
     return code;
 }
 
@@ -231,32 +353,75 @@ int cmd_store_download(cli *c, const cli_args *args)
     int code = open_store(c, args, &o, &store);
 
     if (code == EXIT_OK)
-        code = run_download(c, args, &o, &store);
+        code = run_download(c, args, &o, &store, "Downloaded");
     cli_store_done(&store);
     return code;
+}
+
+int cmd_snapshot_restore(cli *c, const cli_args *args)
+{
+    common o = { 0 };
+    cli_store store = { 0 };
+    int count = 0;
+    int code = EXIT_OK;
+
+    (void)cli_list(args, "include", &count);
+    if (!count)
+        code = cli_usage_error(args->command, "what to restore must be said with --include");
+    if (code == EXIT_OK)
+        code = open_store(c, args, &o, &store);
+    if (code == EXIT_OK)
+        code = run_download(c, args, &o, &store, "Restored");
+    cli_store_done(&store);
+    return code;
+}
+
+/* ---- verifications ---- */
+
+static void on_differs(bv_op *op, const char *path, uint64_t pos, uint64_t len, void *data)
+{
+    const cli_call *call = data;
+
+    (void)op;
+    if (call->c->json || call->c->progress == CLI_PROGRESS_JSON)
+        return;
+    if (call->drawn)
+        (void)fputs("\r\033[K", stderr);
+    (void)fputs("differs: ", stdout);
+    cli_put(stdout, path);
+    if (len)
+        (void)printf(" (%llu bytes at %llu)", (unsigned long long)len, (unsigned long long)pos);
+    (void)fputc('\n', stdout);
 }
 
 static int run_verify(cli *c, const cli_args *args, const common *o, const cli_store *store)
 {
     bv_verify_opts opts = BV_VERIFY_OPTS_INIT;
     cli_call call;
-    int code;
+    lists l;
+    int code = lists_init(args, &l);
 
+    cli_call_begin(&call, c, "verifying");
     opts.store = store->uri;
     opts.key = store->key;
     opts.data_version = o->version;
     opts.local_dir = args->count > 1 ? args->items[1] : NULL;
+    opts.protect = some(l.protect);
+    opts.mirrors = some(l.mirrors);
+    opts.verify_key_file = cli_text(args, "verify-key");
+    opts.differs = on_differs;
     opts.max_connections = o->connections;
     opts.max_runners = o->runners;
     opts.memory_mib = o->memory_mib;
     opts.status = cli_transfer_status;
-    cli_call_begin(&call, c, "verifying");
     opts.data = &call;
-    code = cli_transfer_wait(
-        &call, bv_snapshot_verify_start(c->ctx, &opts, cli_transfer_done, &call.op, &call.err));
+    if (code == EXIT_OK)
+        code = cli_transfer_wait(
+            &call, bv_snapshot_verify_start(c->ctx, &opts, cli_transfer_done, &call.op, &call.err));
     if (code == EXIT_OK)
         print_result(&call, "Verified", store->key);
     cli_call_end(&call);
+    lists_done(&l);
     return code;
 }
 
@@ -264,15 +429,21 @@ int cmd_store_verify(cli *c, const cli_args *args)
 {
     common o = { 0 };
     cli_store store = { 0 };
+    bool repair = cli_flag(args, "repair");
     int code = args->count > 1 ? check_source(args->items[1]) : EXIT_OK;
 
+    if (repair && args->count < 2)
+        code = cli_usage_error(args->command, "--repair needs a directory");
     if (code == EXIT_OK)
         code = open_store(c, args, &o, &store);
     if (code == EXIT_OK)
-        code = run_verify(c, args, &o, &store);
+        code = repair ? run_download(c, args, &o, &store, "Repaired")
+                      : run_verify(c, args, &o, &store);
     cli_store_done(&store);
     return code;
 }
+
+/* ---- lists ---- */
 
 int cmd_store_ls(cli *c, const cli_args *args)
 {

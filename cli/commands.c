@@ -116,6 +116,24 @@ static const cli_option import_options[] = {
     {                                                                                              \
         "state-dir", 0, CLI_TEXT, "DIR", "what a resume needs (default: DIR.transfer)"             \
     }
+#define MIRROR_OPTION                                                                              \
+    {                                                                                              \
+        "mirror", 0, CLI_LIST, "STORE", "read from this one too; may be repeated"                  \
+    }
+#define VERIFY_KEY_OPTION                                                                          \
+    {                                                                                              \
+        "verify-key", 0, CLI_TEXT, "FILE", "refuse what this public key did not sign (PEM)"        \
+    }
+#define PROTECT_OPTION                                                                             \
+    {                                                                                              \
+        "protect", 0, CLI_LIST, "GLOB", "protect as keys are; !GLOB: not; may be repeated"         \
+    }
+#define RESTORE_OPTIONS                                                                            \
+    { "seed", 0, CLI_LIST, "DIR", "reuse equal data of this directory; may be repeated" },         \
+        { "no-owner", 0, CLI_FLAG, NULL, "leave owners as they come" },                            \
+    {                                                                                              \
+        "xattrs", 0, CLI_FLAG, NULL, "with extended attributes"                                    \
+    }
 
 static const cli_option snapshot_ls_options[] = {
     STORE_OPTIONS,
@@ -125,8 +143,16 @@ static const cli_option snapshot_ls_options[] = {
 
 static const cli_option snapshot_upload_options[] = {
     STORE_OPTIONS,
+    { "format", 0, CLI_TEXT, "NAME", "snapshot or archive (default: snapshot)" },
     { "exclude", 'x', CLI_LIST, "GLOB", "leave out; may be repeated" },
+    PROTECT_OPTION,
+    { "codec", 0, CLI_TEXT, "NAME", "zstd, lz4 or none (default: zstd)" },
     { "level", 'l', CLI_NUMBER, "N", "of the compression (default: 3)" },
+    { "sign", 0, CLI_TEXT, "FILE", "sign with this Ed25519 key (PEM)" },
+    { "gate", 0, CLI_TEXT, "COMMAND", "publish only if it finds DIR good (exits with 0)" },
+    { "rehash", 0, CLI_FLAG, NULL, "read files that seem unchanged, too" },
+    { "no-owner", 0, CLI_FLAG, NULL, "do not record owners" },
+    { "xattrs", 0, CLI_FLAG, NULL, "record extended attributes" },
     RATE_OPTION,
     STATE_OPTION,
     TRANSFER_OPTIONS,
@@ -134,12 +160,42 @@ static const cli_option snapshot_upload_options[] = {
 };
 
 static const cli_option snapshot_download_options[] = {
-    STORE_OPTIONS, VERSION_OPTION, RATE_OPTION, STATE_OPTION, TRANSFER_OPTIONS, END,
+    STORE_OPTIONS,
+    VERSION_OPTION,
+    MIRROR_OPTION,
+    VERIFY_KEY_OPTION,
+    PROTECT_OPTION,
+    { "delete", 0, CLI_FLAG, NULL, "remove what the snapshot does not have" },
+    { "recheck", 0, CLI_FLAG, NULL, "read and check what is there, whatever is known" },
+    RESTORE_OPTIONS,
+    RATE_OPTION,
+    STATE_OPTION,
+    TRANSFER_OPTIONS,
+    END,
+};
+
+static const cli_option snapshot_restore_options[] = {
+    STORE_OPTIONS,
+    { "include", 'i', CLI_LIST, "GLOB", "paths to restore; may be repeated" },
+    VERSION_OPTION,
+    MIRROR_OPTION,
+    VERIFY_KEY_OPTION,
+    PROTECT_OPTION,
+    RESTORE_OPTIONS,
+    RATE_OPTION,
+    STATE_OPTION,
+    TRANSFER_OPTIONS,
+    END,
 };
 
 static const cli_option snapshot_verify_options[] = {
     STORE_OPTIONS,
     VERSION_OPTION,
+    { "repair", 0, CLI_FLAG, NULL, "fetch again what is wrong in DIR" },
+    MIRROR_OPTION,
+    VERIFY_KEY_OPTION,
+    PROTECT_OPTION,
+    STATE_OPTION,
     TRANSFER_OPTIONS,
     END,
 };
@@ -276,6 +332,8 @@ const cli_command cli_commands[] = {
       cmd_snapshot_upload, "upload a node's data, or a directory to a store", true },
     { "snapshot", "download", NULL, "KEY|STORE DIR", 2, 2, snapshot_download_options,
       cmd_snapshot_download, "fetch a snapshot into a directory", true },
+    { "snapshot", "restore", NULL, "STORE DIR", 2, 2, snapshot_restore_options,
+      cmd_snapshot_restore, "fetch some paths of a snapshot", true },
     { "snapshot", "verify", NULL, "KEY | STORE [DIR]", 1, 2, snapshot_verify_options,
       cmd_snapshot_verify, "check every chunk of a snapshot, or a directory", true },
 

@@ -50,10 +50,16 @@ void cli_progress_event(const char *event, const bv_transfer_status *s, int64_t 
     cli_json_raw(&j, "{\"event\":");
     cli_json_string(&j, event);
     put_text(&j, "phase", s->phase ? s->phase : "");
+    put_text(&j, "format",
+             s->format == BV_FORMAT_SNAPSHOT  ? "snapshot"
+             : s->format == BV_FORMAT_ARCHIVE ? "archive"
+                                              : "");
     put_number(&j, "version", s->data_version);
     put_number(&j, "bytes_done", s->bytes_done);
     put_number(&j, "bytes_total", s->bytes_total);
     put_number(&j, "stored_done", s->stored_done);
+    put_number(&j, "wire_bytes", s->wire_bytes);
+    put_number(&j, "reused_bytes", s->reused_bytes);
     put_number(&j, "chunks_done", s->chunks_done);
     put_number(&j, "chunks_total", s->chunks_total);
     put_number(&j, "files", s->files);
@@ -110,6 +116,11 @@ static void describe(const bv_transfer_status *s, char *line, size_t size)
         add(line, size, ", ", cli_duration_text(s->eta_ms, text, sizeof(text)), " left");
     if (s->stored_done)
         add(line, size, ", ", cli_size_text(s->stored_done, text, sizeof(text)), " moved");
+    if (s->wire_bytes)
+        add(line, size, ", ", cli_size_text(s->wire_bytes, text, sizeof(text)), " on the wire");
+    if (s->full_path)
+        add(line, size, ", waits for ", cli_size_text(s->missing_bytes, text, sizeof(text)),
+            " on a full disk");
     (void)snprintf(text, sizeof(text), "%u", (unsigned)s->retries);
     if (s->retries)
         add(line, size, ", ", text, s->retries == 1 ? " retry" : " retries");

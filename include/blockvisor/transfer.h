@@ -160,8 +160,8 @@ typedef struct bv_transfer_status {
     const char *full_path;   /**< In phase "no-space": whose file system has no room; else NULL. */
     uint64_t missing_bytes;  /**< In phase "no-space": about how many bytes it lacks. */
     int32_t format;          /**< A bv_format; BV_FORMAT_ANY: not known yet. */
-    uint64_t wire_bytes;     /**< Snapshots: bytes that went to or came from the store, with those
-                                of pages and of attempts that failed. */
+    uint64_t wire_bytes;     /**< Bytes over the network since it began, what had to be repeated
+                                included; those of other transfers of the context as well. */
     uint64_t reused_bytes;   /**< Snapshots: plain bytes that did not have to be moved, because they
                                 were there already. */
 } bv_transfer_status;
@@ -194,7 +194,9 @@ typedef struct bv_download_opts {
     const char *const *mirrors;  /**< Further stores with the same content to read from,
                                     NULL-terminated; NULL: none. */
     const char *const *include;  /**< Patterns of paths to fetch, NULL-terminated; NULL: all. */
-    const char *const *protect;  /**< Patterns of paths that are never written or removed. */
+    const char *const *protect;  /**< Patterns of paths that are never written or removed, besides
+                                    those that always are: keys and the state of signers. One of
+                                    these behind a '!' is taken out. */
     const char *const *seeds;    /**< Directories of this host whose files may be reused. */
     const char *verify_key_file; /**< PEM: refuse what this Ed25519 key did not sign. */
     int32_t delete_extra;        /**< Not 0: remove what the snapshot does not have. */
@@ -248,8 +250,8 @@ typedef struct bv_upload_opts {
     int32_t format;               /**< A bv_format. */
     int32_t codec;                /**< A bv_codec; its level is zstd_level. */
     /* The rest is for snapshots; for an archive it is refused (BV_E_UNSUPPORTED). */
-    const char *const *protect; /**< Patterns of paths that never enter the snapshot, whatever is
-                                   excluded or not; NULL: those that always are. */
+    const char *const *protect; /**< Patterns of paths that never enter the snapshot, besides those
+                                   that never do; as for downloads. */
     const char *sign_key_file;  /**< PEM: the Ed25519 key to sign with. */
     const char *const *gate;    /**< A command and its arguments, NULL-terminated: run on the
                                    directory before the version becomes visible; unless it exits
@@ -277,6 +279,12 @@ typedef struct bv_upload_opts {
 BV_API int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn done,
                            bv_op **ret_op, bv_error **err);
 
+/**
+ * What a verification finds: @p len bytes at @p pos of a file are not what they should be, or, when
+ * @p len is 0, an entry as a whole. Valid during the call only, which comes from dispatch.
+ */
+typedef void (*bv_differs_fn)(bv_op *op, const char *path, uint64_t pos, uint64_t len, void *data);
+
 typedef struct bv_verify_opts {
     size_t size;       /**< sizeof(bv_verify_opts); lets the struct grow. All strings are copied. */
     const char *store; /**< The store's URI. */
@@ -293,7 +301,9 @@ typedef struct bv_verify_opts {
     int32_t format;               /**< A bv_format; versions of another one do not exist then. */
     /* The rest is for snapshots; with an archive it is refused (BV_E_UNSUPPORTED). */
     const char *const *mirrors;  /**< As for downloads. */
+    const char *const *protect;  /**< As for downloads: these may differ. */
     const char *verify_key_file; /**< PEM: refuse what this Ed25519 key did not sign. */
+    bv_differs_fn differs; /**< Optional: hears of all that is wrong, not only of the first. */
 } bv_verify_opts;
 
 #define BV_VERIFY_OPTS_INIT                                                                        \

@@ -8,6 +8,7 @@
 #ifndef BVI_BASE_PROTECT_H
 #define BVI_BASE_PROTECT_H
 
+#include "base/error.h"
 #include "base/vec.h"
 
 #define BVI_PROTECT_MAX 256u /* patterns of one list */

@@ -217,6 +217,7 @@ static void planned(bvi_snap_download *d)
         return;
     }
     d->report.now.bytes_done += d->prepare.kept_bytes;
+    d->report.now.reused_bytes += d->prepare.kept_bytes;
     d->report.now.resumed_chunks += (uint32_t)d->prepare.resumed_chunks;
     report_others(d, d->plan);
     use->plan = bvi_take(d->plan);

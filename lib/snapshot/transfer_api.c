@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "snapshot/download.h"
 #include "snapshot/pick.h"
 #include "snapshot/transfer_impl.h"
 #include "sys/fs.h"
@@ -53,12 +54,21 @@ static const bvi_op_vtable transfer_vtable = { .name = "transfer",
                                                .cancel = on_cancel,
                                                .finish = on_finish };
 
+static uint64_t wire_bytes(const bv_ctx *ctx)
+{
+    bv_transfer_use use = { .size = sizeof(use) };
+
+    bv_ctx_transfer_use(ctx, &use);
+    return use.downloaded_bytes + use.uploaded_bytes;
+}
+
 static void keep(bvi_transfer *t, const bv_transfer_status *status)
 {
     t->last = *status;
     (void)snprintf(t->phase, sizeof(t->phase), "%s", status->phase);
     t->last.phase = t->phase;
     t->last.format = (int32_t)t->format;
+    t->last.wire_bytes = wire_bytes(t->ctx) - t->wire_before;
 }
 
 static void report(bvi_transfer *t, const bv_transfer_status *status)
@@ -92,6 +102,10 @@ void bvi_transfer_on_done(bv_op *op, const bv_error *err, const bv_transfer_stat
     bvi_transfer *t = data;
 
     keep(t, status);
+    if (!err && !t->last.chunks_total) { /* an upload knows only now how many there are */
+        t->last.chunks_total = t->last.chunks_done;
+        t->last.bytes_total = t->last.bytes_done;
+    }
     if (t->op)
         bvi_op_complete(t->op, bvi_error_copy(err));
     else
@@ -127,10 +141,13 @@ static void on_picked(const bv_error *err, bv_format format, uint64_t version, v
 static int begun_format(const bvi_transfer *t, bv_format *ret_format, bv_error **err)
 {
     bvi_auto_free char *journal = bvi_asprintf("%s/%s", t->state_dir, BVI_DOWNLOAD_JOURNAL);
+    bvi_auto_free char *bits = bvi_asprintf("%s/%s", t->state_dir, BVI_SNAP_DOWNLOAD_BITS);
 
-    if (!journal)
+    if (!journal || !bits)
         return bvi_fail_nomem(err);
-    *ret_format = bvi_fs_exists(journal) ? BV_FORMAT_ARCHIVE : BV_FORMAT_ANY;
+    *ret_format = bvi_fs_exists(journal) ? BV_FORMAT_ARCHIVE
+                  : bvi_fs_exists(bits)  ? BV_FORMAT_SNAPSHOT
+                                         : BV_FORMAT_ANY;
     return 0;
 }
 
@@ -174,7 +191,7 @@ static int run(bvi_transfer *t, const char *key, bv_op **ret_op, bv_error **err)
     if (r < 0)
         transfer_free(t);
     else if (!t->op)
-        *ret_op = bvi_take(t->engine);
+        *ret_op = bv_op_ref(t->engine);
     return r;
 }
 
@@ -187,6 +204,7 @@ static bvi_transfer *transfer_new(bv_ctx *ctx, const bvi_transfer_kind *kind,
         return NULL;
     t->kind = kind;
     t->ctx = ctx;
+    t->wire_before = wire_bytes(ctx);
     t->done = done;
     bvi_opts_copy_init(&t->texts);
     return t;
@@ -314,7 +332,9 @@ static int copy_verify(bvi_transfer *t, const bv_verify_opts *opts, bv_error **e
 
     for (size_t i = 0; r == 0 && i < BVI_COUNT(texts); i++)
         r = bvi_opts_copy_text(&t->texts, texts[i], err);
-    return r < 0 ? r : bvi_opts_copy_list(&t->texts, &o->mirrors, err);
+    if (r == 0)
+        r = bvi_opts_copy_list(&t->texts, &o->mirrors, err);
+    return r < 0 ? r : bvi_opts_copy_list(&t->texts, &o->protect, err);
 }
 
 static int prepare_verify(bvi_transfer *t, const bv_verify_opts *opts, bv_error **err)

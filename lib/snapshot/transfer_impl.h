@@ -41,6 +41,7 @@ struct bvi_transfer {
     bv_transfer_done_fn done;
     bv_transfer_status_fn status; /* may be NULL */
     void *data;
+    uint64_t wire_before; /* of the context, when it began */
     bv_transfer_status last;
     char phase[BVI_TRANSFER_PHASE_MAX];
 };

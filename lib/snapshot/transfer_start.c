@@ -3,7 +3,10 @@
  */
 #include <stddef.h>
 
+#include "base/protect.h"
+#include "snapshot/download.h"
 #include "snapshot/transfer_impl.h"
+#include "snapshot/upload.h"
 #include "transfer/archive.h"
 
 /* ---- archives: what they cannot do is refused ---- */
@@ -34,6 +37,7 @@ static const only only_upload[] = {
 
 static const only only_verify[] = {
     { offsetof(bv_verify_opts, mirrors), false, "has no mirrors" },
+    { offsetof(bv_verify_opts, protect), false, "has no protected paths" },
     { offsetof(bv_verify_opts, verify_key_file), false, "is not signed" },
 };
 
@@ -55,6 +59,26 @@ static int refuse(const void *opts, const only *options, size_t count, bv_error 
     return 0;
 }
 
+/* ---- snapshots ---- */
+
+/* The built-in patterns and these, with a NULL behind them as engines want them. */
+static int protected_paths(const char *const *more, bvi_strv *ret_paths, bv_error **err)
+{
+    char **end;
+    int r = bvi_protect_begin(ret_paths, err);
+
+    for (; r == 0 && more && *more; more++)
+        r = bvi_protect_add(ret_paths, *more, err);
+    if (r < 0)
+        return r;
+    ret_paths->max++;
+    end = bvi_vec_push(ret_paths);
+    if (!end)
+        return bvi_fail_nomem(err);
+    *end = NULL;
+    return 0;
+}
+
 /* ---- downloads ---- */
 
 static int archive_download(bvi_transfer *t, bv_error **err)
@@ -69,6 +93,38 @@ static int archive_download(bvi_transfer *t, bv_error **err)
     return bvi_archive_download(t->ctx, bvi_take(t->store), &opts, bvi_transfer_on_done, &t->engine,
                                 err);
 }
+
+static int snapshot_download(bvi_transfer *t, bv_error **err)
+{
+    const bv_download_opts *o = &t->opts.download;
+    BVI_AUTO(bvi_strv_done) bvi_strv paths = BVI_VEC_INIT(0);
+    bvi_snap_download_opts opts = {
+        .store = t->store,
+        .store_key = o->key,
+        .version = t->version,
+        .mode = BVI_SNAP_RESTORE,
+        .dest_dir = o->dest_dir,
+        .state_dir = t->state_dir,
+        .include = o->include,
+        .seeds = o->seeds,
+        .verify_key_file = o->verify_key_file,
+        .delete_extra = o->delete_extra != 0,
+        .owners = o->no_owner == 0,
+        .xattrs = o->xattrs != 0,
+        .recheck = o->recheck != 0,
+        .max_runners = o->max_runners,
+        .memory_mib = o->memory_mib,
+        .status = bvi_transfer_on_status,
+    };
+    int r = protected_paths(o->protect, &paths, err);
+
+    if (r < 0)
+        return r;
+    opts.protect = (const char *const *)paths.items;
+    return bvi_snap_download_start(t->ctx, &opts, bvi_transfer_on_done, t, &t->engine, err);
+}
+
+const bvi_transfer_kind bvi_transfer_download = { "download", archive_download, snapshot_download };
 
 /* ---- uploads ---- */
 
@@ -87,6 +143,49 @@ static int archive_upload(bvi_transfer *t, bv_error **err)
                               err);
 }
 
+static bvi_snap_codec codec_of(const bv_upload_opts *o)
+{
+    if (o->stored || o->codec == BV_CODEC_STORED)
+        return BVI_SNAP_STORED;
+    return o->codec == BV_CODEC_LZ4 ? BVI_SNAP_LZ4 : BVI_SNAP_ZSTD;
+}
+
+static int snapshot_upload(bvi_transfer *t, bv_error **err)
+{
+    const bv_upload_opts *o = &t->opts.upload;
+    BVI_AUTO(bvi_strv_done) bvi_strv paths = BVI_VEC_INIT(0);
+    bvi_snap_codec codec = codec_of(o);
+    bvi_snap_upload_opts opts = {
+        .store = t->store,
+        .store_key = o->key,
+        .source_dir = o->source_dir,
+        .state_dir = t->state_dir,
+        .exclude = o->exclude,
+        .codec = codec,
+        .level = o->zstd_level || codec != BVI_SNAP_ZSTD ? o->zstd_level
+                                                         : BV_TRANSFER_ZSTD_LEVEL_DEFAULT,
+        .data_version = o->data_version,
+        .max_runners = o->max_runners,
+        .max_connections = o->max_connections,
+        .memory_mib = o->memory_mib,
+        .bytes_per_s = o->bytes_per_s,
+        .xattrs = o->xattrs != 0,
+        .no_owners = o->no_owner != 0,
+        .rehash = o->rehash != 0,
+        .sign_key_file = o->sign_key_file,
+        .gate_argv = o->gate,
+        .status = bvi_transfer_on_status,
+    };
+    int r = protected_paths(o->protect, &paths, err);
+
+    if (r < 0)
+        return r;
+    opts.protect = (const char *const *)paths.items;
+    return bvi_snap_upload_start(t->ctx, &opts, bvi_transfer_on_done, t, &t->engine, err);
+}
+
+const bvi_transfer_kind bvi_transfer_upload = { "upload", archive_upload, snapshot_upload };
+
 /* ---- verifications ---- */
 
 static int archive_verify(bvi_transfer *t, bv_error **err)
@@ -102,14 +201,36 @@ static int archive_verify(bvi_transfer *t, bv_error **err)
                               err);
 }
 
-/* ---- snapshots ---- */
-
-static int no_engine(bvi_transfer *t, bv_error **err)
+static void on_differs(const char *path, uint64_t pos, uint64_t len, void *data)
 {
-    return bvi_fail(err, BV_E_UNSUPPORTED, "%s: this build has no engine for snapshots",
-                    t->kind->name);
+    bvi_transfer *t = data;
+
+    t->opts.verify.differs(t->op ? t->op : t->engine, path, pos, len, t->data);
 }
 
-const bvi_transfer_kind bvi_transfer_download = { "download", archive_download, no_engine };
-const bvi_transfer_kind bvi_transfer_upload = { "upload", archive_upload, no_engine };
-const bvi_transfer_kind bvi_transfer_verify = { "verification", archive_verify, no_engine };
+static int snapshot_verify(bvi_transfer *t, bv_error **err)
+{
+    const bv_verify_opts *o = &t->opts.verify;
+    BVI_AUTO(bvi_strv_done) bvi_strv paths = BVI_VEC_INIT(0);
+    bvi_snap_download_opts opts = {
+        .store = t->store,
+        .store_key = o->key,
+        .version = t->version,
+        .mode = o->local_dir ? BVI_SNAP_COMPARE : BVI_SNAP_CHECK,
+        .dest_dir = o->local_dir,
+        .verify_key_file = o->verify_key_file,
+        .recheck = true,
+        .max_runners = o->max_runners,
+        .memory_mib = o->memory_mib,
+        .status = bvi_transfer_on_status,
+        .differs = o->differs ? on_differs : NULL,
+    };
+    int r = protected_paths(o->protect, &paths, err);
+
+    if (r < 0)
+        return r;
+    opts.protect = (const char *const *)paths.items;
+    return bvi_snap_download_start(t->ctx, &opts, bvi_transfer_on_done, t, &t->engine, err);
+}
+
+const bvi_transfer_kind bvi_transfer_verify = { "verification", archive_verify, snapshot_verify };

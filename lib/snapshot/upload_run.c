@@ -290,8 +290,10 @@ static int look_up(bvi_snap_runner *r, bv_error **err)
         u->report.now.chunks_done++;
         u->report.now.bytes_done += chunk->len;
         if (bvi_chunk_table_find(u->table, &chunk->hash, &frame) ||
-            bvi_pending_find(&u->pending, &chunk->hash, &owner))
+            bvi_pending_find(&u->pending, &chunk->hash, &owner)) {
+            u->report.now.reused_bytes += chunk->len;
             continue;
+        }
         got = bvi_pending_add(&u->pending, &chunk->hash, r->packer.owner, err);
         if (got < 0)
             return got;
@@ -366,6 +368,7 @@ static int next_unit(bvi_snap_upload *u, bvi_unit **ret_unit, bv_error **err)
             *ret_unit = unit;
         } else {
             u->report.now.bytes_done += unit->data_bytes;
+            u->report.now.reused_bytes += unit->data_bytes;
             u->report.now.chunks_done += (uint32_t)unit->chunks.len;
         }
     }
@@ -435,7 +438,7 @@ static int reset_pass(bvi_snap_upload *u, bv_error **err)
     u->refs.len = 0;
     u->joined = 0;
     u->plan_ended = u->writer_ended = u->restart = false;
-    u->report.now.bytes_done = 0;
+    u->report.now.bytes_done = u->report.now.reused_bytes = 0;
     u->report.now.chunks_done = 0;
     return bvi_manifest_writer_init(&u->writer, err);
 }

@@ -199,7 +199,7 @@ def test_damage_is_found():
         p.upload()
         expect(p.bv('download', './store', 'out'), out='Downloaded')
         p.write('out/deep/er/b.bin', b'x' * (256 * 4096))
-        expect(p.bv('verify', './store', 'out'), 8, err='b.bin')
+        expect(p.bv('verify', './store', 'out'), 8, out='differs: deep/er/b.bin (', err='b.bin')
         for folder, _, names in os.walk(p.path('store')):
             for name in names:
                 path = os.path.join(folder, name)
@@ -209,8 +209,166 @@ def test_damage_is_found():
                         byte = f.read(1)
                         f.seek(500)
                         f.write(bytes([byte[0] ^ 1]))
-        expect(p.bv('verify', './store'), 8, err='Error: ')
+        expect(p.bv('verify', './store'), 8, out='differs: random', err='Error: ')
         expect(p.bv('download', './store', 'out2'), 8, err='Error: ')
+
+
+# ---- what snapshots can do ----
+
+def test_only_changes_move():
+    with Place() as p:
+        p.write('data/random', os.urandom(3 << 20))
+        first = json.loads(p.upload().out)
+        assert first['format'] == 'snapshot' and first['stored_bytes'] > 3 << 20, first
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        p.write('data/a.txt', b'changed')
+        second = json.loads(p.upload().out)
+        assert second['stored_bytes'] < 100000 and second['reused_bytes'] > 3 << 20, second
+        down = json.loads(expect(p.bv('download', './store', 'out', '-o', 'json'), out='').out)
+        assert down['stored_bytes'] < 100000 and down['reused_bytes'] > 3 << 20, down
+        assert p.same('out')
+
+
+def test_all_of_a_directory():
+    with Place() as p:
+        os.symlink('a.txt', p.path('data/link'))
+        os.link(p.path('data/a.txt'), p.path('data/hard'))
+        os.mkdir(p.path('data/nothing'), 0o750)
+        os.chmod(p.path('data/a.txt'), 0o640)
+        with open(p.path('data/sparse'), 'wb') as f:
+            f.truncate(50 << 20)
+        p.upload()
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        assert os.readlink(p.path('out/link')) == 'a.txt'
+        assert os.stat(p.path('out/hard')).st_ino == os.stat(p.path('out/a.txt')).st_ino
+        assert os.stat(p.path('out/nothing')).st_mode & 0o7777 == 0o750
+        assert os.stat(p.path('out/a.txt')).st_mode & 0o7777 == 0o640
+        assert os.stat(p.path('out/sparse')).st_size == 50 << 20 and os.stat(p.path('out/sparse')).st_blocks < 1000
+
+
+def test_codecs():
+    with Place() as p:
+        for codec in ('zstd', 'lz4', 'none'):
+            p.upload('--codec', codec, '--key', codec, '--level', '5')
+            expect(p.bv('download', './store#' + codec, codec), out='Downloaded')
+            assert p.same(codec)
+        expect(p.bv('upload', 'data', './store', '--codec', 'rar'), 2, err="no 'rar'")
+        expect(p.bv('upload', 'data', './store', '--level', '99'), 2, err='--level')
+
+
+def test_parts_are_restored():
+    with Place() as p:
+        p.upload()
+        expect(p.bv('restore', './store', 'part', '--include', 'deep/**'), out='Restored')
+        assert p.read('part/deep/er/b.bin') == p.read('data/deep/er/b.bin') and os.listdir(p.path('part')) == ['deep']
+        expect(p.bv('restore', './store', 'part'), 2, err='--include')
+
+
+def test_deleting_and_protecting():
+    with Place() as p:
+        p.write('data/keystore/key', b'secret')
+        p.write('data/mine/key', b'secret too')
+        p.upload('--protect', 'mine/**', '--exclude', 'empty')
+        p.write('out/keystore/key', b'my own')
+        p.write('out/other', b'other')
+        expect(p.bv('download', './store', 'out', '--delete'), out='Downloaded')
+        assert p.read('out/keystore/key') == b'my own'
+        assert sorted(os.listdir(p.path('out'))) == ['a.txt', 'deep', 'keystore', 'mine'], os.listdir(p.path('out'))
+        p.upload('--protect', '!**/keystore/**')
+        expect(p.bv('download', './store', 'all'), out='Downloaded')
+        assert os.listdir(p.path('all/keystore')) == [], 'keys are not written unless one says so'
+        expect(p.bv('download', './store', 'all', '--protect', '!**/keystore/**'), out='Downloaded')
+        assert p.same('all')
+        expect(p.bv('upload', 'data', './store', '--protect', '!nothing'), 1, err='takes out nothing')
+
+
+def key_pair(p, name):
+    for words in (('genpkey', '-algorithm', 'ed25519', '-out', name + '.key'),
+                  ('pkey', '-in', name + '.key', '-pubout', '-out', name + '.pub')):
+        subprocess.run(['openssl', *words], cwd=p.dir, check=True, capture_output=True)
+
+
+def test_signatures():
+    with Place() as p:
+        key_pair(p, 'ours')
+        key_pair(p, 'theirs')
+        p.upload()
+        expect(p.bv('download', './store', 'out', '--verify-key', 'ours.pub'), 5, err='Error: ')
+        assert not os.path.exists(p.path('out/a.txt'))
+        p.upload('--sign', 'ours.key')
+        expect(p.bv('download', './store', 'out', '--verify-key', 'theirs.pub'), 5, err='Error: ')
+        expect(p.bv('download', './store', 'out', '--verify-key', 'ours.pub'), out='version 2')
+        expect(p.bv('verify', './store', '--verify-key', 'ours.pub'), out='Verified')
+        expect(p.bv('verify', './store', '--version', '1', '--verify-key', 'ours.pub'), 5, err='Error: ')
+        expect(p.bv('upload', 'data', './store', '--sign', 'no.key'), 3, err='no.key')
+
+
+def test_gate():
+    with Place() as p:
+        expect(p.bv('upload', 'data', './store', '--gate', 'echo it is broken >&2; exit 3'), 4, err='it is broken')
+        expect(p.bv('ls', './store'), out='No snapshots found.')
+        expect(p.bv('upload', 'data', './store', '--gate', 'test -f "$1/a.txt" && test "$BV_SNAPSHOT_KEY" = data'),
+               out='version 1')
+
+
+def test_repair():
+    with Place() as p:
+        p.write('data/random', os.urandom(3 << 20))
+        p.upload()
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        with open(p.path('out/random'), 'r+b') as f:
+            f.write(b'damage')
+        os.utime(p.path('out/random'), (1, 1))
+        expect(p.bv('verify', './store', 'out'), 8, out='differs: random', err='random')
+        mended = json.loads(expect(p.bv('verify', './store', 'out', '--repair', '-o', 'json'), out='').out)
+        assert mended['reused_bytes'] > 0, mended
+        expect(p.bv('verify', './store', 'out'), out='Verified')
+        assert p.same('out')
+        expect(p.bv('verify', './store', '--repair'), 2, err='--repair needs a directory')
+
+
+def test_mirrors_and_seeds():
+    with Place() as p:
+        p.write('data/random', os.urandom(3 << 20))
+        p.upload()
+        shutil.copytree(p.path('store'), p.path('copy'))
+        expect(p.bv('download', './store', 'one', '--mirror', './copy'), out='Downloaded')
+        down = json.loads(expect(p.bv('download', './store', 'two', '--seed', 'one', '-o', 'json'), out='').out)
+        assert down['stored_bytes'] < 100000 and p.same('two'), down
+        expect(p.bv('download', './store', 'three', '--mirror', 'nothing'), 2, err='not a store')
+
+
+def test_both_formats_under_one_key():
+    with Place() as p:
+        p.upload()
+        up = json.loads(p.upload('--format', 'archive').out)
+        assert up['format'] == 'archive' and up['version'] == 2, up
+        p.upload()
+        for version, name in ((1, 'snapshot'), (2, 'archive'), (3, 'snapshot'), (0, 'snapshot')):
+            out = 'out%d' % version
+            down = json.loads(expect(p.bv('download', './store', out, '--version', str(version), '-o', 'json'), out='').out)
+            assert down['format'] == name and p.same(out), down
+            down = json.loads(expect(p.bv('verify', './store', '--version', str(version), '-o', 'json'), out='').out)
+            assert down['format'] == name, down
+
+
+def test_archives_refuse_what_they_cannot():
+    with Place() as p:
+        for more in (('--sign', 'x'), ('--gate', 'true'), ('--protect', 'x'), ('--xattrs',), ('--codec', 'lz4')):
+            expect(p.bv('upload', 'data', './store', '--format', 'archive', *more), 9, err='needs a snapshot')
+        p.upload('--format', 'archive')
+        for more in (('--verify-key', 'x'), ('--delete',), ('--seed', 'x'), ('--protect', 'x'), ('--recheck',)):
+            expect(p.bv('download', './store', 'out', *more), 9, err='needs a snapshot')
+        expect(p.bv('restore', './store', 'out', '-i', 'x'), 9, err='needs a snapshot')
+        assert not os.path.exists(p.path('out/a.txt'))
+
+
+def test_archives():
+    with Place() as p:
+        p.upload('--format', 'archive')
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        assert p.same('out')
+        expect(p.bv('verify', './store', 'out'), out='Verified')
 
 
 def test_denied():
