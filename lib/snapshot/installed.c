@@ -17,7 +17,8 @@
 
 static int64_t ns_of(const struct timespec *t)
 {
-    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+    /* Times beyond 2262 wrap around: still different from others. */
+    return (int64_t)((uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec);
 }
 
 static bvi_installed_stamp stamp_of(const struct stat *st, const uint8_t *recipe)

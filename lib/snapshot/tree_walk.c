@@ -57,7 +57,8 @@ struct bvi_tree_walk {
 
 static int64_t time_ns(const struct timespec *ts)
 {
-    return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+    /* Times beyond 2262 wrap around: still different from others. */
+    return (int64_t)((uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec);
 }
 
 bvi_file_stamp bvi_tree_stamp_of(const struct stat *st)
