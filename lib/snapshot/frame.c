@@ -3,7 +3,9 @@
  *
  * A frame is only compressed where that gains something worth the time of decompressing it; whether
  * it does is told from a few samples first, so that data without redundancy (keys, media, what is
- * compressed already) costs next to nothing.
+ * compressed already) costs next to nothing. A level is what a frame may cost at most: much of what
+ * chains keep is hashes and numbers, of which the search of a higher level finds nothing more, and
+ * now and then both levels are tried to see.
  */
 #include <string.h>
 
@@ -19,12 +21,18 @@
 #define SAMPLES      4u
 #define SAMPLE_BYTES (16u * 1024u)
 #define SAMPLE_LEVEL 1
+/* One of so many chunks is compressed at both levels. The cheap one does while it costs no more
+ * than 1/512 of the size. */
+#define TRIAL_EVERY     16u
+#define NO_LARGER(size) ((size) + (size) / 512)
 
 struct bvi_frame_packer {
     bvi_snap_codec codec;
     int32_t level;
-    bvi_zstd_packer *zstd;    /* ZSTD only */
-    bvi_zstd_packer *sampler; /* not when STORED */
+    bvi_zstd_packer *zstd;  /* ZSTD only */
+    bvi_zstd_packer *cheap; /* of SAMPLE_LEVEL; not when STORED */
+    bool cheap_does;
+    unsigned to_trial; /* chunks until the next one */
     uint8_t sample[SAMPLE_BYTES];
 };
 
@@ -50,7 +58,7 @@ int bvi_frame_packer_new(bvi_snap_codec codec, int32_t level, bvi_frame_packer *
     else if (codec == BVI_SNAP_LZ4)
         r = bvi_lz4_level_check(level, err);
     if (r == 0 && codec != BVI_SNAP_STORED)
-        r = bvi_zstd_packer_new(SAMPLE_LEVEL, &packer->sampler, err);
+        r = bvi_zstd_packer_new(SAMPLE_LEVEL, &packer->cheap, err);
     if (r < 0)
         return r;
     *ret_packer = bvi_take(packer);
@@ -62,7 +70,7 @@ void bvi_frame_packer_free(bvi_frame_packer *packer)
     if (!packer)
         return;
     bvi_zstd_packer_free(packer->zstd);
-    bvi_zstd_packer_free(packer->sampler);
+    bvi_zstd_packer_free(packer->cheap);
     bvi_free(packer);
 }
 
@@ -80,7 +88,7 @@ static int shrinks(bvi_frame_packer *packer, const uint8_t *plain, size_t len, b
     *ret_shrinks = false;
     for (size_t i = 0; i < SAMPLES && !*ret_shrinks; i++) {
         size_t made = 0;
-        int r = bvi_zstd_pack(packer->sampler, plain + i * step, SAMPLE_BYTES, packer->sample,
+        int r = bvi_zstd_pack(packer->cheap, plain + i * step, SAMPLE_BYTES, packer->sample,
                               WORTH(SAMPLE_BYTES), &made, err);
 
         if (r < 0)
@@ -91,6 +99,24 @@ static int shrinks(bvi_frame_packer *packer, const uint8_t *plain, size_t len, b
 }
 
 /* *ret_made 0: not worth it. */
+static int compress_zstd(bvi_frame_packer *packer, const void *plain, size_t len, uint8_t *out,
+                         size_t *ret_made, bv_error **err)
+{
+    bool trial = packer->level > SAMPLE_LEVEL && packer->to_trial == 0;
+    size_t cheap = 0;
+    int r;
+
+    packer->to_trial = trial ? TRIAL_EVERY - 1 : packer->to_trial - (packer->to_trial > 0);
+    if (!trial && packer->cheap_does)
+        return bvi_zstd_pack(packer->cheap, plain, len, out, WORTH(len), ret_made, err);
+    r = trial ? bvi_zstd_pack(packer->cheap, plain, len, out, WORTH(len), &cheap, err) : 0;
+    if (r == 0)
+        r = bvi_zstd_pack(packer->zstd, plain, len, out, WORTH(len), ret_made, err);
+    if (r == 0 && trial)
+        packer->cheap_does = cheap > 0 && cheap <= NO_LARGER(*ret_made);
+    return r;
+}
+
 static int compress(bvi_frame_packer *packer, const void *plain, size_t len, uint8_t *out,
                     size_t cap, size_t *ret_made, bv_error **err)
 {
@@ -101,7 +127,7 @@ static int compress(bvi_frame_packer *packer, const void *plain, size_t len, uin
     if (worth && len >= SAMPLED_MIN)
         r = shrinks(packer, plain, len, &worth, err);
     if (r == 0 && worth && packer->codec == BVI_SNAP_ZSTD)
-        r = bvi_zstd_pack(packer->zstd, plain, len, out, WORTH(len), &made, err);
+        r = compress_zstd(packer, plain, len, out, &made, err);
     else if (r == 0 && worth)
         r = bvi_lz4_pack(packer->level, plain, len, out, cap, &made, err);
     *ret_made = made <= WORTH(len) ? made : 0;

@@ -179,6 +179,53 @@ START_TEST(lengths_are_held)
 }
 END_TEST
 
-BVT_MAIN("snapshot/frame", bvt_loop(there_and_back, codecs),
-         bvt_test(stored_bytes_are_checked_in_place), bvt_loop(damaged_frames_are_refused, codecs),
-         bvt_loop(lengths_are_held, codecs))
+static size_t pack_all(int32_t level, const uint8_t *plain, size_t len, uint8_t *out)
+{
+    BVI_AUTO(bvi_frame_packer_freep) bvi_frame_packer *packer = NULL;
+    size_t chunk = 65536;
+    size_t sum = 0;
+    bv_error *err = NULL;
+
+    bvt_assert_ok(bvi_frame_packer_new(BVI_SNAP_ZSTD, level, &packer, &err), err);
+    for (size_t at = 0; at + chunk <= len; at += chunk) {
+        bvi_snap_codec codec = BVI_SNAP_STORED;
+        size_t stored = 0;
+
+        bvt_assert_ok(bvi_frame_pack(packer, plain + at, chunk, out, bvi_frame_bound(chunk),
+                                     &stored, &codec, &err),
+                      err);
+        sum += stored;
+    }
+    return sum;
+}
+
+/* Words in any order, of which more search finds more; then half noise, where it finds nothing. */
+START_TEST(a_level_is_worked_for_where_it_gains)
+{
+    static const char *const words[] = { "block ", "height ", "transaction ", "the ", "output ",
+                                         "spent ", "by ",     "witness ",     "of ",  "script " };
+    size_t len = 40u * 65536u;
+    uint8_t *noise = make_data(len, 8);
+    uint8_t *text = malloc(len);
+    uint8_t *out = malloc(bvi_frame_bound(65536));
+    uint64_t state = 5;
+    size_t at = 0;
+
+    while (at < len) {
+        const char *word = words[next_random(&state) % BVI_COUNT(words)];
+        size_t n = strlen(word) < len - at ? strlen(word) : len - at;
+
+        memcpy(text + at, word, n);
+        at += n;
+    }
+    ck_assert_uint_lt(pack_all(15, text, len, out), pack_all(1, text, len, out) / 100 * 95);
+    ck_assert_uint_le(pack_all(3, noise, len, out), pack_all(1, noise, len, out) / 100 * 101);
+    free(noise);
+    free(text);
+    free(out);
+}
+END_TEST
+
+BVT_MAIN("snapshot/frame", bvt_test(a_level_is_worked_for_where_it_gains),
+         bvt_loop(there_and_back, codecs), bvt_test(stored_bytes_are_checked_in_place),
+         bvt_loop(damaged_frames_are_refused, codecs), bvt_loop(lengths_are_held, codecs))
