@@ -85,12 +85,12 @@ static size_t packs(void)
                                                    : 0;
 }
 
-/* A directory whose content depends on the version, a part of it on nothing. */
+/* A directory whose content depends on the version; a part of it is the same in all but 2. */
 static const char *tree(unsigned version)
 {
     const char *root = bvt_path("tree%u", version);
 
-    make_file(root, "always", 700000, 1);
+    make_file(root, "always", 700000, version == 2 ? 1000 : 1001);
     make_file(root, "db/data", 600000, version);
     make_file(root, "small", 100 + version, version);
     return root;
