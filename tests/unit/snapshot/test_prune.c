@@ -368,7 +368,8 @@ static bool is_there(uint64_t version)
 
 /* Version 1 is the base of an upload that comes as 3 while 2 is published by another and all but
  * the last is pruned: at each moment of the upload, and each moment of the prune. */
-static void run_race(unsigned upload_first, unsigned prune_first, bool published_between)
+static void run_race(unsigned upload_first, unsigned prune_first, bool published_between,
+                     bool whole)
 {
     race r = { .ctx = make_ctx(0) };
     uint64_t mine, other;
@@ -385,8 +386,12 @@ static void run_race(unsigned upload_first, unsigned prune_first, bool published
     turn(&r, upload_first);
     if (published_between)
         (void)upload(2);
-    if (prune_first == 0)
+    if (whole) { /* while the upload stands still */
+        r.pruned.opts.keep_last = 1;
+        (void)prune(&r.pruned);
+    } else if (prune_first == 0) {
         start_prune(&r);
+    }
     while (!r.up.done || !r.pruned.done)
         ck_assert_int_gt(bv_ctx_dispatch(r.ctx, 30000), 0);
     ck_assert_msg(r.up.code == 0, "after %u, %u: %s", upload_first, prune_first, r.up.text);
@@ -408,19 +413,25 @@ static void run_race(unsigned upload_first, unsigned prune_first, bool published
 
 START_TEST(uploads_go_on)
 {
-    run_race(2 * (unsigned)_i, 0, false);
+    run_race(2 * (unsigned)_i, 0, false, false);
 }
 END_TEST
 
 START_TEST(uploads_go_on_and_others_publish)
 {
-    run_race(2 * (unsigned)_i, 0, true);
+    run_race(2 * (unsigned)_i, 0, true, false);
+}
+END_TEST
+
+START_TEST(uploads_stand_still_while_all_is_pruned)
+{
+    run_race(2 * (unsigned)_i, 0, true, true);
 }
 END_TEST
 
 START_TEST(uploads_begin_during_a_prune)
 {
-    run_race(0, 2 * (unsigned)_i + 1, false);
+    run_race(0, 2 * (unsigned)_i + 1, false, false);
 }
 END_TEST
 
@@ -522,6 +533,7 @@ BVT_MAIN("snapshot/prune", bvt_test(the_last_ones_stay), bvt_test(young_packs_st
          bvt_loop(one_at_a_time, marks), bvt_times(what_cannot_be_read_is_not_pruned, 2),
          bvt_test(a_misspelt_key_is_none), bvt_times(uploads_go_on, RACES),
          bvt_times(uploads_go_on_and_others_publish, RACES),
+         bvt_times(uploads_stand_still_while_all_is_pruned, RACES),
          bvt_times(uploads_begin_during_a_prune, RACES),
          bvt_times(killed_anywhere_and_run_again, 20),
          bvt_times(cancelled_anywhere_and_run_again, 12),
