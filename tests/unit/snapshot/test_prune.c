@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../transfer/support.h"
+#include "run_snapshot.h"
 #include "run_upload.h"
 #include "snapshot/prune.h"
 
@@ -103,11 +104,24 @@ static uint64_t upload(unsigned version)
     return upload_ok(bvt_path("store"), tree(version), &run);
 }
 
+/* From the store's packs alone. */
+static void assert_restores(uint64_t version, const char *tree)
+{
+    static unsigned count;
+    const char *dest = bvt_path("restored%u", count++);
+    snap_run run = { .opts = { .version = version } };
+
+    ck_assert_int_eq(mkdir(dest, 0755), 0);
+    ck_assert_msg(run_snapshot(0, bvt_path("store"), dest, &run) == 0, "version %u: %s",
+                  (unsigned)version, run.text);
+    assert_same_tree(dest, tree);
+}
+
 static void assert_version(uint64_t version, bool there)
 {
     ck_assert(bvt_exists(bvt_path("store/key/%u/snapshot.json", (unsigned)version)) == there);
     if (there)
-        assert_is_snapshot_of(bvt_path("store"), version, bvt_path("tree%u", (unsigned)version));
+        assert_restores(version, bvt_path("tree%u", (unsigned)version));
     else
         ck_assert(!bvt_exists(bvt_path("store/key/%u", (unsigned)version)));
 }
@@ -400,9 +414,9 @@ static void run_race(unsigned upload_first, unsigned prune_first, bool published
     other = mine == 2 ? 3 : 2;
     /* The older of the two may have come early enough to be pruned. */
     if (!published_between || mine > other || is_there(mine))
-        assert_is_snapshot_of(bvt_path("store"), mine, bvt_path("tree3"));
+        assert_restores(mine, bvt_path("tree3"));
     if (published_between && (other > mine || is_there(other)))
-        assert_is_snapshot_of(bvt_path("store"), other, bvt_path("tree2"));
+        assert_restores(other, bvt_path("tree2"));
     bvi_store_free(r.for_upload);
     bvi_store_free(r.for_prune);
     bv_ctx_free(r.ctx);
