@@ -58,14 +58,16 @@ static bool is_there(bvi_snap_upload *u, const bvi_snap_frame *frame)
     return pack && frame->offset <= pack->size && frame->stored <= pack->size - frame->offset;
 }
 
-/* Those that are there go into the table. *ret_all: they all are. */
-static int add_frames(bvi_snap_upload *u, const bvi_snap_frames *frames, bool *ret_all,
-                      bv_error **err)
+/* Those that are there go into the table. *ret_all: they all are. `trusted`: so they are when the
+ * store cannot tell. */
+static int add_frames(bvi_snap_upload *u, const bvi_snap_frames *frames, bool trusted,
+                      bool *ret_all, bv_error **err)
 {
     *ret_all = true;
     for (size_t i = 0; i < frames->len; i++) {
         const bvi_snap_frame *frame = &frames->items[i];
-        int r = is_there(u, frame) ? bvi_chunk_table_add(u->table, frame, err) : 1;
+        bool there = u->packs_unknown ? trusted : is_there(u, frame);
+        int r = there ? bvi_chunk_table_add(u->table, frame, err) : 1;
 
         if (r < 0)
             return r;
@@ -83,7 +85,7 @@ static void journal_read(bvi_snap_upload *u)
         bvi_snap_up_run(u);
         return;
     }
-    if (add_frames(u, &u->journal_frames, &all, &err) < 0) {
+    if (add_frames(u, &u->journal_frames, u->journal_fresh, &all, &err) < 0) {
         bvi_snap_up_fail(u, err);
         return;
     }
@@ -196,7 +198,7 @@ static void load_done(void *data, bool cancelled)
     if (cancelled && !err)
         (void)bvi_fail(&err, BV_E_CANCELLED, "upload interrupted");
     if (!err)
-        (void)add_frames(u, &l->frames, &all, &err); /* it says */
+        (void)add_frames(u, &l->frames, true, &all, &err); /* it says; the base is reserved */
     if (!err && !all)
         (void)bvi_fail(&err, BV_E_NOT_FOUND, "a pack of version %llu is missing or cut short",
                        (unsigned long long)u->base_version);
@@ -346,6 +348,7 @@ static void on_packs(bvi_snap_upload *u, const bv_error *err, const bvi_store_re
     if (err && (bv_error_code(err) == BV_E_UNSUPPORTED || bv_error_code(err) == BV_E_NOT_FOUND)) {
         bvi_log_info(u->ctx, "snapshot", "what '%s' has stored already is not known: %s",
                      u->opts.store_key, bv_error_message(err));
+        u->packs_unknown = bv_error_code(err) == BV_E_UNSUPPORTED;
         load_pages(u);
         return;
     }
@@ -726,6 +729,15 @@ static int read_stamps_head(bvi_snap_upload *u, bv_error **err)
     return 0;
 }
 
+/* The reservation under which the journal was written has not run out since. */
+static bool is_fresh(const bvi_snap_upload *u)
+{
+    int64_t written_us = 0;
+
+    return bvi_fs_mtime_us(u->journal_path, &written_us, NULL) == 0 &&
+           bvi_ctx_wall_us(u->ctx) - written_us < BVI_STORE_LEASE_SECS / 2 * 1000000ll;
+}
+
 static int step_open(bvi_snap_upload *u, bv_error **err)
 {
     bvi_auto_free char *lock = bvi_path_join(u->opts.state_dir, BVI_SNAP_LOCK_FILE, NULL);
@@ -743,6 +755,8 @@ static int step_open(bvi_snap_upload *u, bv_error **err)
         return bvi_wrap(err, r, "another upload uses '%s'", u->opts.state_dir);
     if (r == 0)
         r = make_paths(u, err);
+    if (r == 0)
+        u->journal_fresh = is_fresh(u);
     if (r == 0)
         r = open_journal(u, err);
     if (r == 0)

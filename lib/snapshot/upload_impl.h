@@ -143,6 +143,8 @@ struct bvi_snap_upload {
     bool pruning;      /* what is stored may go */
     bool packs_listed; /* packs has all there are */
     bool packs_sorted;
+    bool packs_unknown; /* the store cannot tell; a base's must be there, as it is complete */
+    bool journal_fresh; /* and so must those of the journal */
     BVI_VEC(bvi_known_pack) packs;
     bvi_page_cache base_pages;
     bvi_page_load loads[BVI_PAGE_LOADS];
