@@ -144,33 +144,18 @@ static int write_pieces(open_file *f, uint32_t chunk, const uint8_t *plain, bv_e
 
 /* ---- what was fetched ---- */
 
-typedef struct room {
-    uint8_t *bytes; /* chunk and alignment */
-    uint8_t *plain;
-} room;
-
-/* Small files of a chunk that was stored as it is are written from where they were read to. */
-static bool stays(const bvi_layout *plan, uint32_t chunk)
+/* Where the file wants the chunk's first byte, so that whole blocks pass by the page cache. */
+static uint64_t first_pos(const bvi_layout *plan, uint32_t chunk)
 {
     bvi_layout_pieces it;
 
     bvi_layout_pieces_init(&it, plan, chunk);
-    return plan->chunks.items[chunk].frame.codec == BVI_SNAP_STORED &&
-           bvi_layout_pieces_next(&it) && it.len < BVI_DIRECT_MIN;
+    return bvi_layout_pieces_next(&it) ? it.pos : 0;
 }
 
-static int make_room(room *m, const bvi_layout *plan, uint32_t chunk, bv_error **err)
+static uint8_t *lined_up(uint8_t *room, const bvi_layout *plan, uint32_t chunk)
 {
-    bvi_layout_pieces it;
-
-    if (!m->bytes)
-        m->bytes = bvi_malloc(BVI_SNAP_CHUNK_MAX + BVI_DIRECT_ALIGN);
-    if (!m->bytes)
-        return bvi_fail_nomem(err);
-    bvi_layout_pieces_init(&it, plan, chunk);
-    /* Lined up with where its first byte goes, so that whole blocks pass by the page cache. */
-    m->plain = bvi_layout_pieces_next(&it) ? bvi_direct_place(m->bytes, it.pos) : m->bytes;
-    return 0;
+    return bvi_direct_place(room, first_pos(plan, chunk));
 }
 
 static int fail_chunk(const bvi_layout *plan, uint32_t chunk, bv_error **err)
@@ -197,19 +182,51 @@ static int unpack(bvi_frame_unpacker *unpacker, const bvi_layout *plan, uint32_t
     return r == BV_E_NOMEM || r == 0 ? r : fail_chunk(plan, chunk, err);
 }
 
-static int write_one(bvi_carry *c, open_file *f, room *m, bvi_frame_unpacker *unpacker, uint32_t i,
+/*
+ * Bytes that were stored as they are stay where they were read to. They move down to where the file
+ * wants them lined up, over what was before them and is done with.
+ */
+static uint8_t *move_down(const bvi_layout *plan, uint32_t chunk, uint8_t *stored)
+{
+    size_t len = plan->chunks.items[chunk].frame.plain;
+    uint8_t *place = lined_up(stored - BVI_DIRECT_ALIGN + 1, plan, chunk);
+
+    if (place == stored || len < BVI_DIRECT_MIN)
+        return stored;
+    memmove(place, stored, len);
+    return place;
+}
+
+/* The next chunk may be the same one at another place. */
+static bool is_needed_again(const bvi_carry *c, uint32_t i)
+{
+    const bvi_layout_chunk *chunks = c->plan->chunks.items;
+
+    return i + 1 < c->n &&
+           chunks[c->chunks[i + 1]].frame.offset <
+               chunks[c->chunks[i]].frame.offset + chunks[c->chunks[i]].frame.stored;
+}
+
+static int unpack_one(bvi_carry *c, bvi_frame_unpacker *unpacker, uint32_t i, uint8_t *stored,
+                      uint8_t **ret_plain, bv_error **err)
+{
+    const bvi_snap_frame *frame = &c->plan->chunks.items[c->chunks[i]].frame;
+    int r;
+
+    *ret_plain = bvi_carry_needs_room(frame) ? lined_up(c->room, c->plan, c->chunks[i]) : stored;
+    r = unpack(unpacker, c->plan, c->chunks[i], stored, *ret_plain, err);
+    if (r == 0 && !bvi_carry_needs_room(frame) && c->dest && !is_needed_again(c, i))
+        *ret_plain = move_down(c->plan, c->chunks[i], stored);
+    return r;
+}
+
+static int write_one(bvi_carry *c, open_file *f, bvi_frame_unpacker *unpacker, uint32_t i,
                      uint8_t *stored, bv_error **ret_bad, bv_error **err)
 {
-    const bvi_layout_chunk *chunk = &c->plan->chunks.items[c->chunks[i]];
     bv_error *bad = NULL;
-    int r = 0;
+    uint8_t *plain;
+    int r = unpack_one(c, unpacker, i, stored, &plain, &bad);
 
-    if (stays(c->plan, c->chunks[i]))
-        m->plain = stored;
-    else
-        r = make_room(m, c->plan, c->chunks[i], err);
-    if (r == 0)
-        r = unpack(unpacker, c->plan, c->chunks[i], stored, m->plain, &bad);
     if (r == BV_E_CHECKSUM) {
         c->results[i] = BVI_CARRY_BAD;
         if (*ret_bad)
@@ -219,9 +236,9 @@ static int write_one(bvi_carry *c, open_file *f, room *m, bvi_frame_unpacker *un
         return 0;
     }
     if (r < 0)
-        return bad ? bvi_error_move(err, bad) : r;
-    if (c->dest && chunk->wanted)
-        r = write_pieces(f, c->chunks[i], m->plain, err);
+        return bvi_error_move(err, bad);
+    if (c->dest && c->plan->chunks.items[c->chunks[i]].wanted)
+        r = write_pieces(f, c->chunks[i], plain, err);
     if (r == 0)
         c->results[i] = BVI_CARRY_WRITTEN;
     return r;
@@ -231,7 +248,6 @@ int bvi_carry_write(bvi_carry *c, bvi_frame_unpacker *unpacker, uint8_t *stored,
                     bv_error **ret_bad, bv_error **err)
 {
     open_file *f = bvi_new0(open_file);
-    room m = { 0 };
     int r = 0;
 
     if (!f)
@@ -240,13 +256,12 @@ int bvi_carry_write(bvi_carry *c, bvi_frame_unpacker *unpacker, uint8_t *stored,
     for (uint32_t i = 0; r == 0 && i < c->n && !atomic_load(c->stopping); i++) {
         const bvi_snap_frame *frame = &c->plan->chunks.items[c->chunks[i]].frame;
 
-        r = write_one(c, f, &m, unpacker, i, stored + (frame->offset - offset), ret_bad, err);
+        r = write_one(c, f, unpacker, i, stored + (frame->offset - offset), ret_bad, err);
     }
     if (r == 0)
         r = file_close(f, true, err);
     file_done(f);
     bvi_free(f);
-    bvi_free(m.bytes);
     return r;
 }
 
@@ -347,7 +362,7 @@ typedef struct look {
     open_file out;
 } look;
 
-static int take_seed(bvi_carry *c, look *l, uint32_t i, room *m, bv_error **err)
+static int take_seed(bvi_carry *c, look *l, uint32_t i, uint8_t *plain, bv_error **err)
 {
     for (size_t s = 0; s < c->n_seeds; s++) {
         int r;
@@ -356,13 +371,13 @@ static int take_seed(bvi_carry *c, look *l, uint32_t i, room *m, bv_error **err)
             file_done(&l->seed);
             file_init(&l->seed, &c->seeds[s], c->plan);
         }
-        if (read_chunk(&l->seed, c->chunks[i], m->plain, NULL) <= 0)
+        if (read_chunk(&l->seed, c->chunks[i], plain, NULL) <= 0)
             continue; /* a seed that cannot be read is none */
-        r = clone_chunk(&l->seed, &l->out, c->chunks[i], m->plain);
+        r = clone_chunk(&l->seed, &l->out, c->chunks[i], plain);
         if (r < 0)
             continue;
         if (r == 0)
-            r = write_pieces(&l->out, c->chunks[i], m->plain, err);
+            r = write_pieces(&l->out, c->chunks[i], plain, err);
         if (r >= 0)
             c->results[i] = BVI_CARRY_SEEDED;
         return r < 0 ? r : 0;
@@ -370,23 +385,23 @@ static int take_seed(bvi_carry *c, look *l, uint32_t i, room *m, bv_error **err)
     return 0;
 }
 
-static int look_for(bvi_carry *c, look *l, uint32_t i, room *m, bv_error **err)
+static int look_for(bvi_carry *c, look *l, uint32_t i, bv_error **err)
 {
     const bvi_layout_chunk *chunk = &c->plan->chunks.items[c->chunks[i]];
-    int r = make_room(m, c->plan, c->chunks[i], err);
+    uint8_t *plain = lined_up(c->room, c->plan, c->chunks[i]);
+    int r = 0;
 
     c->results[i] = BVI_CARRY_ABSENT;
-    if (r == 0 && chunk->local)
-        r = read_chunk(&l->local, c->chunks[i], m->plain, err);
+    if (chunk->local)
+        r = read_chunk(&l->local, c->chunks[i], plain, err);
     if (r > 0)
         c->results[i] = BVI_CARRY_PRESENT;
-    return r == 0 && c->n_seeds > 0 ? take_seed(c, l, i, m, err) : r < 0 ? r : 0;
+    return r == 0 && c->n_seeds > 0 ? take_seed(c, l, i, plain, err) : r < 0 ? r : 0;
 }
 
 int bvi_carry_look(bvi_carry *c, bv_error **err)
 {
     look *l = bvi_new0(look);
-    room m = { 0 };
     int r = 0;
 
     if (!l)
@@ -395,13 +410,12 @@ int bvi_carry_look(bvi_carry *c, bv_error **err)
     file_init(&l->out, c->dest, c->plan);
     file_init(&l->seed, NULL, c->plan);
     for (uint32_t i = 0; r == 0 && i < c->n && !atomic_load(c->stopping); i++)
-        r = look_for(c, l, i, &m, err);
+        r = look_for(c, l, i, err);
     if (r == 0)
         r = file_close(&l->out, true, err);
     file_done(&l->local);
     file_done(&l->seed);
     file_done(&l->out);
     bvi_free(l);
-    bvi_free(m.bytes);
     return r;
 }

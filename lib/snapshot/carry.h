@@ -10,6 +10,7 @@
 #include "snapshot/dest.h"
 #include "snapshot/frame.h"
 #include "snapshot/layout.h"
+#include "sys/direct.h"
 
 #define BVI_CARRY_CHUNKS_MAX 512u /* in one step */
 
@@ -33,11 +34,20 @@ typedef struct bvi_carry {
     const uint32_t *chunks;
     uint8_t *results;
     uint32_t n;
+    /* For one plain chunk: the largest of them, and BVI_DIRECT_ALIGN more. */
+    uint8_t *room;
 } bvi_carry;
 
+/* Must a chunk's bytes have room besides those that were read? */
+static inline bool bvi_carry_needs_room(const bvi_snap_frame *frame)
+{
+    return frame->codec != BVI_SNAP_STORED;
+}
+
 /*
- * The frames of the chunks lie in `stored`, whose first byte is at `offset` of their pack. A chunk
- * that is wrong is marked BAD, its error is kept in *ret_bad (the first one) and the others go on.
+ * The frames of the chunks lie in `stored`, whose first byte is at `offset` of their pack, and
+ * which has room for BVI_DIRECT_ALIGN bytes before it; what lies there is moved about. A chunk that
+ * is wrong is marked BAD, its error is kept in *ret_bad (the first one) and the others go on.
  */
 int bvi_carry_write(bvi_carry *carry, bvi_frame_unpacker *unpacker, uint8_t *stored,
                     uint64_t offset, bv_error **ret_bad, bv_error **err);

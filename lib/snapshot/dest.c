@@ -278,7 +278,24 @@ int bvi_dest_remove_extra(const bvi_dest *dest, const bvi_dest_dir *dir, const c
     return r;
 }
 
-/* ---- usage ---- */
+/* ---- what is there ---- */
+
+bool bvi_dest_is_empty(const bvi_dest *dest)
+{
+    int fd = openat(dest->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    BVI_AUTO(close_dir) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!dir) {
+        bvi_closep(&fd);
+        return false;
+    }
+    while ((entry = readdir(dir))) {
+        if (!is_dots(entry->d_name))
+            return false;
+    }
+    return true;
+}
 
 static int add_usage(int fd, unsigned depth, uint64_t *bytes, uint64_t *entries, bv_error **err)
 {

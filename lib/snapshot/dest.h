@@ -30,6 +30,7 @@ typedef struct bvi_dest {
 void bvi_dest_init(bvi_dest *dest);
 int bvi_dest_open(bvi_dest *dest, const char *path, bool writing, bv_error **err);
 void bvi_dest_done(bvi_dest *dest);
+bool bvi_dest_is_empty(const bvi_dest *dest);
 
 /* A path or one of the directories around it matches. */
 bool bvi_dest_is_protected(const bvi_dest *dest, const char *path);

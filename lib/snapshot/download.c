@@ -242,6 +242,7 @@ static void on_page(const bv_error *err, bvi_page *page, void *data)
     bvi_snap_download *d = data;
 
     d->page_busy = false;
+    d->report.now.wire_bytes += bvi_snap_manifest_fetched(d->manifest);
     if (err) {
         bvi_snap_fail(d, bvi_error_copy(err));
     } else if (!atomic_load(&d->stopping)) {
@@ -317,6 +318,7 @@ static void on_manifest(const bv_error *err, void *data)
     if (why) {
         bvi_snap_fail(d, why);
     } else if (!atomic_load(&d->stopping)) {
+        d->report.now.format = BV_FORMAT_SNAPSHOT;
         d->report.now.data_version = root->version;
         d->report.now.bytes_total = root->plain_bytes;
         d->report.now.chunks_total = (uint32_t)root->chunks;

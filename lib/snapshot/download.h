@@ -46,7 +46,8 @@ typedef struct bvi_snap_download_opts {
     bvi_snap_differs_fn differs;  /* optional; COMPARE and CHECK */
 } bvi_snap_download_opts;
 
-/* Steps under way at one time: what one fetches and unpacks is about 4 MiB, 8 at most. */
+/* Steps under way at one time: what one fetches and unpacks is about 4 MiB, 8 at most. Of the
+ * status reused_bytes are those that were there, wire_bytes those fetched, with pages. */
 #define BVI_SNAP_RUNNERS_DEFAULT 4u
 
 /*

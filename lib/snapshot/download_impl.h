@@ -28,8 +28,9 @@
 #define BVI_RUN_GAP 16384u
 /* Plain bytes one step looks at. */
 #define BVI_LOOK_BYTES (8u * 1024u * 1024u)
-/* A runner at work: what it read, and one chunk of it unpacked. */
-#define BVI_RUNNER_MEMORY (BVI_RUN_BYTES + BVI_SNAP_CHUNK_MAX)
+/* For all runners together what they read, and one chunk of each unpacked: unless said otherwise so
+ * much for each. One always gets what it needs. */
+#define BVI_RUNNER_MEMORY (4u * 1024u * 1024u)
 
 typedef struct bvi_snap_download bvi_snap_download;
 
@@ -74,8 +75,10 @@ typedef struct bvi_snap_runner {
     uint8_t results[BVI_CARRY_CHUNKS_MAX];
     bvi_carry carry;
     bvi_work work;
+    uint8_t *buffer; /* room before `stored`, what was read, room for one chunk */
+    size_t buffer_len;
     uint8_t *stored;
-    size_t stored_cap;
+    size_t stored_len;
     uint64_t offset; /* of it in the pack */
     bvi_frame_unpacker *unpacker;
     bv_error *bad;
@@ -115,6 +118,8 @@ struct bvi_snap_download {
     bvi_window *windows[BVI_WINDOWS];
     bvi_snap_runner *runners;
     uint32_t n_runners;
+    uint64_t memory; /* most of it for all runners */
+    uint64_t memory_out;
     /* one step of a phase, on the worker */
     bvi_work step;
     int (*step_run)(bvi_snap_download *d, bv_error **err);

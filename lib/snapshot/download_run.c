@@ -292,6 +292,9 @@ static void rest(bvi_snap_runner *r)
     r->window = NULL;
     r->state = BVI_SNAP_IDLE;
     r->again = false;
+    bvi_free(bvi_take(r->buffer));
+    r->d->memory_out -= r->buffer_len;
+    r->buffer_len = 0;
     bvi_claim_release(&r->claim);
 }
 
@@ -327,6 +330,7 @@ static void submit(bvi_snap_runner *r)
         .chunks = r->chunks,
         .results = r->results,
         .n = r->carry.n,
+        .room = r->stored + r->stored_len,
     };
     bvi_work_submit(&r->work);
 }
@@ -336,6 +340,18 @@ static void submit(bvi_snap_runner *r)
 static const bvi_snap_frame *frame_at(const bvi_snap_runner *r, uint32_t i)
 {
     return &r->window->use->plan->chunks.items[r->chunks[i]].frame;
+}
+
+/* Where the last of its frames ends in the pack. */
+static uint64_t end_of(const bvi_snap_runner *r)
+{
+    uint64_t end = 0;
+
+    for (uint32_t i = 0; i < r->carry.n; i++) {
+        if (frame_at(r, i)->offset + frame_at(r, i)->stored > end)
+            end = frame_at(r, i)->offset + frame_at(r, i)->stored;
+    }
+    return end;
 }
 
 static bv_error *explain_read(const bvi_snap_runner *r, const bv_error *err)
@@ -373,48 +389,24 @@ static void on_read(const bv_error *err, const bvi_store_reply *reply, void *dat
     bvi_snap_settle_down(d);
 }
 
-static int make_room(bvi_snap_runner *r, size_t len, bv_error **err)
-{
-    if (len <= r->stored_cap)
-        return 0;
-    bvi_free(bvi_take(r->stored));
-    r->stored_cap = 0;
-    if (len < BVI_RUN_BYTES)
-        len = BVI_RUN_BYTES;
-    r->stored = bvi_malloc(len);
-    if (!r->stored)
-        return bvi_fail_nomem(err);
-    r->stored_cap = len;
-    return 0;
-}
-
 static int ask_store(bvi_snap_runner *r, bv_error **err)
 {
     bvi_snap_download *d = r->d;
     bvi_auto_free char *key = bvi_snap_pack_key(d->store_key, &frame_at(r, 0)->pack);
-    uint64_t end = 0;
-    int code;
+    size_t len = (size_t)(end_of(r) - frame_at(r, 0)->offset);
 
-    for (uint32_t i = 0; i < r->carry.n; i++) {
-        const bvi_snap_frame *frame = frame_at(r, i);
-
-        if (frame->offset + frame->stored > end)
-            end = frame->offset + frame->stored;
-    }
+    if (!key)
+        return bvi_fail_nomem(err);
     r->offset = frame_at(r, 0)->offset;
-    code = make_room(r, (size_t)(end - r->offset), err);
-    if (code == 0 && !key)
-        code = bvi_fail_nomem(err);
-    if (code < 0)
-        return code;
-    d->report.now.stored_done += end - r->offset;
+    d->report.now.stored_done += len;
+    d->report.now.wire_bytes += len;
     r->state = BVI_SNAP_READING;
     return bvi_store_call(d->opts.store,
                           &(bvi_store_request){ .verb = BVI_STORE_READ,
                                                 .key = key,
                                                 .offset = r->offset,
                                                 .into = r->stored,
-                                                .into_len = (size_t)(end - r->offset) },
+                                                .into_len = len },
                           on_read, r, err);
 }
 
@@ -489,6 +481,8 @@ static int take_result(bvi_snap_runner *r, uint32_t i, bv_error **err)
     default:
         d->report.now.chunks_done++;
         d->report.now.bytes_done += plan->chunks.items[r->chunks[i]].frame.plain;
+        if (r->results[i] != BVI_CARRY_WRITTEN)
+            d->report.now.reused_bytes += plan->chunks.items[r->chunks[i]].frame.plain;
         return note_written(d, plan, r->chunks[i], err);
     }
 }
@@ -570,8 +564,33 @@ static bool take_from(bvi_snap_runner *r, bvi_window *w)
     return take_run(r, w);
 }
 
+/* What is read, and behind it room for the largest chunk that needs some. */
+static void measure(bvi_snap_runner *r)
+{
+    uint32_t room = 0;
+
+    for (uint32_t i = 0; i < r->carry.n; i++) {
+        const bvi_snap_frame *frame = frame_at(r, i);
+
+        if ((r->looks || bvi_carry_needs_room(frame)) && frame->plain > room)
+            room = frame->plain;
+    }
+    r->stored_len = r->looks ? 0 : (size_t)(end_of(r) - frame_at(r, 0)->offset);
+    r->buffer_len = BVI_DIRECT_ALIGN + r->stored_len + room + BVI_DIRECT_ALIGN;
+    r->d->memory_out += r->buffer_len;
+}
+
 static void begin(bvi_snap_runner *r)
 {
+    bv_error *err = NULL;
+
+    r->buffer = bvi_malloc(r->buffer_len);
+    if (!r->buffer) {
+        (void)bvi_fail_nomem(&err);
+        fail_runner(r, err);
+        return;
+    }
+    r->stored = r->buffer + BVI_DIRECT_ALIGN;
     if (r->looks)
         submit(r);
     else
@@ -589,12 +608,16 @@ static void on_claim(void *data)
     bvi_snap_settle_down(r->d);
 }
 
+/* What a runner needs is only known when it has its work, so the one that passes the limit is the
+ * last. */
 static void assign(bvi_snap_runner *r)
 {
     bvi_snap_download *d = r->d;
     bv_error *err = NULL;
     int got;
 
+    if (d->memory_out > 0 && d->memory_out + BVI_RUN_BYTES > d->memory)
+        return;
     for (size_t i = 0; i < BVI_WINDOWS && !r->window && !stopping(d); i++) {
         if (d->windows[i] && take_from(r, d->windows[i]))
             r->window = d->windows[i];
@@ -605,7 +628,8 @@ static void assign(bvi_snap_runner *r)
     }
     r->window->busy++;
     r->state = BVI_SNAP_CLAIMING;
-    got = bvi_claim_ask(&r->claim, &(bvi_amounts){ .memory = BVI_RUNNER_MEMORY, .files = 4 },
+    measure(r);
+    got = bvi_claim_ask(&r->claim, &(bvi_amounts){ .memory = r->buffer_len, .files = 4 },
                         "restoring chunks", &err);
     if (got < 0)
         fail_runner(r, err);
@@ -668,11 +692,11 @@ int bvi_snap_run_start(bvi_snap_download *d, bv_error **err)
     bvi_work_init(&d->sync, d->ctx, sync_run, sync_done, d);
     d->written.max = d->syncing.max = (size_t)1 << 26;
     r = bvi_timer_new(d->ctx, on_sync_timer, d, &d->sync_timer, err);
-    if (r == 0)
-        r = bvi_admit(wanted, d->opts.memory_mib, BVI_RUNNER_MEMORY, "restoring one chunk",
-                      &d->n_runners, err);
     if (r < 0)
         return r;
+    d->n_runners = wanted < BV_TRANSFER_RUNNERS_MAX ? wanted : BV_TRANSFER_RUNNERS_MAX;
+    d->memory = d->opts.memory_mib ? (uint64_t)d->opts.memory_mib << 20
+                                   : (uint64_t)d->n_runners * BVI_RUNNER_MEMORY;
     d->runners = bvi_new_array(bvi_snap_runner, d->n_runners);
     if (!d->runners)
         return bvi_fail_nomem(err);
@@ -692,7 +716,7 @@ void bvi_snap_run_free(bvi_snap_download *d)
     for (uint32_t i = 0; d->runners && i < d->n_runners; i++) {
         bvi_claim_release(&d->runners[i].claim);
         bvi_frame_unpacker_free(d->runners[i].unpacker);
-        bvi_free(d->runners[i].stored);
+        bvi_free(d->runners[i].buffer);
         bv_error_free(d->runners[i].bad);
         bv_error_free(d->runners[i].err);
     }

@@ -173,6 +173,7 @@ int bvi_snap_step_begin(bvi_snap_download *d, bv_error **err)
     if (r < 0)
         return r;
     bvi_installed_reader_open(&d->installed, stamps);
+    d->prepare.in_new_dir = bvi_dest_is_empty(&d->dest); /* new_dir is "" */
     d->prepare.bits = &d->bits;
     d->prepare.installed = &d->installed;
     return 0;

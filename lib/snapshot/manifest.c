@@ -26,7 +26,7 @@ struct bvi_snap_manifest {
     bvi_snap_root root;
     bvi_hash256 id;
     bool loaded;
-    bool busy;
+    uint64_t fetched; /* by the last request */
     bvi_snap_manifest_fn root_fn;
     bvi_snap_page_fn page_fn;
     void *data;
@@ -93,9 +93,9 @@ const bvi_hash256 *bvi_snap_manifest_id(const bvi_snap_manifest *m)
     return &m->id;
 }
 
-bool bvi_snap_manifest_busy(const bvi_snap_manifest *m)
+uint64_t bvi_snap_manifest_fetched(const bvi_snap_manifest *m)
 {
-    return m->busy;
+    return m->fetched;
 }
 
 /* ---- steps on the worker ---- */
@@ -114,7 +114,6 @@ static void finish(bvi_snap_manifest *m)
     bvi_snap_manifest_fn root_fn = m->root_fn;
     bvi_page page = m->page;
 
-    m->busy = false;
     m->page = (bvi_page){ 0 };
     m->page_fn = NULL;
     m->root_fn = NULL;
@@ -402,7 +401,7 @@ static int look_into_cache(bvi_snap_manifest *m, bv_error **err)
 
 void bvi_snap_manifest_load(bvi_snap_manifest *m, bvi_snap_manifest_fn fn, void *data)
 {
-    m->busy = true;
+    m->fetched = 0;
     m->root_fn = fn;
     m->data = data;
     go(m, look_into_cache, ask_store);
@@ -474,6 +473,7 @@ static void read_page(bvi_snap_manifest *m)
         finish(m);
         return;
     }
+    m->fetched = frame->stored;
     key = bvi_snap_pack_key(m->opts.store_key, &frame->pack);
     m->stored = bvi_malloc(frame->stored);
     if (!key || !m->stored) {
@@ -508,7 +508,7 @@ static int read_cached_page(bvi_snap_manifest *m, bv_error **err)
 
 void bvi_snap_manifest_page(bvi_snap_manifest *m, uint32_t index, bvi_snap_page_fn fn, void *data)
 {
-    m->busy = true;
+    m->fetched = 0;
     m->index = index;
     m->page_fn = fn;
     m->data = data;

@@ -44,7 +44,8 @@ BVI_DEFINE_FREEP(bvi_snap_manifest, bvi_snap_manifest_free)
 void bvi_snap_manifest_load(bvi_snap_manifest *manifest, bvi_snap_manifest_fn fn, void *data);
 void bvi_snap_manifest_page(bvi_snap_manifest *manifest, uint32_t index, bvi_snap_page_fn fn,
                             void *data);
-bool bvi_snap_manifest_busy(const bvi_snap_manifest *manifest);
+/* Bytes that came from the store for the last request. */
+uint64_t bvi_snap_manifest_fetched(const bvi_snap_manifest *manifest);
 
 const bvi_snap_root *bvi_snap_manifest_root(const bvi_snap_manifest *manifest);
 /* BLAKE3 of the root object's bytes: names the snapshot. */

@@ -61,6 +61,30 @@ static int open_up(page_work *w, const bvi_layout_item *item, const struct stat 
     return 0;
 }
 
+static bool is_below(const char *dir, const char *path)
+{
+    size_t len = strlen(dir);
+
+    return strncmp(path, dir, len) == 0 && (len == 0 || path[len] == '/' || path[len] == '\0');
+}
+
+/* The walk comes to what is in it next; one around it counts as well. */
+static void note_new_dir(page_work *w, const bvi_layout_item *item)
+{
+    bvi_prepare *p = w->p;
+
+    bvi_layout_path(w->plan, item, w->path);
+    if (p->in_new_dir && is_below(p->new_dir, w->path))
+        return;
+    p->in_new_dir = true;
+    memcpy(p->new_dir, w->path, strlen(w->path) + 1);
+}
+
+static bool is_in_new_dir(const page_work *w, const bvi_layout_item *item)
+{
+    return w->p->in_new_dir && is_below(w->p->new_dir, bvi_layout_text(w->plan, item->dir));
+}
+
 static int prepare_dir(page_work *w, bvi_layout_item *item, bv_error **err)
 {
     const char *name = name_of(w, item);
@@ -69,8 +93,10 @@ static int prepare_dir(page_work *w, bvi_layout_item *item, bv_error **err)
 
     if (r < 0 || !*name)
         return r;
-    if (mkdirat(w->dir.fd, name, (item->mode & 0777) | 0700) == 0)
+    if (mkdirat(w->dir.fd, name, (item->mode & 0777) | 0700) == 0) {
+        note_new_dir(w, item);
         return 0;
+    }
     if (errno != EEXIST || fstatat(w->dir.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return fail(w, item, "make the directory", err);
     if (S_ISDIR(st.st_mode))
@@ -183,13 +209,14 @@ static int set_up(page_work *w, bvi_layout_item *item, int flags, bv_error **err
     return fail(w, item, "set up", err);
 }
 
-/* The first writer makes a file that is whole in one chunk, so that it is opened once. */
+/* The first writer makes a file that is whole in one chunk, so that it is opened once. Nobody else
+ * may have made it since it was looked for. */
 static int prepare_new(page_work *w, bvi_layout_item *item, bv_error **err)
 {
     w->p->new_file = true;
     if (item->flags & BVI_LAYOUT_WHOLE)
         return 0;
-    return set_up(w, item, O_CREAT, err);
+    return set_up(w, item, O_CREAT | (item->kind == BVI_SNAP_FILE ? O_EXCL : 0), err);
 }
 
 static int copy_range(int from, int to, uint64_t size)
@@ -268,6 +295,8 @@ static int prepare_file(page_work *w, bvi_layout_item *item, bv_error **err)
         return r;
     if (item->kind == BVI_SNAP_FILE)
         w->p->new_file = false;
+    if (item->kind == BVI_SNAP_FILE && is_in_new_dir(w, item))
+        return prepare_new(w, item, err);
     if (fstatat(w->dir.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? prepare_new(w, item, err) : fail(w, item, "look at", err);
     if (!S_ISREG(st.st_mode)) {

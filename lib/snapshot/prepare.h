@@ -24,6 +24,9 @@ typedef struct bvi_prepare {
     const bvi_dest *dest;            /* borrowed; NULL: CHECK */
     const bvi_bits *bits;            /* borrowed; NULL: none */
     bvi_installed_reader *installed; /* borrowed; NULL: none */
+    /* A directory that was empty or not there: nothing below it needs to be looked for. */
+    bool in_new_dir;
+    char new_dir[BVI_SNAP_PATH_MAX + 1];
     bool new_file; /* the last file was not there before, so neither is what goes on in the next
                       page */
     /* of the last page */

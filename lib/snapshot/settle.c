@@ -276,16 +276,17 @@ static uint64_t data_end(const bvi_layout *plan, const bvi_layout_item *item)
     return last->pos + last->len;
 }
 
+/* `st` is what the file looks like now; NULL: it was changed. */
 static int note_installed(bvi_settle *s, const bvi_layout_item *item, const char *name,
-                          bv_error **err)
+                          const struct stat *st, bv_error **err)
 {
-    struct stat st;
+    struct stat now;
 
     if (!s->installed)
         return 0;
-    if (fstatat(s->dir.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (!st && fstatat(s->dir.fd, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
         return fail_gone(s, err);
-    return bvi_installed_add(s->installed, s->path, item->recipe, &st, err);
+    return bvi_installed_add(s->installed, s->path, item->recipe, st ? st : &now, err);
 }
 
 static int cut_to_size(bvi_settle *s, const bvi_layout_item *item, const char *name, bv_error **err)
@@ -300,6 +301,7 @@ static int cut_to_size(bvi_settle *s, const bvi_layout_item *item, const char *n
 static int settle_file(bvi_settle *s, const bvi_layout *plan, const bvi_layout_item *item,
                        const bvi_snap_entry *e, const char *name, bv_error **err)
 {
+    bool changed = s->xattrs && e->n_xattrs > 0;
     struct stat st;
     int r = 0;
 
@@ -310,11 +312,12 @@ static int settle_file(bvi_settle *s, const bvi_layout *plan, const bvi_layout_i
         r = cut_to_size(s, item, name, err);
         st.st_mtim.tv_nsec = -1; /* has changed by that */
     }
+    changed = changed || meta_differs(s, item, &st);
     if (r == 0)
         r = set_xattrs(s, e, name, err);
     if (r == 0)
         r = dress(s, item, name, &st, err);
-    return r < 0 ? r : note_installed(s, item, name, err);
+    return r < 0 ? r : note_installed(s, item, name, changed ? NULL : &st, err);
 }
 
 static int settle_symlink(bvi_settle *s, const bvi_layout_item *item, const char *name,
@@ -398,7 +401,7 @@ static int settle_wanted(bvi_settle *s, const bvi_layout *plan, const bvi_layout
     case BVI_SNAP_FILE:
         return settle_file(s, plan, item, e, name, err);
     case BVI_SNAP_CONTINUED:
-        return note_installed(s, item, name, err);
+        return note_installed(s, item, name, NULL, err);
     case BVI_SNAP_SYMLINK:
         return settle_symlink(s, item, name, err);
     default:
