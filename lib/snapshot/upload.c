@@ -283,6 +283,8 @@ int bvi_snap_upload_start(bv_ctx *ctx, const bvi_snap_upload_opts *opts, bv_tran
     if (r == 0)
         r = bvi_store_try_init(&u->renewal, ctx, u->opts.store, NULL, err);
     if (r == 0)
+        r = bvi_snap_up_begin_init(u, err);
+    if (r == 0)
         r = bvi_op_new(ctx, &upload_op, u, &u->op, err);
     if (r < 0) {
         upload_free(u);

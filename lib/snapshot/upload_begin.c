@@ -764,20 +764,19 @@ static int step_open(bvi_snap_upload *u, bv_error **err)
     return r < 0 ? r : bvi_chunk_table_new(u->opts.state_dir, &u->table, err);
 }
 
+int bvi_snap_up_begin_init(bvi_snap_upload *u, bv_error **err)
+{
+    return bvi_timer_new(u->ctx, on_renew_timer, u, &u->renew_timer, err);
+}
+
 void bvi_snap_up_begin(bvi_snap_upload *u)
 {
-    bv_error *err = NULL;
-
-    if (u->journal) { /* for another version, after all */
-        drop_base(u);
-        ask_versions(u);
+    if (!u->journal) {
+        bvi_snap_up_step(u, step_open, ask_versions);
         return;
     }
-    if (bvi_timer_new(u->ctx, on_renew_timer, u, &u->renew_timer, &err) < 0) {
-        bvi_snap_up_fail(u, err);
-        return;
-    }
-    bvi_snap_up_step(u, step_open, ask_versions);
+    drop_base(u); /* for another version, after all */
+    ask_versions(u);
 }
 
 /* ---- the end of it ---- */

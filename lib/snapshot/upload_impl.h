@@ -230,6 +230,7 @@ static inline bool bvi_snap_up_stopping(const bvi_snap_upload *u)
 bvi_tree_walk_opts bvi_snap_up_walk_opts(const bvi_snap_upload *u);
 
 /* upload_begin.c */
+int bvi_snap_up_begin_init(bvi_snap_upload *u, bv_error **err);
 void bvi_snap_up_begin(bvi_snap_upload *u);
 bool bvi_snap_up_begin_idle(const bvi_snap_upload *u);
 void bvi_snap_up_begin_stop(bvi_snap_upload *u);

@@ -1,6 +1,7 @@
 /* Snapshot uploads: what is in the store then, and what is sent when little has changed. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -491,6 +492,123 @@ START_TEST(two_uploads_keep_apart)
 }
 END_TEST
 
+/* ---- dying after the root was put ---- */
+
+/* Puts the store and the state directory back to where they were right after the root was put. */
+static void keep_state(upload_run *run, const bv_transfer_status *status)
+{
+    if (strcmp(status->phase, "publish") == 0 && run->meddled++ == 0)
+        ck_assert_int_eq(system(bvt_format("cp -a %s %s", bvt_path("source.up"), bvt_path("kept"))),
+                         0);
+}
+
+static void upload_and_die_published(const char *store, const char *source, uint64_t version)
+{
+    upload_run run = { .opts = { .data_version = version }, .meddle = keep_state };
+
+    ck_assert_uint_eq(upload_ok(store, source, &run), 1);
+    ck_assert_uint_eq(run.meddled, 1);
+    ck_assert_int_eq(system(bvt_format("rm -r %s && mv %s %s", bvt_path("source.up"),
+                                       bvt_path("kept"), bvt_path("source.up"))),
+                     0);
+    ck_assert(bvt_exists(bvt_path("source.up/snapshot.packs")));
+}
+
+START_TEST(a_published_version_is_found_to_be_ours)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .opts = { .data_version = _i == 0 ? 0 : 1 } };
+
+    upload_and_die_published(store, source, run.opts.data_version);
+    ck_assert_uint_eq(upload_ok(store, source, &run), 1);
+    ck_assert(!bvt_exists(bvt_path("source.up/snapshot.packs")));
+    ck_assert(!bvt_exists(bvt_path("store/key/2/snapshot.json")));
+    /* And that it is: the next one builds on it. */
+    run.opts.data_version = 0;
+    run.later = true;
+    ck_assert_uint_eq(upload_ok(store, source, &run), 2);
+    ck_assert_uint_eq(run.status.stored_done, 0);
+}
+END_TEST
+
+START_TEST(a_published_version_of_other_data_is_not)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .opts = { .data_version = _i == 0 ? 0 : 1 } };
+
+    upload_and_die_published(store, source, run.opts.data_version);
+    append(bvt_path("source/one"), "more");
+    if (_i == 0) {
+        ck_assert_uint_eq(upload_ok(store, source, &run), 2);
+        assert_is_snapshot_of(store, 2, source);
+    } else {
+        ck_assert_int_eq(run_upload_snapshot(2, store, source, &run), BV_E_EXISTS);
+    }
+}
+END_TEST
+
+/* ---- what the system refuses ---- */
+
+START_TEST(survives_every_failed_allocation)
+{
+    const char *source = bvt_path("source");
+    upload_run first = { .later = true };
+
+    make_text(source, "a/file", "content");
+    make_file(source, "a/large", 300000, 5);
+    make_text(source, "b", "");
+    ck_assert_int_eq(symlink("b", bvt_path("source/link")), 0);
+    ck_assert_int_eq(link(bvt_path("source/b"), bvt_path("source/hard")), 0);
+    (void)upload_ok(bvt_path("store"), source, &first);
+    bvt_for_each_failed_allocation(n) {
+        upload_run run = { .later = true, .opts = { .rehash = n % 2 == 0 } };
+
+        /* Each round leaves a pack that the next ones list, so not all of them in one store. */
+        if (n >= 60)
+            n += n == 60 ? (size_t)_i : 4;
+        if (n % 7 == 0)
+            append(bvt_path("source/a/file"), "more");
+        (void)run_upload_snapshot(0, bvt_path("store"), source, &run);
+        ck_assert_msg(run.code == 0 || run.code == BV_E_NOMEM || run.code == BV_E_LIMIT, "%d: %s",
+                      run.code, run.text);
+    }
+    (void)upload_ok(bvt_path("store"), source, &first);
+    assert_is_snapshot_of(bvt_path("store"), 0, source);
+}
+END_TEST
+
+START_TEST(what_cannot_be_is_said)
+{
+    upload_run run = { .cancel_at = 0 };
+    const char *source = mixed_source();
+
+    ck_assert_int_eq(run_upload_snapshot(1, bvt_path("store"), bvt_path("nothing here"), &run),
+                     BV_E_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(run.text, "nothing here"));
+    (void)bvt_write_file("source.up", "in the way");
+    ck_assert_int_lt(run_upload_snapshot(1, bvt_path("store"), source, &run), 0);
+    ck_assert_ptr_nonnull(strstr(run.text, "source.up"));
+    run.opts.store_key = "no such/key";
+    ck_assert_int_eq(run_upload_snapshot(1, bvt_path("store"), source, &run), BV_E_INVALID);
+}
+END_TEST
+
+START_TEST(a_cancel_is_heard_anywhere)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .cancel_at = (uint64_t)_i << 20 };
+    int r = run_upload_snapshot(2, store, source, &run);
+
+    ck_assert_msg(r == BV_E_CANCELLED || r == 0, "%d: %s", r, run.text);
+    run.cancel_at = 0;
+    (void)upload_ok(store, source, &run);
+    assert_is_snapshot_of(store, 0, source);
+}
+END_TEST
+
 BVT_MAIN("snapshot/upload", bvt_times(a_tree_is_there_as_it_is, 3),
          bvt_test(nothing_changed_sends_nothing), bvt_test(only_changes_are_sent),
          bvt_test(what_did_not_change_is_not_read), bvt_test(young_stamps_are_not_trusted),
@@ -503,4 +621,7 @@ BVT_MAIN("snapshot/upload", bvt_times(a_tree_is_there_as_it_is, 3),
          bvt_test(what_the_store_lost_is_sent_again),
          bvt_times(a_base_without_its_packs_is_not_built_on, 2),
          bvt_times(a_prune_under_way_is_kept_out_of, 2), bvt_test(versions_are_immutable),
-         bvt_test(two_uploads_keep_apart))
+         bvt_test(two_uploads_keep_apart), bvt_times(a_published_version_is_found_to_be_ours, 2),
+         bvt_times(a_published_version_of_other_data_is_not, 2),
+         bvt_times(survives_every_failed_allocation, 5), bvt_test(what_cannot_be_is_said),
+         bvt_times(a_cancel_is_heard_anywhere, 4))
