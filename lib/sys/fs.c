@@ -97,6 +97,24 @@ int bvi_fs_write_all(int fd, const void *bytes, size_t len)
     return 0;
 }
 
+int bvi_fs_pwrite_all(int fd, const void *bytes, size_t len, uint64_t at)
+{
+    const char *from = bytes;
+
+    while (len) {
+        ssize_t n = pwrite(fd, from, len, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        from += n;
+        at += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
 static int write_synced(int fd, const void *bytes, size_t len, mode_t mode)
 {
     int r = bvi_fs_write_all(fd, bytes, len);

@@ -77,5 +77,6 @@ int bvi_fs_mkdir_beneath(int dir_fd, const char *path, mode_t mode, bv_error **e
 
 /* Writes everything, however often it takes; 0 or -errno. */
 int bvi_fs_write_all(int fd, const void *bytes, size_t len);
+int bvi_fs_pwrite_all(int fd, const void *bytes, size_t len, uint64_t at); /* likewise */
 
 #endif

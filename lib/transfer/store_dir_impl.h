@@ -68,7 +68,9 @@ int bvi_dir_run_leases(bvi_dir_call *c, bv_error **err);
 
 int bvi_dir_open(int at_fd, const char *path, int *ret_fd, bv_error **err);
 int bvi_dir_open_version(int key_fd, uint64_t version, int *ret_fd, bv_error **err);
-bvi_store_format bvi_dir_format(int version_fd);
+/* BVI_STORE_ANY: it is not complete. */
+int bvi_dir_format(int version_fd, bvi_store_format *ret_format, bv_error **err);
+int bvi_dir_format_of(int key_fd, uint64_t version, bvi_store_format *ret_format, bv_error **err);
 /* Calls fn with each name in a directory. */
 int bvi_dir_each_name(int dir_fd, const char *what,
                       int (*fn)(const char *name, void *data, bv_error **err), void *data,

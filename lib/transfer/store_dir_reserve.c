@@ -48,13 +48,15 @@ bool bvi_dir_lease_is_old(int fd, uint64_t max_age_secs)
     return fstat(fd, &st) == 0 && now > st.st_mtime && (uint64_t)(now - st.st_mtime) > max_age_secs;
 }
 
-/* False: there is nothing in it. */
-static bool read_lock(int fd, bvi_store_lock *ret_lock)
+/* 0: there is nothing in it. */
+static int read_lock(int fd, bvi_store_lock *ret_lock, bv_error **err)
 {
     char text[BVI_STORE_LOCK_MAX];
     ssize_t n = pread(fd, text, sizeof(text), 0);
 
     bvi_store_lock_parse(text, n > 0 ? (size_t)n : 0, ret_lock);
+    if (n < 0)
+        return bvi_fail_sys(err, errno, "cannot read a reservation");
     return n > 0;
 }
 
@@ -65,21 +67,25 @@ static int write_lock(bvi_dir_call *c, int fd, bool keep, bv_error **err)
     bvi_store_lock old = { 0 };
     char text[BVI_STORE_LOCK_MAX];
     size_t len;
+    int r;
 
     if (!c->req.lease)
         return futimens(fd, NULL) < 0 ? bvi_fail_sys(err, errno, "cannot renew the reservation")
                                       : 0;
-    if (keep && read_lock(fd, &old) && old.started_us)
+    r = keep ? read_lock(fd, &old, err) : 0;
+    if (r < 0)
+        return r;
+    if (old.started_us)
         lock.started_us = old.started_us;
     if (!lock.base) /* who renews need not repeat it */
         lock.base = old.base;
     memcpy(lock.lease, c->req.lease, strlen(c->req.lease)); /* length was checked; zeroed before */
     len = bvi_store_lock_print(&lock, text);
     /* Readers see the old text or the new one, as the length hardly changes. */
-    if (pwrite(fd, text, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0 ||
-        futimens(fd, NULL) < 0 || fsync(fd) < 0)
-        return bvi_fail_sys(err, errno, "cannot write the reservation");
-    return 0;
+    r = bvi_fs_pwrite_all(fd, text, len, 0);
+    if (r == 0 && (ftruncate(fd, (off_t)len) < 0 || futimens(fd, NULL) < 0 || fsync(fd) < 0))
+        r = -errno;
+    return r < 0 ? bvi_fail_sys(err, -r, "cannot write the reservation") : 0;
 }
 
 /* ---- taking a version ---- */
@@ -95,11 +101,14 @@ static int refuse_complete(const bvi_dir_call *c, uint64_t version, bv_error **e
 static int claim(bvi_dir_call *c, int dir_fd, int fd, uint64_t version, bv_error **err)
 {
     bvi_store_lock lock;
-    bool is_ours = !read_lock(fd, &lock) || /* empty: its maker died between two steps */
+    int r = read_lock(fd, &lock, err);
+    bool is_ours = r == 0 || /* empty: its maker died between two steps */
                    (c->req.lease ? bvi_store_lock_is_of(&lock, c->req.lease)
                                  : c->req.version > 0); /* whoever holds a version that was named */
-    int r = 0;
 
+    if (r < 0)
+        return r;
+    r = 0;
     if (!is_ours && !bvi_dir_lease_is_old(fd, BVI_STORE_LEASE_SECS))
         return bvi_fail(err, BV_E_BUSY, "version %llu of '%s' is reserved by another upload",
                         (unsigned long long)version, c->req.store_key);
@@ -111,6 +120,7 @@ static int claim(bvi_dir_call *c, int dir_fd, int fd, uint64_t version, bv_error
 /* Takes the version's lock if nobody living holds it and the lease is ours or has run out. */
 static int take_version(bvi_dir_call *c, int key_fd, uint64_t version, bv_error **err)
 {
+    bvi_store_format format = BVI_STORE_ANY;
     bvi_auto_close int dir_fd = -1;
     bvi_auto_close int fd = -1;
     int r;
@@ -124,7 +134,10 @@ static int take_version(bvi_dir_call *c, int key_fd, uint64_t version, bv_error 
     if (!bvi_dir_lock(fd))
         return bvi_fail(err, BV_E_BUSY, "version %llu of '%s' is being uploaded by someone else",
                         (unsigned long long)version, c->req.store_key);
-    if (bvi_dir_format(dir_fd) != BVI_STORE_ANY) { /* since we looked */
+    r = bvi_dir_format(dir_fd, &format, err);
+    if (r < 0)
+        return r;
+    if (format != BVI_STORE_ANY) { /* since we looked */
         (void)unlinkat(dir_fd, BVI_STORE_LOCK, 0);
         return refuse_complete(c, version, err);
     }
@@ -173,16 +186,9 @@ static int reserve_next(bvi_dir_call *c, int key_fd, bv_error **err)
                           RESERVE_TRIES, c->req.store_key);
 }
 
-static bool is_complete(int key_fd, uint64_t version)
-{
-    bvi_auto_close int fd = -1;
-
-    return bvi_dir_open_version(key_fd, version, &fd, NULL) == 0 &&
-           bvi_dir_format(fd) != BVI_STORE_ANY;
-}
-
 int bvi_dir_run_reserve(bvi_dir_call *c, bv_error **err)
 {
+    bvi_store_format format = BVI_STORE_ANY;
     bvi_auto_close int fd = -1;
     int r;
 
@@ -195,7 +201,10 @@ int bvi_dir_run_reserve(bvi_dir_call *c, bv_error **err)
         return r;
     if (!c->req.version)
         return reserve_next(c, fd, err);
-    if (is_complete(fd, c->req.version))
+    r = bvi_dir_format_of(fd, c->req.version, &format, err);
+    if (r < 0)
+        return r;
+    if (format != BVI_STORE_ANY)
         return refuse_complete(c, c->req.version, err);
     r = make_version(fd, c->req.version, err);
     return r < 0 ? r : take_version(c, fd, c->req.version, err);
@@ -230,17 +239,29 @@ static int add_lease(bvi_dir_call *c, int key_fd, uint64_t version, bv_error **e
     bvi_auto_close int fd = -1;
     bvi_store_lock lock;
     bvi_store_lease *lease;
+    bv_error *why = NULL;
     struct stat st;
+    int r = bvi_dir_open_version(key_fd, version, &dir_fd, &why);
 
-    if (bvi_dir_open_version(key_fd, version, &dir_fd, NULL) < 0 ||
-        bvi_fs_open_beneath(dir_fd, BVI_STORE_LOCK, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd,
-                            NULL) < 0 ||
-        fstat(fd, &st) < 0 || !is_alive(fd))
+    if (r == 0)
+        r = bvi_fs_open_beneath(dir_fd, BVI_STORE_LOCK, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd,
+                                &why);
+    if (r == BV_E_NOT_FOUND || bv_error_errno(why) == ENOTDIR) {
+        bv_error_free(why);
+        return 0;
+    }
+    if (r < 0) /* what was not seen would be pruned */
+        return bvi_error_move(err, why);
+    if (fstat(fd, &st) < 0)
+        return bvi_fail_sys(err, errno, "cannot look at a reservation");
+    if (!is_alive(fd))
         return 0;
     lease = bvi_vec_push(&c->leases);
     if (!lease)
         return bvi_fail_nomem(err);
-    (void)read_lock(fd, &lock); /* empty: nothing can have been built on it yet */
+    r = read_lock(fd, &lock, err); /* empty: nothing can have been built on it yet */
+    if (r < 0)
+        return r;
     *lease = (bvi_store_lease){
         .version = version,
         .base = lock.base,

@@ -21,19 +21,50 @@ int bvi_dir_open(int at_fd, const char *path, int *ret_fd, bv_error **err)
     return bvi_fs_open_beneath(at_fd, path, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
 }
 
-static bool has_file(int dir_fd, const char *name)
+/* A disk that does not answer must not look like an object that is not there. */
+static int has_file(int dir_fd, const char *name, bool *ret_has, bv_error **err)
 {
     struct stat st;
 
-    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            return bvi_fail_sys(err, errno, "cannot look for '%s' of a version", name);
+        *ret_has = false;
+        return 0;
+    }
+    *ret_has = S_ISREG(st.st_mode);
+    return 0;
 }
 
-bvi_store_format bvi_dir_format(int version_fd)
+int bvi_dir_format(int version_fd, bvi_store_format *ret_format, bv_error **err)
 {
-    bool has_header = has_file(version_fd, BVI_STORE_HEADER);
+    bool has_header = false;
+    bool has_body = false;
+    bool has_root = false;
+    int r = has_file(version_fd, BVI_STORE_HEADER, &has_header, err);
 
-    return bvi_store_format_of(has_header, has_header && has_file(version_fd, BVI_STORE_BODY),
-                               has_file(version_fd, BVI_STORE_ROOT));
+    if (r == 0)
+        r = has_file(version_fd, BVI_STORE_BODY, &has_body, err);
+    if (r == 0)
+        r = has_file(version_fd, BVI_STORE_ROOT, &has_root, err);
+    if (r == 0)
+        *ret_format = bvi_store_format_of(has_header, has_header && has_body, has_root);
+    return r;
+}
+
+int bvi_dir_format_of(int key_fd, uint64_t version, bvi_store_format *ret_format, bv_error **err)
+{
+    bvi_auto_close int fd = -1;
+    bv_error *why = NULL;
+    int r = bvi_dir_open_version(key_fd, version, &fd, &why);
+
+    if (r == 0)
+        return bvi_dir_format(fd, ret_format, err);
+    if (r != BV_E_NOT_FOUND && bv_error_errno(why) != ENOTDIR)
+        return bvi_error_move(err, why);
+    bv_error_free(why);
+    *ret_format = BVI_STORE_ANY; /* removed meanwhile, or no version */
+    return 0;
 }
 
 static int compare_versions(const void *a, const void *b)
@@ -112,14 +143,6 @@ int bvi_dir_all_versions(int key_fd, const char *store_key, bvi_version_list *li
     return r;
 }
 
-static bool is_complete(int key_fd, uint64_t version, bvi_store_format format)
-{
-    bvi_auto_close int fd = -1;
-
-    return bvi_dir_open_version(key_fd, version, &fd, NULL) == 0 &&
-           bvi_store_format_wanted(format, bvi_dir_format(fd));
-}
-
 int bvi_dir_complete_versions(int key_fd, const char *store_key, bvi_store_format format,
                               bvi_version_list *list, bv_error **err)
 {
@@ -127,7 +150,10 @@ int bvi_dir_complete_versions(int key_fd, const char *store_key, bvi_store_forma
     int r = bvi_dir_all_versions(key_fd, store_key, list, err);
 
     for (size_t i = 0; r == 0 && i < list->len; i++) {
-        if (is_complete(key_fd, list->items[i], format))
+        bvi_store_format found = BVI_STORE_ANY;
+
+        r = bvi_dir_format_of(key_fd, list->items[i], &found, err);
+        if (r == 0 && bvi_store_format_wanted(format, found))
             list->items[kept++] = list->items[i];
     }
     list->len = kept;
@@ -249,11 +275,14 @@ static int read_root(int version_fd, bvi_snapshot_info *info, bv_error **err)
 static int list_version(per_version *p, uint64_t version, int version_fd, bv_error **err)
 {
     bvi_auto_error bv_error *why = NULL;
-    bvi_store_format format = bvi_dir_format(version_fd);
-    bvi_snapshot_info info = { .version = version, .format = format };
+    bvi_store_format format = BVI_STORE_ANY;
+    bvi_snapshot_info info = { .version = version };
     bvi_snapshot_info *slot;
-    int r;
+    int r = bvi_dir_format(version_fd, &format, err);
 
+    if (r < 0)
+        return r;
+    info.format = format;
     if (!bvi_store_format_wanted(p->call->req.format, format))
         return 0;
     r = format == BVI_STORE_SNAPSHOT ? read_root(version_fd, &info, &why)
@@ -298,17 +327,21 @@ int bvi_dir_wipe_version(int version_fd, const char *store_key, bv_error **err)
 static int prune_version(per_version *p, uint64_t version, int version_fd, bv_error **err)
 {
     uint64_t max_age_secs = p->call->req.max_age_secs;
+    bvi_store_format format = BVI_STORE_ANY;
     bvi_auto_close int fd = -1;
     char name[32];
     int r;
 
-    if (bvi_dir_format(version_fd) != BVI_STORE_ANY ||
+    r = bvi_dir_format(version_fd, &format, err);
+    if (r < 0 || format != BVI_STORE_ANY ||
         bvi_fs_open_beneath(version_fd, BVI_STORE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW, 0644, &fd,
                             NULL) < 0)
+        return r;
+    if (!bvi_dir_lock(fd) || (max_age_secs > 0 && !bvi_dir_lease_is_old(fd, max_age_secs)))
         return 0;
-    if (!bvi_dir_lock(fd) || (max_age_secs > 0 && !bvi_dir_lease_is_old(fd, max_age_secs)) ||
-        bvi_dir_format(version_fd) != BVI_STORE_ANY)
-        return 0;
+    r = bvi_dir_format(version_fd, &format, err); /* it may have been completed meanwhile */
+    if (r < 0 || format != BVI_STORE_ANY)
+        return r;
     r = bvi_dir_wipe_version(version_fd, p->store_key, err);
     if (r < 0)
         return r;

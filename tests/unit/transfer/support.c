@@ -196,6 +196,7 @@ static int end(bv_ctx *ctx, int r, bv_op *op, bv_error *err, outcome *o)
 {
     if (r < 0) {
         o->code = r;
+        o->errnum = bv_error_errno(err);
         (void)bv_error_format(err, o->text, sizeof(o->text));
         bv_error_free(err);
     } else {
