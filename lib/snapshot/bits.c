@@ -70,14 +70,20 @@ static bool is_ours(const bvi_bits *bits, const bvi_bits_header *header)
 static int start_anew(bvi_bits *bits, const bvi_bits_header *header)
 {
     file_header h = { .header = *header };
+    int r;
 
     memcpy(h.magic, BITS_MAGIC, sizeof(h.magic));
-    if (ftruncate(bits->fd, 0) < 0 || ftruncate(bits->fd, (off_t)bits->map_len) < 0 ||
-        fdatasync(bits->fd) < 0)
+    if (ftruncate(bits->fd, 0) < 0)
         return -errno;
-    if (pwrite(bits->fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
-        return -(errno ? errno : EIO);
-    return fdatasync(bits->fd) < 0 ? -errno : 0;
+    /* Really there: a hole of a mapped file that finds no room when it is written to ends the
+     * process. */
+    r = posix_fallocate(bits->fd, 0, (off_t)bits->map_len);
+    if (r > 0)
+        return -r;
+    if (fdatasync(bits->fd) < 0)
+        return -errno;
+    r = bvi_fs_pwrite_all(bits->fd, &h, sizeof(h), 0);
+    return r == 0 && fdatasync(bits->fd) < 0 ? -errno : r;
 }
 
 int bvi_bits_open(bvi_bits *bits, const char *path, const bvi_bits_header *header, bool anew,

@@ -129,10 +129,10 @@ int bvi_stamps_finish(bvi_stamps_writer *w, const bvi_stamps_head *head, bv_erro
     image.head.root = head->root;
     image.head.before_ns = head->before_ns;
     check_of(&image, image.check);
-    if (fdatasync(w->fd) < 0 || pwrite(w->fd, &image, sizeof(image), 0) != (ssize_t)sizeof(image) ||
-        fsync(w->fd) < 0)
-        return bvi_fail_sys(err, errno, "cannot write '%s'", w->path);
-    return 0;
+    r = fdatasync(w->fd) < 0 ? -errno : bvi_fs_pwrite_all(w->fd, &image, sizeof(image), 0);
+    if (r == 0 && fsync(w->fd) < 0)
+        r = -errno;
+    return r < 0 ? bvi_fail_sys(err, -r, "cannot write '%s'", w->path) : 0;
 }
 
 /* ---- reading ---- */

@@ -16,7 +16,7 @@
 #include "sys/fs.h"
 
 /* About so many points of each kind are tried. */
-#define POINTS 40u
+#define POINTS 25u
 
 static const struct {
     const char *name;
