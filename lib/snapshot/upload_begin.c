@@ -43,12 +43,14 @@ static int compare_packs(const void *a, const void *b)
                   BVI_BLAKE3_SIZE);
 }
 
-/* Can the frame be there? */
-static bool is_there(bvi_snap_upload *u, const bvi_snap_frame *frame)
+/* Can the frame be there? `trusted`: it can, if the store cannot tell. */
+static bool is_there(bvi_snap_upload *u, const bvi_snap_frame *frame, bool trusted)
 {
     const bvi_known_pack wanted = { .id = frame->pack };
     const bvi_known_pack *pack;
 
+    if (u->packs_unknown)
+        return trusted;
     if (!u->packs_listed || u->packs.len == 0)
         return false;
     if (!u->packs_sorted)
@@ -58,16 +60,14 @@ static bool is_there(bvi_snap_upload *u, const bvi_snap_frame *frame)
     return pack && frame->offset <= pack->size && frame->stored <= pack->size - frame->offset;
 }
 
-/* Those that are there go into the table. *ret_all: they all are. `trusted`: so they are when the
- * store cannot tell. */
+/* Those that are there go into the table. *ret_all: they all are. `trusted`: as above. */
 static int add_frames(bvi_snap_upload *u, const bvi_snap_frames *frames, bool trusted,
                       bool *ret_all, bv_error **err)
 {
     *ret_all = true;
     for (size_t i = 0; i < frames->len; i++) {
         const bvi_snap_frame *frame = &frames->items[i];
-        bool there = u->packs_unknown ? trusted : is_there(u, frame);
-        int r = there ? bvi_chunk_table_add(u->table, frame, err) : 1;
+        int r = is_there(u, frame, trusted) ? bvi_chunk_table_add(u->table, frame, err) : 1;
 
         if (r < 0)
             return r;
@@ -198,7 +198,7 @@ static void load_done(void *data, bool cancelled)
     if (cancelled && !err)
         (void)bvi_fail(&err, BV_E_CANCELLED, "upload interrupted");
     if (!err)
-        (void)add_frames(u, &l->frames, true, &all, &err); /* it says; the base is reserved */
+        (void)add_frames(u, &l->frames, true, &all, &err); /* it says */
     if (!err && !all)
         (void)bvi_fail(&err, BV_E_NOT_FOUND, "a pack of version %llu is missing or cut short",
                        (unsigned long long)u->base_version);
@@ -227,7 +227,7 @@ static int start_load(bvi_page_load *l, bv_error **err)
     bvi_auto_free char *key = bvi_snap_pack_key(u->opts.store_key, &frame->pack);
     int r;
 
-    if (!is_there(u, frame))
+    if (!is_there(u, frame, true)) /* the base is reserved */
         return bvi_fail(err, BV_E_NOT_FOUND, "the pack of page %zu is missing or cut short",
                         l->index);
     l->stored = bvi_malloc(frame->stored);
