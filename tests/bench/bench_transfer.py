@@ -383,13 +383,20 @@ def run_until(process, check, patience=300):
     raise RuntimeError("nothing came")
 
 
+def peak_mib(process):
+    for line in pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"it ended by itself: {process.stderr.read().decode()}")
+
+
 def huge_manifest(b):
     form = next((f for f in b.forms if f.name == "snapshot"), None)
     if not form:
         return
     files = 1024 if b.quick else 10240  # of 1 GiB
     with b.place("huge") as top, movers.Server(top / "web", log=True) as server, roomy(top, files + 256) as place:
-        chunks = int(answer([b.build / "tests/bench/bench-manifest", top / "web/www/store", str(files), "512"]))
+        chunks = int(answer([b.build / "tests/bench/bench-manifest", top / "web/www/store", str(files), "1024"]))
         subprocess.run(["chmod", "-R", "a+rX", top / "web/www"], check=True)
         root = json.loads((top / "web/www/store/huge/1/snapshot.json").read_text())
         pages = {page["pack"] for page in root["pages"]}
@@ -405,7 +412,7 @@ def huge_manifest(b):
                 raise
 
         fresh, process = begin()
-        time.sleep(2)  # something becomes durable
+        time.sleep(0.7)  # something becomes durable
         again, peaks = [], []
         for _ in range(b.rounds):
             process.kill()
@@ -413,9 +420,7 @@ def huge_manifest(b):
             b.turn()
             seconds, process = begin()
             again.append(seconds)
-            time.sleep(0.3)
-            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-            peaks.append(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+            peaks.append(peak_mib(process))
         process.kill()
         process.communicate()
     what = f"{files // 1024} TiB, {chunks} chunks of 1 MiB"

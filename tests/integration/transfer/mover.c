@@ -102,6 +102,7 @@ static int start(char **argv, const settings *s, outcome *o, bv_op **ret_op, bv_
     up.memory_mib = down.memory_mib = s->memory;
     up.bytes_per_s = down.bytes_per_s = s->rate;
     up.number_of_chunks = s->chunks;
+    up.format = down.format = (int32_t)s->format;
     up.data = down.data = o;
     return strcmp(argv[1], "upload") == 0 ? bv_upload_start(o->ctx, &up, on_done, ret_op, err)
                                           : bv_download_start(o->ctx, &down, on_done, ret_op, err);
@@ -117,9 +118,9 @@ int main(int argc, char **argv)
     char text[1024];
 
     if (argc == 2 && strcmp(argv[1], "formats") == 0)
-        return puts("archive") < 0;
+        return puts("archive snapshot") < 0;
     if (argc < 5 || (strcmp(argv[1], "upload") != 0 && strcmp(argv[1], "download") != 0) ||
-        read_settings(argv + 5, &s) < 0 || s.format > 1) {
+        read_settings(argv + 5, &s) < 0) {
         (void)fputs("usage: mover upload|download STORE KEY DIR [SETTING=NUMBER...]\n", stderr);
         return 2;
     }

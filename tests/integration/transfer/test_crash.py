@@ -157,6 +157,17 @@ def run_killed_after(seconds, command):
         return True
 
 
+def bytes_put(server):
+    """So many were sent to it; stops it, and the next one begins a log of its own."""
+    sent = sum(r["asked"] for r in server.requests() if r["method"] == "PUT")
+    server.log.unlink()
+    return sent
+
+
+def stored_bytes(top):
+    return sum(f.stat().st_size for f in (top / "web/www/store").rglob("*") if f.is_file())
+
+
 def large_upload_killed(form):
     """Killed up to five times, then let through; what is in the store then is what was sent."""
     dice = random.Random(12)
@@ -167,12 +178,23 @@ def large_upload_killed(form):
         while left > 0:
             clear(top / "web", out)
             shutil.rmtree(f"{tree}.transfer", ignore_errors=True)
-            with movers.Server(top / "web") as server:
-                command = form.command("upload", f"{server.url}/store", "key", tree, rate=80 << 20, **settings)
+            with movers.Server(top / "web", log=True) as server:
+                command = form.command("upload", f"{server.url}/store", "key", tree, rate=80 << 20, connections=WORKERS,
+                                       **settings)
                 here = sum(run_killed_after(dice.uniform(0.05, 0.9), command) for _ in range(min(5, left)))
                 run(command)
                 run(form.command("download", f"{server.url}/store", "key", out))
                 expect_same(tree, out, f"upload killed {here} times")
+                sent = bytes_put(server)
+            if form.name == "snapshot":
+                stored = stored_bytes(top)
+                allowed = here * REFETCH_MAX + (here + 1) * MANIFEST_MAX
+                assert sent <= stored + allowed, f"{here} kills cost {sent - stored} bytes, at most {allowed} are allowed"
+                # The next version of what did not change costs its pages, in a store that cannot be listed as well.
+                with movers.Server(top / "web", log=True) as server:
+                    run(form.command("upload", f"{server.url}/store", "key", tree))
+                    again = bytes_put(server)
+                assert again <= MANIFEST_MAX, f"an unchanged tree cost {again} bytes"
             left -= max(here, 1)
 
 
@@ -200,7 +222,7 @@ def large_download_killed(form):
                     run(command)
                 expect_same(tree, out, f"download killed {here} times")
                 sent = sum(r["answered"] for r in server.requests() if r["method"] == "GET" and r["status"] < 300)
-            stored = sum(f.stat().st_size for f in (top / "web/www/store").rglob("*") if f.is_file())
+            stored = stored_bytes(top)
             allowed = here * REFETCH_MAX + (here + 1) * MANIFEST_MAX
             assert sent <= stored + allowed, f"{here} kills cost {sent - stored} bytes, at most {allowed} are allowed"
             (top / "web/access.log").unlink()
