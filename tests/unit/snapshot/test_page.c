@@ -1,6 +1,7 @@
 /* Pages: what is written is read again, and what nobody would have written is refused. */
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "bvt.h"
 #include "snapshot/page.h"
 
@@ -144,6 +145,39 @@ START_TEST(what_is_written_is_read)
         ck_assert_int_eq(frame.codec, want.codec);
     }
     ck_assert(!bvi_page_chunks_next(&chunks, &frame));
+}
+END_TEST
+
+/* What doc/snapshot-format.md gives as an example. */
+START_TEST(the_documents_example)
+{
+    static const char hello[] = "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f";
+    BVI_AUTO(bvi_page_writer_freep) bvi_page_writer *w = NULL;
+    BVI_AUTO(bvi_buf_done) bvi_buf bytes = BVI_BUF_INIT(BVI_SNAP_PAGE_MAX);
+    const bvi_snap_extent extent = { 0, 5 };
+    const bvi_snap_entry dir = dir_of("");
+    const bvi_snap_entry file = { .kind = BVI_SNAP_FILE,
+                                  .path = "f",
+                                  .mode = 0644,
+                                  .size = 5,
+                                  .extents = &extent,
+                                  .n_extents = 1 };
+    bvi_snap_frame chunk = { .plain = 5, .stored = 5 };
+    char hex[BVI_HEX_SIZE(256)];
+    bv_error *err = NULL;
+
+    bvi_blake3_hash("hello", 5, chunk.hash.bytes);
+    chunk.pack = chunk.hash;
+    bvt_assert_ok(bvi_page_writer_new(&w, &err), err);
+    bvt_assert_ok(bvi_page_writer_entry(w, &dir, &err), err);
+    bvt_assert_ok(bvi_page_writer_entry(w, &file, &err), err);
+    bvt_assert_ok(bvi_page_writer_chunk(w, &chunk, &err), err);
+    bvt_assert_ok(bvi_page_writer_finish(w, &bytes, &err), err);
+    ck_assert_uint_le(bytes.len, 256);
+    bvi_hex_encode(bytes.data, bytes.len, hex);
+    ck_assert_str_eq(hex, bvt_format("425653500101%s02010000ed03000000000002000166a4030000000000"
+                                     "0501000501%s0500000005",
+                                     hello, hello));
 }
 END_TEST
 
@@ -411,7 +445,8 @@ START_TEST(survives_every_failed_allocation)
 }
 END_TEST
 
-BVT_MAIN("snapshot/page", bvt_test(what_is_written_is_read), bvt_test(no_cut_page_is_read),
-         bvt_test(a_file_goes_on_in_the_next_page), bvt_loop(refuses, cases),
-         bvt_test(the_writer_refuses_what_the_reader_would), bvt_test(a_full_page_keeps_its_size),
-         bvt_loop(the_order_of_a_walk, orders), bvt_test(survives_every_failed_allocation))
+BVT_MAIN("snapshot/page", bvt_test(what_is_written_is_read), bvt_test(the_documents_example),
+         bvt_test(no_cut_page_is_read), bvt_test(a_file_goes_on_in_the_next_page),
+         bvt_loop(refuses, cases), bvt_test(the_writer_refuses_what_the_reader_would),
+         bvt_test(a_full_page_keeps_its_size), bvt_loop(the_order_of_a_walk, orders),
+         bvt_test(survives_every_failed_allocation))
