@@ -17,6 +17,9 @@
 #include "snapshot/download_impl.h"
 #include "transfer/glob.h"
 
+/* A full disk is worth going on with from so much room. */
+#define ROOM_BYTES (256ull * 1024u * 1024u)
+
 static void free_use(bvi_layout_use *use)
 {
     if (use)
@@ -27,6 +30,8 @@ static void free_use(bvi_layout_use *use)
 static void download_free(bvi_snap_download *d)
 {
     bvi_snap_run_free(d);
+    bvi_space_done(&d->space);
+    bv_error_free(d->full);
     free_use(d->current);
     free_use(d->ahead);
     bvi_layout_free(d->plan);
@@ -73,6 +78,7 @@ void bvi_snap_fail(bvi_snap_download *d, bv_error *err)
         return;
     if (d->opts.store)
         d->opts.store->vtable->cancel(d->opts.store);
+    bvi_space_stop(&d->space);
     bvi_snap_run_stop(d);
 }
 
@@ -141,11 +147,64 @@ static void complete(bvi_snap_download *d)
 
 /* ---- steps on the worker ---- */
 
+static void start_step(bvi_snap_download *d, int (*run)(bvi_snap_download *d, bv_error **err),
+                       void (*next)(bvi_snap_download *d))
+{
+    d->step_run = run;
+    d->step_next = next;
+    d->step_pending = true;
+    bvi_work_submit(&d->step);
+}
+
+/* The rest of the snapshot, as far as it is of use to wait for room for it. */
+static uint64_t room_wanted(const bvi_snap_download *d)
+{
+    uint64_t left = d->report.now.bytes_total - d->report.now.bytes_done;
+
+    return left < ROOM_BYTES ? left : ROOM_BYTES;
+}
+
+static void on_room(const bv_error *err, void *data)
+{
+    bvi_snap_download *d = data;
+
+    bvi_report_resume(&d->report);
+    if (err)
+        bvi_snap_fail(d, bvi_error_copy(err));
+    else if (d->step_full && !atomic_load(&d->stopping))
+        start_step(d, d->step_run, d->step_next);
+    d->step_full = false;
+    if (!atomic_load(&d->stopping))
+        bvi_snap_run_resume(d);
+    bvi_snap_settle_down(d);
+}
+
+/* Takes err: it failed, or waits for room. */
+static bool pause_or_fail(bvi_snap_download *d, bv_error *err)
+{
+    bool waits = !atomic_load(&d->stopping) &&
+                 bvi_space_pause(&d->space, err, d->opts.dest_dir, room_wanted(d));
+
+    if (waits) {
+        bv_error_free(err);
+        bvi_report_pause(&d->report, &d->space);
+    } else {
+        bvi_snap_fail(d, err);
+    }
+    return waits;
+}
+
 static void step_run(void *data)
 {
     bvi_snap_download *d = data;
 
     (void)d->step_run(d, &d->step_err); /* the error says it all */
+}
+
+static bool may_run_again(const bvi_snap_download *d)
+{
+    return bvi_space_is_full(d->step_err) &&
+           (d->step_run == bvi_snap_step_space || d->step_run == bvi_snap_step_plan);
 }
 
 static void step_done(void *data, bool cancelled)
@@ -160,20 +219,13 @@ static void step_done(void *data, bool cancelled)
         complete(d);
         return;
     }
-    if (d->step_err)
+    if (d->step_err && may_run_again(d))
+        d->step_full = pause_or_fail(d, bvi_take(d->step_err));
+    else if (d->step_err)
         bvi_snap_fail(d, bvi_take(d->step_err));
     else if (!atomic_load(&d->stopping))
         d->step_next(d);
     bvi_snap_settle_down(d);
-}
-
-static void start_step(bvi_snap_download *d, int (*run)(bvi_snap_download *d, bv_error **err),
-                       void (*next)(bvi_snap_download *d))
-{
-    d->step_run = run;
-    d->step_next = next;
-    d->step_pending = true;
-    bvi_work_submit(&d->step);
 }
 
 /* ---- pages ---- */
@@ -280,7 +332,9 @@ void bvi_snap_settle_down(bvi_snap_download *d)
         return;
     if (d->phase == BVI_SNAP_TRANSFER)
         bvi_snap_pump(d);
-    if (d->step_pending || d->page_busy || !bvi_snap_run_idle(d))
+    if (d->full && bvi_snap_run_idle(d) && !d->step_pending && !d->page_busy && !d->step_full)
+        (void)pause_or_fail(d, bvi_take(d->full)); /* all that could be done without room is */
+    if (d->step_pending || d->page_busy || bvi_space_is_waiting(&d->space) || !bvi_snap_run_idle(d))
         return;
     if (atomic_load(&d->stopping)) {
         complete(d);
@@ -303,6 +357,11 @@ static void begun(bvi_snap_download *d)
     d->phase = BVI_SNAP_TRANSFER; /* the call that follows starts the first page */
 }
 
+static void has_room(bvi_snap_download *d)
+{
+    start_step(d, bvi_snap_step_begin, begun);
+}
+
 static void on_manifest(const bv_error *err, void *data)
 {
     bvi_snap_download *d = data;
@@ -323,7 +382,7 @@ static void on_manifest(const bv_error *err, void *data)
         d->report.now.bytes_total = root->plain_bytes;
         d->report.now.chunks_total = (uint32_t)root->chunks;
         d->report.now.files = root->files;
-        start_step(d, bvi_snap_step_begin, begun);
+        start_step(d, bvi_snap_step_space, has_room);
     }
     bvi_snap_settle_down(d);
 }
@@ -443,6 +502,8 @@ int bvi_snap_download_start(bv_ctx *ctx, const bvi_snap_download_opts *opts,
     atomic_init(&d->stopping, false);
     bvi_work_init(&d->step, ctx, step_run, step_done, d);
     r = copy_opts(d, opts, err);
+    if (r == 0)
+        r = bvi_space_init(&d->space, ctx, opts->space_wait_secs, on_room, d, err);
     if (r == 0)
         r = bvi_op_new(ctx, &download_op, d, &d->op, err);
     if (r < 0) {

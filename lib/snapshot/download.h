@@ -42,6 +42,7 @@ typedef struct bvi_snap_download_opts {
     bool recheck; /* believes no state: all bytes are read, and only wrong ones are fetched */
     uint32_t max_runners;         /* 0: BVI_SNAP_RUNNERS_DEFAULT */
     uint32_t memory_mib;          /* 0: BV_TRANSFER_MEMORY_MIB_DEFAULT */
+    int32_t space_wait_secs;      /* as in blockvisor/transfer.h */
     bv_transfer_status_fn status; /* optional */
     bvi_snap_differs_fn differs;  /* optional; COMPARE and CHECK */
 } bvi_snap_download_opts;

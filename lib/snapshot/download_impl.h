@@ -16,6 +16,7 @@
 #include "snapshot/settle.h"
 #include "transfer/limits.h"
 #include "transfer/report.h"
+#include "transfer/space.h"
 
 /* Neighbouring chunks that are decided about together: enough to find what lies together in packs.
  */
@@ -62,6 +63,7 @@ typedef enum bvi_snap_runner_state {
     BVI_SNAP_CLAIMING, /* memory */
     BVI_SNAP_READING,  /* from the store */
     BVI_SNAP_WORKING,  /* on the worker */
+    BVI_SNAP_FULL,     /* waits for room on the disk */
 } bvi_snap_runner_state;
 
 typedef struct bvi_snap_runner {
@@ -126,6 +128,7 @@ struct bvi_snap_download {
     void (*step_next)(bvi_snap_download *d);
     bv_error *step_err;
     bool step_pending;
+    bool step_full; /* it waits for room to run again */
     /* chunks that wait to become durable */
     BVI_VEC(uint64_t) written;
     BVI_VEC(uint64_t) syncing;
@@ -135,6 +138,9 @@ struct bvi_snap_download {
     bvi_timer *sync_timer;
     bool sync_pending;
     bv_error *sync_err;
+    /* a full disk */
+    bvi_space space;
+    bv_error *full; /* a runner found it */
     /* what was found */
     uint64_t bad_chunks;
     bv_error *first_bad;
@@ -146,8 +152,10 @@ struct bvi_snap_download {
 };
 
 /* Steps; on the worker. */
-int bvi_snap_step_open(bvi_snap_download *d, bv_error **err);   /* directories, lock, state */
-int bvi_snap_step_begin(bvi_snap_download *d, bv_error **err);  /* the root is known: bits, space */
+int bvi_snap_step_open(bvi_snap_download *d, bv_error **err); /* directories, lock, state */
+int bvi_snap_step_space(bvi_snap_download *d,
+                        bv_error **err); /* the root is known: is there room */
+int bvi_snap_step_begin(bvi_snap_download *d, bv_error **err);  /* what is durable already */
 int bvi_snap_step_plan(bvi_snap_download *d, bv_error **err);   /* d->page into d->plan */
 int bvi_snap_step_turn(bvi_snap_download *d, bv_error **err);   /* all data is there */
 int bvi_snap_step_settle(bvi_snap_download *d, bv_error **err); /* d->page, in the second pass */
@@ -161,6 +169,7 @@ void bvi_snap_pump(bvi_snap_download *d); /* starts whatever can be started */
 bool bvi_snap_run_idle(const bvi_snap_download *d);
 bool bvi_snap_run_done(const bvi_snap_download *d); /* every chunk of every page was dealt with */
 void bvi_snap_run_stop(bvi_snap_download *d);
+void bvi_snap_run_resume(bvi_snap_download *d); /* there is room again */
 
 /* Phases. */
 void bvi_snap_ask_page(bvi_snap_download *d);            /* the next one, for this phase */

@@ -45,10 +45,11 @@ static void on_sync_timer(bvi_timer *timer, void *data)
     bvi_snap_settle_down(data);
 }
 
+/* Those that wait for room rest as well. */
 static bool runners_rest(const bvi_snap_download *d)
 {
     for (uint32_t i = 0; d->runners && i < d->n_runners; i++) {
-        if (d->runners[i].state != BVI_SNAP_IDLE)
+        if (d->runners[i].state != BVI_SNAP_IDLE && d->runners[i].state != BVI_SNAP_FULL)
             return false;
     }
     return true;
@@ -57,7 +58,7 @@ static bool runners_rest(const bvi_snap_download *d)
 /* Starts a sync when enough waits for one, or when nothing else is left to wait for. */
 static void maybe_sync(bvi_snap_download *d)
 {
-    bool last = runners_rest(d) && (stopping(d) || bvi_snap_run_done(d));
+    bool last = runners_rest(d) && (stopping(d) || d->full || bvi_snap_run_done(d));
     int64_t waited = bvi_ctx_now_us(d->ctx) - d->written_us;
 
     if (d->written.len == 0 || d->sync_pending)
@@ -487,12 +488,71 @@ static int take_result(bvi_snap_runner *r, uint32_t i, bv_error **err)
     }
 }
 
+/* Keeps the chunks that are not done for when there is room. */
+static void wait_for_room(bvi_snap_runner *r, bv_error *why)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < r->carry.n; i++) {
+        if (r->results[i] == BVI_CARRY_NOTHING || r->results[i] == BVI_CARRY_BAD ||
+            (r->looks && r->results[i] == BVI_CARRY_ABSENT))
+            r->chunks[n++] = r->chunks[i];
+    }
+    r->carry.n = n;
+    r->state = BVI_SNAP_FULL;
+    bv_error_free(bvi_take(r->bad));
+    if (r->d->full)
+        bv_error_free(why);
+    else
+        r->d->full = why;
+}
+
+void bvi_snap_run_resume(bvi_snap_download *d)
+{
+    for (uint32_t i = 0; d->runners && i < d->n_runners; i++) {
+        bvi_snap_runner *r = &d->runners[i];
+
+        if (r->state != BVI_SNAP_FULL || stopping(d))
+            continue;
+        if (r->looks)
+            submit(r);
+        else
+            start_read(r);
+    }
+}
+
+/* Some of the chunks may have been dealt with before the disk was full. */
+static bool note_full(bvi_snap_runner *r, bv_error **err)
+{
+    bv_error *full = *err;
+
+    if (!bvi_space_is_full(full) || stopping(r->d))
+        return false;
+    *err = NULL;
+    for (uint32_t i = 0; !*err && i < r->carry.n; i++) {
+        if (r->results[i] == BVI_CARRY_WRITTEN || r->results[i] == BVI_CARRY_PRESENT ||
+            r->results[i] == BVI_CARRY_SEEDED)
+            (void)take_result(r, i, err); /* err tells */
+    }
+    if (*err) {
+        bv_error_free(full);
+        return false;
+    }
+    wait_for_room(r, full);
+    return true;
+}
+
 static void work_done(void *data, bool cancelled)
 {
     bvi_snap_runner *r = data;
     bvi_snap_download *d = r->d;
     bv_error *err = bvi_take(r->err);
     bool bad = r->bad != NULL;
+
+    if (note_full(r, &err)) {
+        bvi_snap_settle_down(d);
+        return;
+    }
 
     if (cancelled && !err)
         (void)bvi_fail(&err, BV_E_CANCELLED, "download interrupted");
@@ -637,9 +697,15 @@ static void assign(bvi_snap_runner *r)
         begin(r);
 }
 
+/* No more work is given out until there is room. */
+static bool waits(const bvi_snap_download *d)
+{
+    return d->full || d->step_full || bvi_space_is_waiting(&d->space);
+}
+
 static void ask_for_page(bvi_snap_download *d)
 {
-    if (d->page_busy || d->step_pending || d->ahead || stopping(d) ||
+    if (d->page_busy || d->step_pending || d->ahead || stopping(d) || waits(d) ||
         d->next_page >= bvi_snap_manifest_root(d->manifest)->pages.len)
         return;
     bvi_snap_ask_page(d);
@@ -649,7 +715,7 @@ void bvi_snap_pump(bvi_snap_download *d)
 {
     do { /* a window of which nothing was missing makes place for another */
         open_windows(d);
-        for (uint32_t i = 0; i < d->n_runners && !stopping(d); i++) {
+        for (uint32_t i = 0; i < d->n_runners && !stopping(d) && !waits(d); i++) {
             if (d->runners[i].state == BVI_SNAP_IDLE)
                 assign(&d->runners[i]);
         }
@@ -677,7 +743,7 @@ bool bvi_snap_run_idle(const bvi_snap_download *d)
 void bvi_snap_run_stop(bvi_snap_download *d)
 {
     for (uint32_t i = 0; d->runners && i < d->n_runners; i++) {
-        if (d->runners[i].state == BVI_SNAP_CLAIMING)
+        if (d->runners[i].state == BVI_SNAP_CLAIMING || d->runners[i].state == BVI_SNAP_FULL)
             rest(&d->runners[i]);
     }
 }

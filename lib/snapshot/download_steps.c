@@ -109,7 +109,7 @@ static int fail_space(const bvi_snap_download *d, uint64_t need, uint64_t availa
 }
 
 /* What is there already is counted only when it matters: that takes a walk over all of it. */
-static int check_space(bvi_snap_download *d, bv_error **err)
+int bvi_snap_step_space(bvi_snap_download *d, bv_error **err)
 {
     const bvi_snap_root *root = bvi_snap_manifest_root(d->manifest);
     uint64_t have_bytes = 0;
@@ -118,8 +118,8 @@ static int check_space(bvi_snap_download *d, bv_error **err)
     uint64_t available;
     int r;
 
-    if (d->include.len > 0)
-        return 0; /* how much of it is wanted is not known */
+    if (d->opts.mode != BVI_SNAP_RESTORE || d->include.len > 0)
+        return 0; /* of a part it is not known how much it is */
     if (fstatvfs(d->dest.fd, &fs) < 0)
         return bvi_fail_sys(err, errno, "cannot get available disk space of '%s'",
                             d->opts.dest_dir);
@@ -167,9 +167,7 @@ int bvi_snap_step_begin(bvi_snap_download *d, bv_error **err)
     stamps = state_path(d, BVI_SNAP_INSTALLED);
     if (!stamps)
         return bvi_fail_nomem(err);
-    r = check_space(d, err);
-    if (r == 0)
-        r = open_bits(d, err);
+    r = open_bits(d, err);
     if (r < 0)
         return r;
     bvi_installed_reader_open(&d->installed, stamps);
@@ -197,11 +195,19 @@ static int make_plan(bvi_snap_download *d, bool *ret_last, bv_error **err)
                                                 d->next_page, d->store_key);
 }
 
+/* After a full disk once more: what was made the first time is no sign of an earlier run then. */
 int bvi_snap_step_plan(bvi_snap_download *d, bv_error **err)
 {
-    bool last = false;
-    int r = make_plan(d, &last, err);
+    const bvi_snap_root *root = bvi_snap_manifest_root(d->manifest);
+    bool last = d->next_page + 1 == root->pages.len;
+    int r = 0;
 
+    if (d->plan) {
+        d->prepare.recheck = true;
+        d->prepare.in_new_dir = false;
+    } else {
+        r = make_plan(d, &last, err);
+    }
     if (r == 0)
         r = bvi_prepare_page(&d->prepare, d->plan, last, err);
     bvi_page_done(&d->page);

@@ -458,6 +458,7 @@ int bvi_prepare_page(bvi_prepare *p, bvi_layout *plan, bool last, bv_error **err
     for (uint32_t i = 0; p->dest && r == 0 && i < plan->items.len; i++) {
         bvi_layout_item *item = &plan->items.items[i];
 
+        item->flags &= BVI_LAYOUT_WHOLE;
         if (is_wanted(w, item))
             r = prepare_item(w, item, err);
         else

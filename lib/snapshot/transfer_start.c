@@ -112,6 +112,7 @@ static int snapshot_download(bvi_transfer *t, bv_error **err)
         .owners = o->no_owner == 0,
         .xattrs = o->xattrs != 0,
         .recheck = o->recheck != 0,
+        .space_wait_secs = o->space_wait_secs,
         .max_runners = o->max_runners,
         .memory_mib = o->memory_mib,
         .status = bvi_transfer_on_status,

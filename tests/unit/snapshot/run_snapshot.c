@@ -26,6 +26,8 @@ static void on_status(bv_op *op, const bv_transfer_status *status, void *data)
     snap_run *run = data;
 
     run->status = *status;
+    if (run->hook)
+        run->hook(status);
     if (run->cancel_at && status->bytes_done >= run->cancel_at)
         bv_op_cancel(op);
 }

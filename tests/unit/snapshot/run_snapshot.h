@@ -10,7 +10,8 @@
 
 typedef struct snap_run {
     bvi_snap_download_opts opts; /* store, key, directories are filled in when missing */
-    uint64_t cancel_at;          /* cancels when bytes_done reaches it; 0: never */
+    void (*hook)(const bv_transfer_status *status); /* optional; at each report */
+    uint64_t cancel_at; /* cancels when bytes_done reaches it; 0: never */
     /* how it ended */
     bool done;
     int code;

@@ -1,9 +1,12 @@
 /* Snapshots into directories: everything the format holds, what need not be fetched, damage, and
  * directories that others have prepared. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -458,6 +461,85 @@ START_TEST(a_part_is_restored)
 }
 END_TEST
 
+/* ---- a full disk ---- */
+
+static struct {
+    size_t leave; /* of the disk, when it is filled */
+    const char *fill_in;
+    unsigned pauses;
+} disk;
+
+static void fill_disk(void)
+{
+    static const char zeros[4096];
+    int fd = open(bvt_path("small/filler"), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    struct stat st;
+
+    ck_assert_int_ge(fd, 0);
+    while (write(fd, zeros, sizeof(zeros)) > 0)
+        ;
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_int_eq(ftruncate(fd, st.st_size - (off_t)disk.leave), 0);
+    (void)close(fd);
+}
+
+static void on_disk(const bv_transfer_status *status)
+{
+    if (disk.fill_in && strcmp(status->phase, disk.fill_in) == 0) {
+        disk.fill_in = NULL;
+        fill_disk();
+    }
+    if (strcmp(status->phase, "no-space") == 0) {
+        disk.pauses++;
+        (void)unlink(bvt_path("small/filler"));
+    }
+}
+
+static const struct {
+    const char *fill_in;
+    size_t leave;
+} full_disks[] = {
+    { NULL, 1000000 },
+    { "transfer", 100000 },
+    { "transfer", 4500000 },
+};
+
+START_TEST(a_full_disk_is_waited_for)
+{
+    snap_run run = { .opts.version = 1, .hook = on_disk };
+    const char *dir = bvt_path("small/dir");
+
+    make_mixed(bvt_path("store"), 1, 7);
+    ck_assert_int_eq(mkdir(bvt_path("small"), 0755), 0);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", bvt_path("small"), "tmpfs", 0, "size=12m") < 0)
+        bvt_skip("mounting a tmpfs is not allowed here");
+    disk.leave = full_disks[_i].leave;
+    disk.fill_in = full_disks[_i].fill_in;
+    if (!disk.fill_in)
+        fill_disk();
+    ck_assert_int_eq(run_snapshot(_i % 3, bvt_path("store"), dir, &run), 0);
+    ck_assert_uint_gt(disk.pauses, 0);
+    assert_mixed(dir, 7);
+    ck_assert_uint_eq(run.status.chunks_done, run.status.chunks_total);
+}
+END_TEST
+
+START_TEST(a_full_disk_is_an_error_if_it_shall_be)
+{
+    snap_run run = { .opts = { .version = 1, .space_wait_secs = BV_TRANSFER_SPACE_WAIT_NONE } };
+
+    make_mixed(bvt_path("store"), 1, 7);
+    ck_assert_int_eq(mkdir(bvt_path("small"), 0755), 0);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", bvt_path("small"), "tmpfs", 0, "size=3m") < 0)
+        bvt_skip("mounting a tmpfs is not allowed here");
+    ck_assert_int_eq(run_snapshot(1, bvt_path("store"), bvt_path("small/dir"), &run), BV_E_IO);
+    ck_assert_int_eq(run.errnum, ENOSPC);
+    ck_assert_msg(strstr(run.text, "available") != NULL, "%s", run.text);
+}
+END_TEST
+
 /* ---- manifests that lie ---- */
 
 static void lie_link_nowhere(snap_maker *m)
@@ -581,5 +663,6 @@ BVT_MAIN("snapshot/download", bvt_loop(restores_everything, worker_counts),
          bvt_test(holes_are_made_where_an_older_file_has_data),
          bvt_test(extra_files_go_when_asked_but_protected_ones_never),
          bvt_test(a_directory_with_protected_files_is_not_replaced), bvt_test(a_part_is_restored),
-         bvt_loop(lies_are_refused, lies), bvt_test(errors_of_the_caller_are_told),
-         bvt_test(survives_every_failed_allocation))
+         bvt_loop(a_full_disk_is_waited_for, full_disks),
+         bvt_test(a_full_disk_is_an_error_if_it_shall_be), bvt_loop(lies_are_refused, lies),
+         bvt_test(errors_of_the_caller_are_told), bvt_test(survives_every_failed_allocation))
