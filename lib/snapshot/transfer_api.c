@@ -2,9 +2,10 @@
  * transfer_api.c - the public calls of blockvisor/transfer.h: they open the store, find out the
  * format, and run the engine that knows it.
  *
- * When the format is known from the beginning, the user gets the engine's operation. Otherwise one
- * stands in front of it: what the engine reports and how it ends is passed on, and so is a
- * cancellation.
+ * An archive's engine whose format is known from the beginning gives the user its own operation.
+ * Otherwise one stands in front of it: what the engine reports and how it ends is passed on, and so
+ * is a cancellation. A snapshot's engine that ends because a disk is full is started again when
+ * there is room, and goes on where it was.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ static void transfer_free(bvi_transfer *t)
 {
     if (!t)
         return;
+    bvi_space_done(&t->space);
     bvi_store_free(t->store);
     bvi_opts_copy_done(&t->texts);
     bvi_free(t->state_dir);
@@ -36,7 +38,9 @@ static void on_cancel(bv_op *op, void *data)
     bvi_transfer *t = data;
 
     (void)op;
-    if (t->engine)
+    if (bvi_space_is_waiting(&t->space))
+        bvi_space_stop(&t->space);
+    else if (t->engine)
         bv_op_cancel(t->engine);
     else if (t->store)
         t->store->vtable->cancel(t->store);
@@ -46,7 +50,8 @@ static void on_finish(bv_op *op, const bv_error *err, void *data)
 {
     bvi_transfer *t = data;
 
-    t->done(op, err, &t->last, t->data);
+    if (!t->abandoned)
+        t->done(op, err, &t->last, t->data);
     transfer_free(t);
 }
 
@@ -85,15 +90,55 @@ static void report(bvi_transfer *t, const bv_transfer_status *status)
     bvi_op_report(t->op, &progress);
 }
 
+static void tell(bvi_transfer *t, bv_op *op)
+{
+    if (t->op)
+        report(t, &t->last);
+    if (t->status)
+        t->status(t->op ? t->op : op, &t->last, t->data);
+}
+
+/* Looked, and there is still no room. */
+static void on_still_full(void *data)
+{
+    bvi_transfer *t = data;
+    bv_transfer_status now = t->last;
+
+    now.phase = "no-space";
+    now.full_path = t->space.path;
+    now.missing_bytes = t->space.missing;
+    now.bytes_per_s = 0;
+    now.eta_ms = -1;
+    keep(t, &now);
+    tell(t, t->op);
+}
+
+/* Where a disk is full; the message of the error knows better. */
+static const char *full_path(const bvi_transfer *t)
+{
+    const char *store = t->opts.upload.store;
+
+    if (t->kind == &bvi_transfer_download)
+        return t->opts.download.dest_dir;
+    return strncmp(store, "dir:", 4) == 0 ? store + 4 : t->state_dir;
+}
+
+static bool waits_for_room(bvi_transfer *t, const bv_error *err)
+{
+    if (!t->op || t->format != BV_FORMAT_SNAPSHOT || bvi_op_is_cancelled(t->op) ||
+        !bvi_space_pause(&t->space, err, full_path(t), BVI_SNAP_PACK_BYTES))
+        return false;
+    bv_op_unref(bvi_take(t->engine));
+    on_still_full(t);
+    return true;
+}
+
 void bvi_transfer_on_status(bv_op *op, const bv_transfer_status *status, void *data)
 {
     bvi_transfer *t = data;
 
     keep(t, status);
-    if (t->op)
-        report(t, status);
-    if (t->status)
-        t->status(t->op ? t->op : op, &t->last, t->data);
+    tell(t, op);
 }
 
 void bvi_transfer_on_done(bv_op *op, const bv_error *err, const bv_transfer_status *status,
@@ -102,6 +147,8 @@ void bvi_transfer_on_done(bv_op *op, const bv_error *err, const bv_transfer_stat
     bvi_transfer *t = data;
 
     keep(t, status);
+    if (err && waits_for_room(t, err))
+        return;
     if (!err && !t->last.chunks_total) { /* an upload knows only now how many there are */
         t->last.chunks_total = t->last.chunks_done;
         t->last.bytes_total = t->last.bytes_done;
@@ -117,6 +164,17 @@ void bvi_transfer_on_done(bv_op *op, const bv_error *err, const bv_transfer_stat
 static int start_engine(bvi_transfer *t, bv_error **err)
 {
     return t->format == BV_FORMAT_SNAPSHOT ? t->kind->snapshot(t, err) : t->kind->archive(t, err);
+}
+
+static void on_room(const bv_error *err, void *data)
+{
+    bvi_transfer *t = data;
+    bv_error *failure = bvi_error_copy(err);
+
+    t->last.full_path = NULL;
+    t->last.missing_bytes = 0;
+    if (err || start_engine(t, &failure) < 0)
+        bvi_op_complete(t->op, failure);
 }
 
 static void on_picked(const bv_error *err, bv_format format, uint64_t version, void *data)
@@ -181,12 +239,41 @@ static int begin_pick(bvi_transfer *t, const char *key, bv_op **ret_op, bv_error
     return 0;
 }
 
+/* A snapshot's engine may be started more than once, so it is never the user's operation. */
+static int begin_snapshot(bvi_transfer *t, bv_op **ret_op, bv_error **err)
+{
+    bv_error *failure = NULL;
+    int r = bvi_op_new(t->ctx, &transfer_vtable, t, &t->op, err);
+
+    if (r < 0) {
+        transfer_free(t);
+        return r;
+    }
+    r = start_engine(t, &failure);
+    if (r < 0) {
+        t->abandoned = true;
+        bvi_op_complete(t->op, bvi_error_copy(failure));
+        return bvi_error_move(err, failure);
+    }
+    *ret_op = bv_op_ref(t->op);
+    return 0;
+}
+
 /* Owns t. */
 static int run(bvi_transfer *t, const char *key, bv_op **ret_op, bv_error **err)
 {
     int r;
 
     t->last = (bv_transfer_status){ .size = sizeof(t->last), .phase = "open", .eta_ms = -1 };
+    r = bvi_space_init(&t->space, t->ctx, t->space_wait_secs, on_room, t, err);
+    if (r < 0) {
+        transfer_free(t);
+        return r;
+    }
+    t->space.still = on_still_full;
+    t->space.still_data = t;
+    if (t->format == BV_FORMAT_SNAPSHOT)
+        return begin_snapshot(t, ret_op, err);
     r = t->format == BV_FORMAT_ANY ? begin_pick(t, key, ret_op, err) : start_engine(t, err);
     if (r < 0)
         transfer_free(t);
@@ -252,6 +339,7 @@ static int prepare_download(bvi_transfer *t, const bv_download_opts *opts, bv_er
         return bvi_fail_nomem(err);
     t->format = (bv_format)o->format;
     t->version = o->data_version;
+    t->space_wait_secs = o->space_wait_secs;
     r = o->format == BV_FORMAT_ANY && o->data_version == 0 ? begun_format(t, &t->format, err) : 0;
     if (r < 0)
         return r;
@@ -305,6 +393,7 @@ static int prepare_upload(bvi_transfer *t, const bv_upload_opts *opts, bv_error 
     if (!t->state_dir)
         return bvi_fail_nomem(err);
     t->format = o->format == BV_FORMAT_ANY ? BV_FORMAT_ARCHIVE : (bv_format)o->format;
+    t->space_wait_secs = o->space_wait_secs;
     t->version = o->data_version;
     t->status = o->status;
     t->data = o->data;
@@ -347,6 +436,7 @@ static int prepare_verify(bvi_transfer *t, const bv_verify_opts *opts, bv_error 
     if (r < 0)
         return r;
     t->format = (bv_format)o->format;
+    t->space_wait_secs = BV_TRANSFER_SPACE_WAIT_NONE; /* it writes nothing */
     t->version = o->data_version;
     t->status = o->status;
     t->data = o->data;

@@ -10,6 +10,7 @@
 
 #include "io/op.h"
 #include "snapshot/opts_copy.h"
+#include "transfer/space.h"
 #include "transfer/store.h"
 
 #define BVI_TRANSFER_PHASE_MAX 24u
@@ -42,6 +43,9 @@ struct bvi_transfer {
     bv_transfer_status_fn status; /* may be NULL */
     void *data;
     uint64_t wire_before; /* of the context, when it began */
+    bool abandoned;       /* never began: nobody is told of its end */
+    int32_t space_wait_secs;
+    bvi_space space; /* a snapshot's engine that found a disk full is started again */
     bv_transfer_status last;
     char phase[BVI_TRANSFER_PHASE_MAX];
 };

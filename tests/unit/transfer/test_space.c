@@ -15,6 +15,7 @@
 
 /* A transfer, and what fills the disk under it. */
 typedef struct story {
+    bv_format format;
     outcome o;
     fault_http *server;
     unsigned fill_at; /* rounds of the loop after which the disk fills up; 0: never */
@@ -113,7 +114,9 @@ static int upload(story *s, const char *store, const char *state, int32_t wait_s
     opts.key = "chain-data";
     opts.source_dir = bvt_path("source");
     opts.state_dir = state;
-    opts.number_of_chunks = 16;
+    opts.format = s->format;
+    if (s->format != BV_FORMAT_SNAPSHOT)
+        opts.number_of_chunks = 16;
     opts.space_wait_secs = wait_secs;
     opts.status = on_status;
     opts.data = s;
@@ -291,6 +294,61 @@ START_TEST(an_upload_waits_for_room)
 }
 END_TEST
 
+START_TEST(a_snapshots_upload_waits_for_room)
+{
+    bool store_is_small = _i & 1;
+    unsigned percent = (unsigned)_i / 2 * 30;
+    story s;
+
+    NEEDS_SMALL("size=24m");
+    open_story(&s);
+    s.format = BV_FORMAT_SNAPSHOT;
+    if (percent == 0)
+        fill(&s);
+    else
+        s.fill_at = rounds_of(&s, upload_once) * percent / 100;
+    if (store_is_small)
+        upload(&s, bvt_format("dir:%s", bvt_path("small/store")), bvt_path("up2"), 0);
+    else
+        upload(&s, http_store(&s), bvt_path("small/up"), 0);
+    ck_assert_msg(s.o.code == 0, "%s", s.o.text);
+    ck_assert_uint_gt(s.pauses + !store_is_small, 0); /* its state may have fitted */
+    (void)unlink(bvt_path("small/filler"));
+    download(&s, store_is_small ? bvt_format("dir:%s", bvt_path("small/store")) : http_store(&s),
+             bvt_path("dest"), NULL, 0);
+    ck_assert_msg(s.o.code == 0, "%s", s.o.text);
+    assert_same_tree(bvt_path("source"), bvt_path("dest"));
+    fault_http_free(s.server);
+}
+END_TEST
+
+START_TEST(a_snapshots_download_waits_for_room)
+{
+    story s;
+
+    NEEDS_SMALL("size=24m");
+    open_story(&s);
+    s.format = BV_FORMAT_SNAPSHOT;
+    put_archive(&s);
+    if (_i == 0)
+        fill(&s);
+    else
+        s.fill_at = rounds_of(&s, download_once) * (unsigned)_i * 2 / 10;
+    s.leave = left_over[_i];
+    s.stay = 1;
+    download(&s, http_store(&s), bvt_path("small/dest"), bvt_path("state"), 0);
+    assert_good(&s);
+    ck_assert_ptr_nonnull(strstr(s.full_path, "small/dest"));
+    assert_same_tree(bvt_path("source"), bvt_path("small/dest"));
+    s.cancel = true;
+    s.filled = false;
+    fill(&s);
+    download(&s, http_store(&s), bvt_path("small/other"), bvt_path("state2"), 0);
+    ck_assert_int_eq(s.o.code, BV_E_CANCELLED);
+    fault_http_free(s.server);
+}
+END_TEST
+
 START_TEST(room_for_one_is_enough)
 {
     story s;
@@ -342,5 +400,6 @@ END_TEST
 BVT_MAIN("transfer/space", bvt_test(a_download_waits_for_room_before_it_begins),
          bvt_loop(a_download_gets_over_a_disk_that_fills_up, left_over),
          bvt_test(a_download_waits_for_room_for_its_state), bvt_test(a_download_waits_for_inodes),
-         bvt_times(an_upload_waits_for_room, 8), bvt_test(room_for_one_is_enough),
+         bvt_times(an_upload_waits_for_room, 8), bvt_times(a_snapshots_upload_waits_for_room, 6),
+         bvt_loop(a_snapshots_download_waits_for_room, left_over), bvt_test(room_for_one_is_enough),
          bvt_times(waiting_ends_after_its_time_or_a_cancel, 3))
