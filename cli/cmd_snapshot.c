@@ -81,7 +81,7 @@ void cli_snapshots_print(cli *c, const cli_args *args, const bv_doc *reply)
 }
 
 /* Options that a store is named with make no sense for the host's. */
-static int check_host_form(cli *c, const cli_args *args)
+int cli_host_form(cli *c, const cli_args *args)
 {
     const char *word = args->count ? args->items[0] : "";
 
@@ -103,7 +103,7 @@ static int check_host_form(cli *c, const cli_args *args)
 static int host_ls(cli *c, const cli_args *args)
 {
     cli_call call;
-    int code = check_host_form(c, args);
+    int code = cli_host_form(c, args);
 
     if (code != EXIT_OK)
         return code;
@@ -134,16 +134,39 @@ static void print_summary(cli *c, const char *done, const bv_doc *s)
                      (unsigned long long)number(s, "chunks"));
 }
 
+/* A format is said by the call's name, as there is no typed call with one. */
+static int begin_upload(cli *c, const cli_args *args, cli_call *call)
+{
+    const char *format = cli_text(args, "format");
+    cli_json j = { 0 };
+    bv_doc *doc;
+    int r;
+
+    if (!format)
+        return bv_snapshot_upload(c->host, args->items[0], cli_call_done, call, &call->op,
+                                  &call->err);
+    cli_json_raw(&j, "{\"node\":");
+    cli_json_string(&j, args->items[0]);
+    cli_json_raw(&j, ",\"format\":");
+    cli_json_string(&j, format);
+    cli_json_raw(&j, "}");
+    doc = cli_json_doc(&j);
+    r = doc ? bv_host_call(c->host, "snapshot.upload", doc, cli_call_done, call, &call->op,
+                           &call->err)
+            : BV_E_NOMEM;
+    bv_doc_free(doc);
+    return r;
+}
+
 static int host_upload(cli *c, const cli_args *args)
 {
     cli_call call;
-    int code = check_host_form(c, args);
+    int code = cli_host_form(c, args);
 
     if (code != EXIT_OK)
         return code;
     cli_call_begin(&call, c, "uploading");
-    code = cli_call_wait(&call, bv_snapshot_upload(c->host, args->items[0], cli_call_done, &call,
-                                                   &call.op, &call.err));
+    code = cli_call_wait(&call, begin_upload(c, args, &call));
     if (code == EXIT_OK)
         print_summary(c, "Uploaded", call.reply);
     cli_call_end(&call);
@@ -169,7 +192,7 @@ static int host_download(cli *c, const cli_args *args)
 {
     char dir[PATH_MAX * 2];
     cli_call call;
-    int code = check_host_form(c, args);
+    int code = cli_host_form(c, args);
 
     if (code != EXIT_OK)
         return code;
@@ -193,7 +216,7 @@ int cmd_snapshot_download(cli *c, const cli_args *args)
 static int host_verify(cli *c, const cli_args *args)
 {
     cli_call call;
-    int code = check_host_form(c, args);
+    int code = cli_host_form(c, args);
 
     if (code != EXIT_OK)
         return code;
@@ -212,4 +235,39 @@ static int host_verify(cli *c, const cli_args *args)
 int cmd_snapshot_verify(cli *c, const cli_args *args)
 {
     return cli_is_store(args->items[0]) ? cmd_store_verify(c, args) : host_verify(c, args);
+}
+
+static void print_differences(const cli *c, const bv_doc *reply)
+{
+    const bv_doc *list = bv_doc_get(reply, "differences");
+    char size[32];
+
+    for (const bv_doc *d = bv_doc_first(list); d; d = bv_doc_next(d)) {
+        (void)printf("%-7s %10s  ", str(d, "change"),
+                     cli_size_text(number(d, "changed_bytes"), size, sizeof(size)));
+        cli_put(stdout, str(d, "path"));
+        (void)fputc('\n', stdout);
+    }
+    if (!c->quiet)
+        (void)fprintf(stderr, "%llu changes, %s of data\n",
+                      (unsigned long long)number(reply, "changes"),
+                      cli_size_text(number(reply, "changed_bytes"), size, sizeof(size)));
+}
+
+int cli_host_diff(cli *c, const cli_args *args, uint64_t old_version, uint64_t version)
+{
+    cli_call call;
+    int code = cli_host_form(c, args);
+
+    if (code != EXIT_OK)
+        return code;
+    cli_call_begin(&call, c, "comparing");
+    code = cli_call_wait(&call, bv_snapshot_diff(c->host, args->items[0], old_version, version,
+                                                 cli_call_done, &call, &call.op, &call.err));
+    if (code == EXIT_OK && c->json)
+        cli_print_json(call.reply);
+    else if (code == EXIT_OK)
+        print_differences(c, call.reply);
+    cli_call_end(&call);
+    return code;
 }

@@ -239,18 +239,11 @@ int cmd_store_upload(cli *c, const cli_args *args)
     return code;
 }
 
-/* A store that must be there, with its key. */
 static int open_store(cli *c, const cli_args *args, common *o, cli_store *store)
 {
     int code = read_common(c, args, o);
 
-    if (code == EXIT_OK)
-        code = cli_store_init(store, args, args->items[0]);
-    if (code == EXIT_OK)
-        code = cli_store_must_exist(store);
-    if (code == EXIT_OK)
-        code = cli_open_ctx(c);
-    return code == EXIT_OK ? cli_store_find_key(c, args, store) : code;
+    return code == EXIT_OK ? cli_store_open(c, args, store) : code;
 }
 
 /* ---- downloads ---- */
@@ -260,8 +253,7 @@ typedef struct lists {
     const char **include;
     const char **protect;
     const char **seeds;
-    const char **mirrors;
-    char *mirror_uris[CLI_LIST_MAX];
+    cli_mirrors mirrors;
 } lists;
 
 static void lists_done(lists *l)
@@ -269,26 +261,7 @@ static void lists_done(lists *l)
     free(l->include);
     free(l->protect);
     free(l->seeds);
-    free(l->mirrors);
-    for (int i = 0; i < CLI_LIST_MAX; i++)
-        free(l->mirror_uris[i]);
-}
-
-/* Mirrors are stores as on the command line; their keys are the same. */
-static int read_mirrors(const cli_args *args, lists *l)
-{
-    for (int i = 0; l->mirrors[i]; i++) {
-        cli_store mirror = { 0 };
-        int code = cli_store_init(&mirror, args, l->mirrors[i]);
-
-        l->mirror_uris[i] = mirror.uri;
-        mirror.uri = NULL;
-        cli_store_done(&mirror);
-        if (code != EXIT_OK)
-            return code;
-        l->mirrors[i] = l->mirror_uris[i];
-    }
-    return EXIT_OK;
+    cli_mirrors_done(&l->mirrors);
 }
 
 static int lists_init(const cli_args *args, lists *l)
@@ -297,8 +270,7 @@ static int lists_init(const cli_args *args, lists *l)
     l->include = terminated(args, "include");
     l->protect = terminated(args, "protect");
     l->seeds = terminated(args, "seed");
-    l->mirrors = terminated(args, "mirror");
-    return l->include && l->protect && l->seeds && l->mirrors ? read_mirrors(args, l) : EXIT_LIMIT;
+    return l->include && l->protect && l->seeds ? cli_mirrors_init(&l->mirrors, args) : EXIT_LIMIT;
 }
 
 /* An empty list is none. */
@@ -324,7 +296,7 @@ static int run_download(cli *c, const cli_args *args, const common *o, const cli
     opts.include = some(l.include);
     opts.protect = some(l.protect);
     opts.seeds = some(l.seeds);
-    opts.mirrors = some(l.mirrors);
+    opts.mirrors = cli_mirrors_list(&l.mirrors);
     opts.verify_key_file = cli_text(args, "verify-key");
     opts.delete_extra = cli_flag(args, "delete");
     opts.recheck = cli_flag(args, "recheck") || cli_flag(args, "repair");
@@ -407,7 +379,7 @@ static int run_verify(cli *c, const cli_args *args, const common *o, const cli_s
     opts.data_version = o->version;
     opts.local_dir = args->count > 1 ? args->items[1] : NULL;
     opts.protect = some(l.protect);
-    opts.mirrors = some(l.mirrors);
+    opts.mirrors = cli_mirrors_list(&l.mirrors);
     opts.verify_key_file = cli_text(args, "verify-key");
     opts.differs = on_differs;
     opts.max_connections = o->connections;

@@ -143,7 +143,7 @@ static const cli_option snapshot_ls_options[] = {
 
 static const cli_option snapshot_upload_options[] = {
     STORE_OPTIONS,
-    { "format", 0, CLI_TEXT, "NAME", "snapshot or archive (default: snapshot)" },
+    { "format", 0, CLI_TEXT, "NAME", "snapshot or archive (default: snapshot)", true },
     { "exclude", 'x', CLI_LIST, "GLOB", "leave out; may be repeated" },
     PROTECT_OPTION,
     { "codec", 0, CLI_TEXT, "NAME", "zstd, lz4 or none (default: zstd)" },
@@ -185,6 +185,26 @@ static const cli_option snapshot_restore_options[] = {
     RATE_OPTION,
     STATE_OPTION,
     TRANSFER_OPTIONS,
+    END,
+};
+
+static const cli_option snapshot_files_options[] = {
+    STORE_OPTIONS, VERSION_OPTION, MIRROR_OPTION, VERIFY_KEY_OPTION, END,
+};
+
+static const cli_option snapshot_diff_options[] = {
+    STORE_OPTIONS,
+    MIRROR_OPTION,
+    VERIFY_KEY_OPTION,
+    END,
+};
+
+static const cli_option snapshot_prune_options[] = {
+    STORE_OPTIONS,
+    { "keep", 0, CLI_NUMBER, "N", "how many versions stay", true },
+    { "keep-version", 0, CLI_LIST, "N", "one that stays besides; may be repeated", true },
+    { "grace", 0, CLI_TEXT, "TIME", "spare younger data: 90s, 30m, 12h, 7d (default: 1d)", true },
+    { "dry-run", 'n', CLI_FLAG, NULL, "only tell what would be done", true },
     END,
 };
 
@@ -334,6 +354,14 @@ const cli_command cli_commands[] = {
       cmd_snapshot_download, "fetch a snapshot into a directory", true },
     { "snapshot", "restore", NULL, "STORE DIR", 2, 2, snapshot_restore_options,
       cmd_snapshot_restore, "fetch some paths of a snapshot", true },
+    { "snapshot", "files", NULL, "STORE", 1, 1, snapshot_files_options, cmd_snapshot_files,
+      "list what is in a snapshot", true },
+    { "snapshot", "cat", NULL, "STORE PATH", 2, 2, snapshot_files_options, cmd_snapshot_cat,
+      "print a file of a snapshot", true },
+    { "snapshot", "diff", NULL, "KEY|STORE A [B]", 2, 3, snapshot_diff_options, cmd_snapshot_diff,
+      "list what changed from one version to another", true },
+    { "snapshot", "prune", NULL, "KEY|STORE", 1, 1, snapshot_prune_options, cmd_snapshot_prune,
+      "remove old versions and what only they need", true },
     { "snapshot", "verify", NULL, "KEY | STORE [DIR]", 1, 2, snapshot_verify_options,
       cmd_snapshot_verify, "check every chunk of a snapshot, or a directory", true },
 

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "snapshot.h"
 
 #define NAMES_SHOWN 5
 
@@ -238,4 +238,46 @@ int cli_store_find_key(cli *c, const cli_args *args, cli_store *store)
         code = choose_key(args, store, bv_doc_get(call.reply, "snapshots"));
     cli_call_end(&call);
     return code;
+}
+
+int cli_store_open(cli *c, const cli_args *args, cli_store *store)
+{
+    int code = cli_store_init(store, args, args->items[0]);
+
+    if (code == EXIT_OK)
+        code = cli_store_must_exist(store);
+    if (code == EXIT_OK)
+        code = cli_open_ctx(c);
+    return code == EXIT_OK ? cli_store_find_key(c, args, store) : code;
+}
+
+/* ---- mirrors ---- */
+
+int cli_mirrors_init(cli_mirrors *mirrors, const cli_args *args)
+{
+    int count = 0;
+    const char *const *given = cli_list(args, "mirror", &count);
+    int code = EXIT_OK;
+
+    *mirrors = (cli_mirrors){ 0 };
+    for (int i = 0; code == EXIT_OK && i < count; i++) {
+        cli_store store = { 0 };
+
+        code = cli_store_init(&store, args, given[i]);
+        mirrors->uris[i] = mirrors->owned[i] = store.uri;
+        store.uri = NULL;
+        cli_store_done(&store);
+    }
+    return code;
+}
+
+void cli_mirrors_done(cli_mirrors *mirrors)
+{
+    for (int i = 0; i < CLI_LIST_MAX; i++)
+        free(mirrors->owned[i]);
+}
+
+const char *const *cli_mirrors_list(const cli_mirrors *mirrors)
+{
+    return mirrors->uris[0] ? mirrors->uris : NULL;
 }

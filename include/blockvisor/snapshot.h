@@ -9,6 +9,7 @@
 #define BLOCKVISOR_SNAPSHOT_H
 
 #include <blockvisor/host.h>
+#include <blockvisor/store.h>
 
 BV_BEGIN_DECLS
 
@@ -38,6 +39,19 @@ BV_API int bv_snapshot_list(bv_host *host, const char *key, bv_reply_fn done, vo
  * ok}`. @since 0.1 */
 BV_API int bv_snapshot_verify(bv_host *host, const char *key, uint64_t version, bv_reply_fn done,
                               void *data, bv_op **ret_op, bv_error **err);
+/**
+ * What changed from one snapshot to another: `{key, old_version, version, differences: [{path,
+ * change, kind, bytes, changed_bytes}], changes, changed_bytes}`. Differences beyond the 10000th
+ * are counted, not listed.
+ *
+ * @param version  The newer one; 0: the latest.
+ * @since 0.1
+ */
+BV_API int bv_snapshot_diff(bv_host *host, const char *key, uint64_t old_version, uint64_t version,
+                            bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
+/** Removes old versions; see bv_store_prune_start(). @since 0.1 */
+BV_API int bv_snapshot_prune(bv_host *host, const char *key, const bv_prune_opts *prune,
+                             bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err);
 
 BV_END_DECLS
 

@@ -332,3 +332,41 @@ int bv_snapshot_verify(bv_host *host, const char *key, uint64_t version, bv_repl
 {
     return call_versioned(host, BVI_CALL_SNAPSHOT_VERIFY, key, version, NULL, END);
 }
+
+int bv_snapshot_diff(bv_host *host, const char *key, uint64_t old_version, uint64_t version,
+                     bv_reply_fn done, void *data, bv_op **ret_op, bv_error **err)
+{
+    bvi_json *args = bvi_json_new_object();
+    int r = 0;
+
+    if (args && (bvi_json_put_string(args, "key", key) < 0 ||
+                 bvi_json_put_uint64(args, "old_version", old_version) < 0 ||
+                 (version && bvi_json_put_uint64(args, "version", version) < 0)))
+        r = BV_E_NOMEM;
+    return start(host, BVI_CALL_SNAPSHOT_DIFF, args, r, END);
+}
+
+static int put_prune(bvi_json *args, const bv_prune_opts *prune)
+{
+    bvi_json *keep = bvi_json_new_array();
+    int r = bvi_json_put(args, "keep_versions", keep);
+
+    for (size_t i = 0; r == 0 && i < prune->keep_count; i++)
+        r = bvi_json_add(keep, bvi_json_new_uint64(prune->keep[i]));
+    if (r == 0)
+        r = bvi_json_put_uint64(args, "keep", prune->keep_last);
+    if (r == 0 && prune->grace_secs != 0)
+        r = bvi_json_put_int64(args, "grace_secs", prune->grace_secs > 0 ? prune->grace_secs : 0);
+    return r == 0 ? bvi_json_put_bool(args, "dry_run", prune->dry_run != 0) : r;
+}
+
+int bv_snapshot_prune(bv_host *host, const char *key, const bv_prune_opts *prune, bv_reply_fn done,
+                      void *data, bv_op **ret_op, bv_error **err)
+{
+    bvi_json *args = bvi_json_new_object();
+    int r = 0;
+
+    if (args && (bvi_json_put_string(args, "key", key) < 0 || put_prune(args, prune) < 0))
+        r = BV_E_NOMEM;
+    return start(host, BVI_CALL_SNAPSHOT_PRUNE, args, r, END);
+}

@@ -224,6 +224,8 @@ static const struct {
     { BVI_CALL_SNAPSHOT_LIST, bvi_fake_snapshot_list },
     { BVI_CALL_SNAPSHOT_DOWNLOAD, bvi_fake_snapshot_download },
     { BVI_CALL_SNAPSHOT_VERIFY, bvi_fake_snapshot_verify },
+    { BVI_CALL_SNAPSHOT_DIFF, bvi_fake_snapshot_diff },
+    { BVI_CALL_SNAPSHOT_PRUNE, bvi_fake_snapshot_prune },
 };
 
 static const struct {

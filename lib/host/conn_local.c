@@ -331,6 +331,8 @@ static const struct {
     { BVI_CALL_SNAPSHOT_LIST, bvi_local_snapshot_list },
     { BVI_CALL_SNAPSHOT_DOWNLOAD, bvi_local_snapshot_download },
     { BVI_CALL_SNAPSHOT_VERIFY, bvi_local_snapshot_verify },
+    { BVI_CALL_SNAPSHOT_DIFF, bvi_local_snapshot_diff },
+    { BVI_CALL_SNAPSHOT_PRUNE, bvi_local_snapshot_prune },
 };
 
 static void local_call(bvi_conn *conn, const bvi_call *call, const bvi_json *args, bvi_reply *reply)

@@ -167,6 +167,8 @@ void bvi_fake_node_capabilities(bvi_fake_node *node, const bvi_json *args, bvi_r
 void bvi_fake_snapshot_list(bvi_fake *fake, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_snapshot_download(bvi_fake *fake, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_snapshot_verify(bvi_fake *fake, const bvi_json *args, bvi_reply *reply);
+void bvi_fake_snapshot_diff(bvi_fake *fake, const bvi_json *args, bvi_reply *reply);
+void bvi_fake_snapshot_prune(bvi_fake *fake, const bvi_json *args, bvi_reply *reply);
 void bvi_fake_snapshot_upload(bvi_fake_node *node, const bvi_json *args, bvi_reply *reply);
 /* The method of that name: begins the upload and answers. */
 void bvi_fake_snapshot_run_upload(bvi_fake_node *node, bvi_reply *reply);

@@ -255,3 +255,126 @@ void bvi_fake_snapshot_verify(bvi_fake *fake, const bvi_json *args, bvi_reply *r
 {
     transfer(fake, &verify_kind, args, reply);
 }
+
+/* ---- diff, prune ---- */
+
+static bvi_json *diff_json(const bvi_snapshot_info *old, const bvi_snapshot_info *now)
+{
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    bvi_json *list = root ? bvi_json_new_array() : NULL;
+    bvi_auto_json bvi_json *item = bvi_json_new_object();
+    bool same = old->total_bytes == now->total_bytes;
+    uint64_t bytes = now->total_bytes > old->total_bytes ? now->total_bytes - old->total_bytes : 0;
+
+    if (!root || !item || bvi_json_put(root, "differences", list) < 0 ||
+        bvi_json_put_string(root, "key", now->key) < 0 ||
+        bvi_json_put_uint64(root, "old_version", old->version) < 0 ||
+        bvi_json_put_uint64(root, "version", now->version) < 0 ||
+        bvi_json_put_uint64(root, "changes", same ? 0 : 1) < 0 ||
+        bvi_json_put_uint64(root, "changed_bytes", bytes) < 0 ||
+        bvi_json_put_string(item, "path", "blocks") < 0 ||
+        bvi_json_put_string(item, "change", "changed") < 0 ||
+        bvi_json_put_string(item, "kind", "file") < 0 ||
+        bvi_json_put_uint64(item, "bytes", now->total_bytes) < 0 ||
+        bvi_json_put_uint64(item, "changed_bytes", bytes) < 0)
+        return NULL;
+    return same || bvi_json_add(list, bvi_take(item)) == 0 ? bvi_take(root) : NULL;
+}
+
+void bvi_fake_snapshot_diff(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
+{
+    const char *key = bvi_json_string(bvi_json_find(args, "key"));
+    uint64_t old_version = 0, version = 0;
+    const bvi_snapshot_info *old, *now;
+    bv_error *err = NULL;
+
+    if (bvi_json_opt_uint64(args, "old_version", &old_version, &err) < 0 ||
+        bvi_json_opt_uint64(args, "version", &version, &err) < 0) {
+        bvi_reply_fail(reply, err);
+        return;
+    }
+    old = find(fake, key, old_version);
+    now = find(fake, key, version);
+    if (old && now)
+        bvi_reply_ok(reply, diff_json(old, now));
+    else
+        bvi_reply_failf(reply, BV_E_NOT_FOUND, "the store has no such versions of '%s'", key);
+}
+
+/* How many versions of a key come behind this place. */
+static uint64_t newer(const bvi_fake *fake, size_t at)
+{
+    uint64_t count = 0;
+
+    for (size_t i = at + 1; i < fake->snapshots.len; i++)
+        count += strcmp(fake->snapshots.items[i].key, fake->snapshots.items[at].key) == 0;
+    return count;
+}
+
+static bool is_listed(const bvi_json *list, uint64_t version)
+{
+    uint64_t listed = 0;
+
+    bvi_json_each(item, list) {
+        if (bvi_json_uint64(item, &listed) == 0 && listed == version)
+            return true;
+    }
+    return false;
+}
+
+static bvi_json *pruned_json(const char *key, bool dry_run, uint64_t versions, bvi_json *removed)
+{
+    static const char *const none[] = { "packs",           "pack_bytes",      "packs_removed",
+                                        "objects_removed", "packs_young",     "packs_reserved",
+                                        "uploads",         "uploads_removed", "versions_reserved",
+                                        "bytes_removed" };
+    bvi_auto_json bvi_json *root = bvi_json_new_object();
+    size_t count = bvi_json_count(removed);
+    int r = root ? bvi_json_put(root, "removed", removed) : BV_E_NOMEM;
+
+    if (r < 0 || bvi_json_put_string(root, "key", key) < 0 ||
+        bvi_json_put_bool(root, "dry_run", dry_run) < 0 ||
+        bvi_json_put_uint64(root, "versions", versions) < 0 ||
+        bvi_json_put_uint64(root, "versions_removed", count) < 0)
+        return NULL;
+    for (size_t i = 0; i < BVI_COUNT(none); i++) {
+        if (bvi_json_put_uint64(root, none[i], 0) < 0)
+            return NULL;
+    }
+    return bvi_take(root);
+}
+
+void bvi_fake_snapshot_prune(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
+{
+    const char *key = bvi_json_string(bvi_json_find(args, "key"));
+    const bvi_json *kept = bvi_json_find(args, "keep_versions");
+    bool dry_run = bvi_json_is_true(bvi_json_find(args, "dry_run"));
+    bvi_auto_json bvi_json *removed = bvi_json_new_array();
+    uint64_t keep = 0, versions = 0;
+    size_t to = 0;
+    int r = removed ? 0 : BV_E_NOMEM;
+
+    if (bvi_json_opt_uint64(args, "keep", &keep, NULL) < 0 || keep == 0) {
+        bvi_reply_failf(reply, BV_E_INVALID, "'keep' is at least 1");
+        return;
+    }
+    for (size_t i = 0; r == 0 && i < fake->snapshots.len; i++) {
+        const bvi_snapshot_info *info = &fake->snapshots.items[i];
+
+        if (strcmp(info->key, key) != 0)
+            continue;
+        versions++;
+        if (newer(fake, i) >= keep && !is_listed(kept, info->version))
+            r = bvi_json_add(removed, bvi_json_new_uint64(info->version));
+    }
+    for (size_t i = 0; r == 0 && !dry_run && i < fake->snapshots.len; i++) {
+        bool gone = strcmp(fake->snapshots.items[i].key, key) == 0 &&
+                    is_listed(removed, fake->snapshots.items[i].version);
+
+        if (!gone)
+            fake->snapshots.items[to++] = fake->snapshots.items[i];
+    }
+    if (r == 0 && !dry_run)
+        fake->snapshots.len = to;
+    bvi_reply_ok(reply, r == 0 ? pruned_json(key, dry_run, versions, bvi_take(removed)) : NULL);
+}

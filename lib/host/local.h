@@ -33,6 +33,8 @@ typedef struct bvi_local {
 void bvi_local_snapshot_list(bvi_local *local, const bvi_json *args, bvi_reply *reply);
 void bvi_local_snapshot_download(bvi_local *local, const bvi_json *args, bvi_reply *reply);
 void bvi_local_snapshot_verify(bvi_local *local, const bvi_json *args, bvi_reply *reply);
+void bvi_local_snapshot_diff(bvi_local *local, const bvi_json *args, bvi_reply *reply);
+void bvi_local_snapshot_prune(bvi_local *local, const bvi_json *args, bvi_reply *reply);
 void bvi_local_end_transfers(bvi_local *local);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "snapshot/download.h"
 #include "snapshot/pick.h"
+#include "snapshot/store_impl.h"
 #include "snapshot/transfer_impl.h"
 #include "sys/fs.h"
 #include "transfer/archive.h"
@@ -209,22 +210,6 @@ static int begun_format(const bvi_transfer *t, bv_format *ret_format, bv_error *
     return 0;
 }
 
-/* How a store is opened; the rest of its options come from the caller. */
-static int open_store(bvi_transfer *t, const char *uri, const bv_s3_keys *keys, bvi_store_opts opts,
-                      bv_error **err)
-{
-    const bvi_s3_credentials given = {
-        .access_key_id = (char *)(uintptr_t)(keys ? keys->access_key : NULL),
-        .secret_access_key = (char *)(uintptr_t)(keys ? keys->secret_key : NULL),
-        .session_token = (char *)(uintptr_t)(keys ? keys->session_token : NULL),
-    }; /* only read */
-
-    if (keys && (!keys->access_key || !keys->secret_key))
-        return bvi_fail(err, BV_E_INVALID, "S3 keys lack the access key or the secret");
-    opts.keys = keys ? &given : NULL;
-    return bvi_store_open_with(t->ctx, uri, &opts, &t->store, err);
-}
-
 /* The user's own operation until the format is known. */
 static int begin_pick(bvi_transfer *t, const char *key, bv_op **ret_op, bv_error **err)
 {
@@ -345,11 +330,11 @@ static int prepare_download(bvi_transfer *t, const bv_download_opts *opts, bv_er
         return r;
     t->status = o->status;
     t->data = o->data;
-    return open_store(t, o->store, o->s3_keys,
-                      (bvi_store_opts){ .connections = o->max_connections,
-                                        .bytes_per_s = o->bytes_per_s,
-                                        .mirrors = o->mirrors },
-                      err);
+    return bvi_store_open_public(t->ctx, o->store, o->s3_keys,
+                                 (bvi_store_opts){ .connections = o->max_connections,
+                                                   .bytes_per_s = o->bytes_per_s,
+                                                   .mirrors = o->mirrors },
+                                 &t->store, err);
 }
 
 int bv_download_start(bv_ctx *ctx, const bv_download_opts *opts, bv_transfer_done_fn done,
@@ -397,9 +382,10 @@ static int prepare_upload(bvi_transfer *t, const bv_upload_opts *opts, bv_error 
     t->version = o->data_version;
     t->status = o->status;
     t->data = o->data;
-    return open_store(
-        t, o->store, o->s3_keys,
-        (bvi_store_opts){ .connections = o->max_connections, .bytes_per_s = o->bytes_per_s }, err);
+    return bvi_store_open_public(
+        t->ctx, o->store, o->s3_keys,
+        (bvi_store_opts){ .connections = o->max_connections, .bytes_per_s = o->bytes_per_s },
+        &t->store, err);
 }
 
 int bv_upload_start(bv_ctx *ctx, const bv_upload_opts *opts, bv_transfer_done_fn done,
@@ -440,9 +426,10 @@ static int prepare_verify(bvi_transfer *t, const bv_verify_opts *opts, bv_error 
     t->version = o->data_version;
     t->status = o->status;
     t->data = o->data;
-    return open_store(t, o->store, o->s3_keys,
-                      (bvi_store_opts){ .connections = o->max_connections, .mirrors = o->mirrors },
-                      err);
+    return bvi_store_open_public(
+        t->ctx, o->store, o->s3_keys,
+        (bvi_store_opts){ .connections = o->max_connections, .mirrors = o->mirrors }, &t->store,
+        err);
 }
 
 int bv_snapshot_verify_start(bv_ctx *ctx, const bv_verify_opts *opts, bv_transfer_done_fn done,

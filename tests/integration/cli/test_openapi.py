@@ -187,6 +187,8 @@ CALLS = [
     ('job.cleanup', {'node': N, 'job': 'chain'}), ('job.logs', {'node': N, 'job': 'chain', 'lines': 3}),
     ('image.list', {}), ('image.import', {'path': '/etc', 'name': 'a/b:1'}), ('image.remove', {'image': 'a/b:1'}),
     ('snapshot.upload', {'node': N}), ('snapshot.list', {}), ('snapshot.verify', {'key': 'fake-main-v1'}),
+    ('snapshot.diff', {'key': 'fake-main-v1', 'old_version': 1, 'version': 1}),
+    ('snapshot.prune', {'key': 'fake-main-v1', 'keep': 3, 'keep_versions': [1], 'grace_secs': 0, 'dry_run': True}),
     ('snapshot.download', {'key': 'fake-main-v1', 'dest_dir': '/nowhere'}), ('host.events', {'after': 0}),
 ]
 FAILURES = [

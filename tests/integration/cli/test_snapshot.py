@@ -288,6 +288,81 @@ def key_pair(p, name):
         subprocess.run(['openssl', *words], cwd=p.dir, check=True, capture_output=True)
 
 
+def test_looking_into_snapshots():
+    with Place() as p:
+        os.symlink('a.txt', p.path('data/link'))
+        os.link(p.path('data/a.txt'), p.path('data/zhard'))
+        p.upload()
+        listed = expect(p.bv('files', './store'), out=['a.txt', 'deep/er/b.bin', 'link -> a.txt', 'zhard -> a.txt']).out
+        assert len(listed.splitlines()) == 8, listed
+        files = json.loads(expect(p.bv('files', './store', '-o', 'json'), out='').out)['files']
+        assert [(f['path'], f['kind']) for f in files if f['kind'] != 'directory'] == [
+            ('a.txt', 'file'), ('deep/er/b.bin', 'file'), ('empty', 'file'), ('link', 'symlink'), ('zhard', 'hardlink')], files
+        assert files[1]['bytes'] == 6000 and files[1]['mode'] == os.stat(p.path('data/a.txt')).st_mode & 0o7777
+        process = p.start('cat', './store', 'deep/er/b.bin')
+        assert process.communicate(timeout=cli.PATIENCE_S)[0] == p.read('data/deep/er/b.bin') and process.returncode == 0
+        expect(p.bv('cat', './store', 'zhard'), out='alpha')
+        expect(p.bv('cat', './store', 'nothing'), 3, err="no 'nothing'")
+        expect(p.bv('cat', './store', 'deep'), 1, err='Error: ')
+        expect(p.bv('files', './store', '--version', '7'), 3, err='7')
+        expect(p.bv('files', './store', '-o', 'json', '--version', '7'), 3, out='{"files": []}', err='7')
+        p.upload('--format', 'archive', '--key', 'old')
+        expect(p.bv('files', './store', '--key', 'old'), 3, err='Error: ')
+
+
+def test_differences():
+    with Place() as p:
+        p.upload()
+        p.write('data/a.txt', b'other')
+        p.write('data/new', b'new')
+        os.remove(p.path('data/empty'))
+        p.upload()
+        expect(p.bv('diff', './store', '1'), out=['changed', 'a.txt', 'added          3 B  new', 'removed        0 B  empty'],
+               err=' changes, ')
+        diff = json.loads(expect(p.bv('diff', './store', '1', '2', '-o', 'json'), out='').out)
+        found = {d['path']: d['change'] for d in diff['differences'] if d['kind'] == 'file'}
+        assert found == {'a.txt': 'changed', 'new': 'added', 'empty': 'removed'} and diff['changes'] >= 3, diff
+        back = json.loads(expect(p.bv('diff', './store', '2', '1', '-o', 'json'), out='').out)
+        assert {d['path']: d['change'] for d in back['differences'] if d['kind'] == 'file'} == {
+            'a.txt': 'changed', 'new': 'removed', 'empty': 'added'}, back
+        expect(p.bv('diff', './store', '1', '9'), 3, err='9')
+        expect(p.bv('diff', './store', 'one'), 2, err="'one' is not a version")
+
+
+def test_prune():
+    with Place() as p:
+        for i in range(4):
+            p.write('data/random', os.urandom(200000))
+            p.upload()
+        expect(p.bv('prune', './store', '--keep', '2', '--dry-run'), out='Would remove 2 of 4 versions (1, 2)',
+               err='younger than --grace')
+        expect(p.bv('ls', './store', '--versions'), out='data        1')
+        report = json.loads(expect(p.bv('prune', './store', '--keep', '1', '--keep-version', '2', '--grace', '0', '-o', 'json'),
+                                   out='').out)
+        assert report['removed'] == [1, 3] and report['bytes_removed'] > 400000, report
+        for version in ('2', '4'):
+            expect(p.bv('verify', './store', '--version', version), out='Verified')
+        expect(p.bv('verify', './store', '--version', '3'), 3, err='3')
+        expect(p.bv('prune', './store'), 2, err='--keep')
+        expect(p.bv('prune', './store', '--keep', '1', '--grace', 'soon'), 2, err='--grace')
+        expect(p.bv('prune', './store', '--keep', '1', '--keep-version', 'x'), 2, err='--keep-version')
+
+
+def test_the_store_of_a_host():
+    with cli.Daemon('nodes=1') as d:
+        for _ in range(3):
+            expect(bv('snapshot', 'upload', 'node-0001', host=d.host), out='Uploaded')
+        expect(bv('snapshot', 'ls', host=d.host), out='Versions')
+        expect(bv('snapshot', 'diff', 'fake-main-v1', '1', '3', host=d.host), out='', err=' changes, ')
+        expect(bv('snapshot', 'prune', 'fake-main-v1', '--keep', '1', '-n', host=d.host), out='Would remove 2 of 3 versions (1, 2)')
+        expect(bv('snapshot', 'prune', 'fake-main-v1', '--keep', '1', '--keep-version', '1', host=d.host),
+               out='Removed 1 of 3 versions (2)')
+        expect(bv('snapshot', 'diff', 'fake-main-v1', '2', host=d.host), 3, err='no such versions')
+        document = json.loads(expect(bv('snapshot', 'diff', 'fake-main-v1', '1', '-o', 'json', host=d.host), out='').out)
+        assert document['old_version'] == 1 and isinstance(document['differences'], list), document
+        expect(bv('snapshot', 'verify', 'fake-main-v1', '--progress', 'json', host=d.host), out='Verified', err='')
+
+
 def test_signatures():
     with Place() as p:
         key_pair(p, 'ours')

@@ -103,6 +103,8 @@ START_TEST(typed_calls)
     static const char properties_text[] = "{\"block-ms\":\"50\"}", tags_text[] = "[\"a\"]";
     bv_node_run_opts run = BV_NODE_RUN_OPTS_INIT;
     bv_node_create_opts opts = BV_NODE_CREATE_OPTS_INIT;
+    bv_prune_opts prune = BV_PRUNE_OPTS_INIT;
+    const uint64_t keep[] = { 1 };
     bv_doc *properties = NULL, *tags = NULL;
     outcome o = { 0 };
     char cursor[64];
@@ -167,6 +169,14 @@ START_TEST(typed_calls)
     ck_assert_uint_eq(bv_doc_count(bv_doc_get(o.reply, "snapshots")), 1);
     expect(0, bv_snapshot_list, NULL);
     expect(0, bv_snapshot_verify, "key", 0);
+    prune.keep_last = 2;
+    prune.keep = keep;
+    prune.keep_count = 1;
+    prune.grace_secs = -1;
+    expect(0, bv_snapshot_prune, "key", &prune);
+    ck_assert_uint_eq(bv_doc_count(bv_doc_get(o.reply, "removed")), 0);
+    ck_assert_int_eq(bv_doc_int64(bv_doc_get(o.reply, "versions"), 0), 1);
+    expect(BV_E_NOT_FOUND, bv_snapshot_diff, "key", 7, 8);
     expect(0, bv_snapshot_download, "key", 1, "/nowhere");
     expect(0, bv_node_stop, "n", 0);
     expect(0, bv_node_delete, "n");

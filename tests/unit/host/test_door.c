@@ -545,6 +545,10 @@ START_TEST(snapshots)
                "{\"key\":\"nothing\",\"dest_dir\":\"here\"}");
     door_fails(&d, BV_E_NOT_FOUND, "nothing", "snapshot.download",
                "{\"key\":\"nothing\",\"dest_dir\":\"%s\"}", bvt_path("out"));
+    door_fails(&d, BV_E_NOT_FOUND, "nothing", "snapshot.diff",
+               "{\"key\":\"nothing\",\"old_version\":1,\"version\":2}");
+    door_fails(&d, BV_E_INVALID, "'keep' is at least 1", "snapshot.prune",
+               "{\"key\":\"nothing\",\"keep\":0}");
     door_make_node(&d, "n");
     (void)door_ask(&d, "node.create", "{\"image\":\"%s\",\"name\":\"keyless\",\"store_key\":\"\"}",
                    DOOR_IMAGE);
@@ -571,6 +575,12 @@ START_TEST(snapshots)
         ck_assert_int_eq(door_num(doc, "version"), 2);
         door_fails(&d, BV_E_NOT_FOUND, "", "snapshot.verify",
                    "{\"key\":\"tiny-local-full-v1\",\"version\":7}");
+        doc = door_ask(&d, "snapshot.prune",
+                       "{\"key\":\"tiny-local-full-v1\",\"keep\":1,\"dry_run\":true}");
+        ck_assert_int_eq(door_num(doc, "versions_removed"), 1);
+        doc = door_ask(&d, "snapshot.prune",
+                       "{\"key\":\"tiny-local-full-v1\",\"keep\":1,\"keep_versions\":[1]}");
+        ck_assert_int_eq(door_num(doc, "versions_removed"), 0);
         (void)door_ask(&d, "node.delete", "{\"node\":\"n\"}");
     }
     door_close(&d);

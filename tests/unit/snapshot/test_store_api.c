@@ -5,7 +5,7 @@
 
 #include <blockvisor/store.h>
 
-#include "support.h"
+#include "../transfer/support.h"
 
 typedef struct listed {
     bool done;
@@ -126,5 +126,5 @@ START_TEST(failed_allocations)
 }
 END_TEST
 
-BVT_MAIN("transfer/store_api", bvt_test(lists_in_order), bvt_test(mistakes),
+BVT_MAIN("snapshot/store_api", bvt_test(lists_in_order), bvt_test(mistakes),
          bvt_test(failed_allocations))
