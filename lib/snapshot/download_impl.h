@@ -33,6 +33,9 @@
  * much for each. One always gets what it needs. */
 #define BVI_RUNNER_MEMORY (4u * 1024u * 1024u)
 
+/* Wrong bytes are read again so often, from other places than before. */
+#define BVI_SNAP_REREADS_MAX 4u
+
 typedef struct bvi_snap_download bvi_snap_download;
 
 typedef struct bvi_layout_use {
@@ -72,7 +75,7 @@ typedef struct bvi_snap_runner {
     bvi_claim claim;
     bvi_window *window;
     bool looks;
-    bool again; /* what was fetched was wrong once */
+    uint8_t again; /* how often what was fetched was wrong */
     uint32_t chunks[BVI_CARRY_CHUNKS_MAX];
     uint8_t results[BVI_CARRY_CHUNKS_MAX];
     bvi_carry carry;

@@ -292,7 +292,7 @@ static void rest(bvi_snap_runner *r)
         r->window->busy--;
     r->window = NULL;
     r->state = BVI_SNAP_IDLE;
-    r->again = false;
+    r->again = 0;
     bvi_free(bvi_take(r->buffer));
     r->d->memory_out -= r->buffer_len;
     r->buffer_len = 0;
@@ -421,12 +421,28 @@ static void start_read(bvi_snap_runner *r)
 
 /* ---- what came of it ---- */
 
-/* Wrong bytes may have been wrong only on their way: once more, and no more often. */
+/* The store's other places, if it has some, are better asked. */
+static bool is_elsewhere(bvi_snap_runner *r)
+{
+    bvi_auto_free char *key = bvi_snap_pack_key(r->d->store_key, &frame_at(r, 0)->pack);
+
+    return key && bvi_store_blame(r->d->opts.store, key);
+}
+
+/* Wrong bytes may have been wrong only on their way: once more, and no more often, unless they can
+ * be had from somewhere else. */
+static bool has_chance(bvi_snap_runner *r)
+{
+    bool elsewhere = is_elsewhere(r);
+
+    return r->again == 0 || (elsewhere && r->again < BVI_SNAP_REREADS_MAX);
+}
+
 static bool read_again(bvi_snap_runner *r)
 {
     uint32_t n = 0;
 
-    if (r->again || stopping(r->d))
+    if (stopping(r->d))
         return false;
     for (uint32_t i = 0; i < r->carry.n; i++) {
         if (r->results[i] == BVI_CARRY_BAD)
@@ -435,7 +451,7 @@ static bool read_again(bvi_snap_runner *r)
     if (n == 0)
         return false;
     r->carry.n = n;
-    r->again = true;
+    r->again++;
     r->d->report.now.retries++;
     bvi_log_warn(r->d->ctx, "snapshot",
                  "bytes read from the store were wrong: they are read again");
@@ -548,22 +564,23 @@ static void work_done(void *data, bool cancelled)
     bvi_snap_download *d = r->d;
     bv_error *err = bvi_take(r->err);
     bool bad = r->bad != NULL;
+    bool chance;
 
     if (note_full(r, &err)) {
         bvi_snap_settle_down(d);
         return;
     }
-
+    chance = bad && has_chance(r);
     if (cancelled && !err)
         (void)bvi_fail(&err, BV_E_CANCELLED, "download interrupted");
     for (uint32_t i = 0; !err && i < r->carry.n; i++) {
-        if (bad && !r->again && r->results[i] == BVI_CARRY_BAD)
-            continue;                  /* gets a second chance */
+        if (chance && r->results[i] == BVI_CARRY_BAD)
+            continue;                  /* gets another chance */
         (void)take_result(r, i, &err); /* err tells */
     }
-    if (!err && bad && r->again && d->opts.mode == BVI_SNAP_RESTORE)
+    if (!err && bad && !chance && d->opts.mode == BVI_SNAP_RESTORE)
         err = bvi_take(r->bad);
-    if (!err && bad && read_again(r)) {
+    if (!err && chance && read_again(r)) {
         start_read(r);
     } else {
         bv_error_free(bvi_take(r->bad));

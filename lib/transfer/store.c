@@ -193,15 +193,46 @@ static int open_one(bv_ctx *ctx, const char *uri, const bvi_store_opts *opts, bv
     return r < 0 ? r : bvi_store_dir_open(ctx, path, ret_store, err);
 }
 
+static int add_mirrors(bv_ctx *ctx, const bvi_store_opts *opts, bvi_store *mirror, bv_error **err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && opts->mirrors[i]; i++) {
+        BVI_AUTO(bvi_store_freep) bvi_store *store = NULL;
+
+        r = open_one(ctx, opts->mirrors[i], opts, &store, err);
+        if (r == 0)
+            r = bvi_store_mirror_add(mirror, store, err);
+        if (r == 0)
+            (void)bvi_take(store); /* the mirror has it */
+    }
+    return r;
+}
+
 int bvi_store_open_with(bv_ctx *ctx, const char *uri, const bvi_store_opts *opts,
                         bvi_store **ret_store, bv_error **err)
 {
     static const bvi_store_opts none = { 0 };
-    int r = open_one(ctx, uri, opts ? opts : &none, ret_store, err);
+    BVI_AUTO(bvi_store_freep) bvi_store *store = NULL;
+    bvi_store *mirror = NULL;
+    int r;
 
-    if (r == 0 && opts && (opts->connections || opts->bytes_per_s))
-        bvi_store_set_limits(*ret_store, opts->connections, opts->bytes_per_s);
-    return r;
+    if (!opts)
+        opts = &none;
+    r = open_one(ctx, uri, opts, &store, err);
+    if (r == 0 && opts->mirrors && opts->mirrors[0]) {
+        r = bvi_store_mirror_new(store, &mirror, err);
+        if (r < 0)
+            return r;
+        store = mirror;
+        r = add_mirrors(ctx, opts, store, err);
+    }
+    if (r < 0)
+        return r;
+    if (opts->connections || opts->bytes_per_s)
+        bvi_store_set_limits(store, opts->connections, opts->bytes_per_s);
+    *ret_store = bvi_take(store);
+    return 0;
 }
 
 int bvi_store_open(bv_ctx *ctx, const char *uri, bvi_store **ret_store, bv_error **err)

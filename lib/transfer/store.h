@@ -64,6 +64,7 @@ typedef struct bvi_store_request {
     uint64_t offset;  /* READ */
     void *into;       /* READ: borrowed until done */
     size_t into_len;
+    bool hasty;        /* what may pass by itself is not waited for: another store can be asked */
     const char *after; /* OBJECTS: behind this key; NULL: from the first; copied */
 } bvi_store_request;
 
@@ -121,6 +122,8 @@ typedef struct bvi_store_vtable {
     void (*cancel)(bvi_store *store); /* hurries all requests */
     /* Optional: see bvi_store_set_limits(). */
     void (*set_limits)(bvi_store *store, uint32_t connections, uint64_t bytes_per_s);
+    /* Optional: see bvi_store_blame(). */
+    bool (*blame)(bvi_store *store, const char *key);
     void (*free)(bvi_store *store); /* nothing is under way */
 } bvi_store_vtable;
 
@@ -152,6 +155,13 @@ int bvi_store_http_open(bv_ctx *ctx, const char *base, const char *ca_file, bvi_
 int bvi_store_s3_open(bv_ctx *ctx, const char *uri, const bvi_s3_credentials *keys,
                       bvi_store **ret_store, bv_error **err);
 
+/*
+ * A store of several with the same content: writes go to the first, reads wherever they are
+ * fastest. It owns its members; what fails leaves them the caller's.
+ */
+int bvi_store_mirror_new(bvi_store *first, bvi_store **ret_store, bv_error **err);
+int bvi_store_mirror_add(bvi_store *mirror, bvi_store *store, bv_error **err);
+
 static inline int bvi_store_call(bvi_store *store, const bvi_store_request *request,
                                  bvi_store_fn done, void *data, bv_error **err)
 {
@@ -164,6 +174,11 @@ static inline void bvi_store_set_limits(bvi_store *store, uint32_t connections,
 {
     if (store->vtable->set_limits)
         store->vtable->set_limits(store, connections, bytes_per_s);
+}
+/* Bytes of this object were wrong. True: the next request may get others, from another place. */
+static inline bool bvi_store_blame(bvi_store *store, const char *key)
+{
+    return store->vtable->blame && store->vtable->blame(store, key);
 }
 static inline void bvi_store_free(bvi_store *store)
 {

@@ -155,7 +155,7 @@ static void set_read(bvi_web_call *c, bvi_http_request *req)
     req->range_last = c->ask.offset + c->ask.into_len - 1;
     req->on_head = on_head;
     req->on_data = on_data;
-    req->idle_timeout_ms = BVI_WEB_READ_IDLE_MS;
+    req->idle_timeout_ms = c->req.hasty ? BVI_WEB_HASTY_IDLE_MS : BVI_WEB_READ_IDLE_MS;
     req->recv_bytes_per_s = web->connections ? web->bytes_per_s / web->connections : 0;
     req->slow_bytes_per_s = bvi_slow_bytes_per_s(req->recv_bytes_per_s);
     req->bulk = true;
@@ -213,7 +213,7 @@ static bool comes_again(bvi_web_call *c, const bvi_http_response *response, cons
 {
     int64_t delay_ms = 0;
 
-    if (c->cancelled)
+    if (c->cancelled || (c->req.hasty && !c->ask.clean_up))
         return false;
     if (c->web->ops->renew && !c->renewed && c->web->ops->renew(c, err))
         c->renewed = true;

@@ -19,7 +19,8 @@
 #define BVI_WEB_EVICTIONS_MAX 2u
 #define BVI_WEB_EVICT_US      5000000
 /* A READ's connection without a byte is given up after so long. */
-#define BVI_WEB_READ_IDLE_MS 30000
+#define BVI_WEB_READ_IDLE_MS  30000
+#define BVI_WEB_HASTY_IDLE_MS 10000
 /* Most headers of a request. */
 #define BVI_WEB_HEADERS_MAX 10u
 
