@@ -206,7 +206,8 @@ static bool is_worth(const bvi_web_call *c, const bvi_http_response *response, i
 {
     if (code == BV_E_UNSUPPORTED && c->ask.into)
         return c->attempts < 2;
-    return response->status != 501 && response->status != 505 && bvi_retry_is_worth(code);
+    return response->status / 100 != 3 && response->status != 501 && response->status != 505 &&
+           bvi_retry_is_worth(code);
 }
 
 static bool comes_again(bvi_web_call *c, const bvi_http_response *response, const bv_error *err)
@@ -313,7 +314,7 @@ void bvi_web_put_step(bvi_web_call *c, const bvi_http_response *response, bv_err
     };
 
     (void)response;
-    if (bv_error_code(err) == BV_E_EXISTS && c->attempts > 1) {
+    if (bv_error_code(err) == BV_E_EXISTS) { /* curl may have sent it twice, too */
         bvi_web_drop_error(&err);
         if (bvi_web_send(c, &ask, &err) == 0)
             return;
