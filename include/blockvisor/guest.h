@@ -16,10 +16,11 @@ BV_BEGIN_DECLS
 
 /** Exit statuses of both. */
 enum {
-    BV_GUEST_EXIT_OK = 0,     /**< Done, or told to stop (the agent). */
-    BV_GUEST_EXIT_FAILED = 1, /**< The last log record, at level error, says why. */
-    BV_GUEST_EXIT_USAGE = 2,  /**< The arguments are wrong. */
-    BV_GUEST_EXIT_STOPPED = 3 /**< Told to stop before the transfer was done; it can be resumed. */
+    BV_GUEST_EXIT_OK = 0,      /**< Done, or told to stop (the agent). */
+    BV_GUEST_EXIT_FAILED = 1,  /**< The last log record, at level error, says why. */
+    BV_GUEST_EXIT_USAGE = 2,   /**< The arguments are wrong. */
+    BV_GUEST_EXIT_STOPPED = 3, /**< Told to stop before the transfer was done; it can be resumed. */
+    BV_GUEST_EXIT_REFUSED = 4  /**< Failed, and would fail again: the data is not fit to publish. */
 };
 
 typedef struct bv_guest_opts {

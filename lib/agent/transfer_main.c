@@ -526,6 +526,13 @@ static void run_done(bvi_transfer_run *run)
     bv_error_free(run->err);
 }
 
+/* The gate said no, or the data changes all the time: services wait for the end of an upload, and
+ * trying again without a change helps nobody. */
+static bool is_refused(const bvi_transfer_run *run, int code)
+{
+    return code == BV_E_STATE && !run->stopped && strncmp(run->args.verb, "upload", 6) == 0;
+}
+
 int bv_guest_transfer_main(int argc, char **argv, const bv_guest_opts *opts)
 {
     bvi_transfer_run run = { .guest_opts = opts };
@@ -547,5 +554,7 @@ int bv_guest_transfer_main(int argc, char **argv, const bv_guest_opts *opts)
     run_done(&run);
     if (r >= 0)
         return BV_GUEST_EXIT_OK;
+    if (is_refused(&run, r))
+        return BV_GUEST_EXIT_REFUSED;
     return run.stopped ? BV_GUEST_EXIT_STOPPED : BV_GUEST_EXIT_FAILED;
 }

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <blockvisor/guest.h>
+
 #include "base/id.h"
 #include "job/job_runner.h"
 #include "job/runner_kill.h"
@@ -311,6 +313,7 @@ static void describe_exit(bvi_job_runner *rn, bvi_job_outcome *out)
     if (bvi_runner_take_message(rn->dir_fd, rn->conf.name, out->has_code && out->code == 0,
                                 out->message, sizeof(out->message))) {
         out->said = true;
+        out->final = rn->conf.args.len && out->code == BV_GUEST_EXIT_REFUSED;
         /* An archive job has no exit code of its own: upstream says -1. */
         out->code = out->code && rn->conf.args.len ? -1 : out->code;
         return;

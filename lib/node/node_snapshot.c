@@ -9,9 +9,8 @@
 #include "node/node_store.h"
 #include "snapshot/root.h"
 
-/* The plugin's function that has a say in publishing. */
-#define GATE_FUNCTION "snapshot_gate"
-#define GATE_MS       (10 * 60 * 1000)
+/* Opening a database may take a while. */
+#define GATE_MS (10 * 60 * 1000)
 
 /* ---- keys ---- */
 
@@ -76,10 +75,10 @@ static void on_gate(bv_op *op, const bvi_plugin_value *value, const bv_error *wh
         bvi_auto_free char *text = bvi_error_text(why);
 
         (void)bvi_fail(&err, BV_E_STATE, "%s is not published: %s() of the plugin says: %s",
-                       g->what, GATE_FUNCTION, text ? text : "out of memory");
+                       g->what, BVI_PLUGIN_GATE, text ? text : "out of memory");
     } else if (strcmp(value->text, "false") == 0) {
         (void)bvi_fail(&err, BV_E_STATE, "%s is not published: %s() of the plugin returned false",
-                       g->what, GATE_FUNCTION);
+                       g->what, BVI_PLUGIN_GATE);
     }
     g->done(err, g->data);
     gate_free(g);
@@ -92,7 +91,7 @@ static int gate_arity(const bvi_plugin *plugin)
     int arity = -1;
 
     for (size_t i = 0; plugin && bvi_plugin_function_at(plugin, i, &info); i++) {
-        if (strcmp(info.name, GATE_FUNCTION) == 0 && info.arity <= 1 && (int)info.arity > arity)
+        if (strcmp(info.name, BVI_PLUGIN_GATE) == 0 && info.arity <= 1 && (int)info.arity > arity)
             arity = (int)info.arity;
     }
     return arity;
@@ -111,7 +110,7 @@ static int ask_plugin(gate *g, bvi_plugin *plugin, const char *store_key, uint64
         return bvi_fail_nomem(err);
     r = bvi_json_print(param, false, &text, err);
     return r < 0 ? r
-                 : bvi_plugin_call(plugin, GATE_FUNCTION, arity == 1 ? text : NULL, GATE_MS,
+                 : bvi_plugin_call(plugin, BVI_PLUGIN_GATE, arity == 1 ? text : NULL, GATE_MS,
                                    on_gate, g, &g->op, err);
 }
 

@@ -147,9 +147,7 @@ int bvi_manager_latest_snapshot(bvi_manager *manager, const char *key,
                                 void (*done)(const bv_error *err, bvi_json *snapshot, void *data),
                                 void *data, bv_error **err)
 {
-    const bvi_store_request request = { .verb = BVI_STORE_LIST,
-                                        .format = BVI_STORE_ARCHIVE,
-                                        .store_key = key };
+    const bvi_store_request request = { .verb = BVI_STORE_LIST, .store_key = key };
     latest *ask = bvi_new0(latest);
     int r;
 
@@ -184,7 +182,6 @@ void bvi_node_has_archive(bvi_node *node, void (*done)(bool has, const bv_error 
                           void *data)
 {
     const bvi_store_request request = { .verb = BVI_STORE_VERSIONS,
-                                        .format = BVI_STORE_ARCHIVE,
                                         .store_key = node->state.store_key };
     archive_question *ask = NULL;
     bvi_auto_error bv_error *err = NULL;

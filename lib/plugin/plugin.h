@@ -29,6 +29,10 @@
 #define BVI_PLUGIN_DIR  "var/lib/babel/plugin"
 #define BVI_PLUGIN_MAIN "main.rhai"
 
+/* A custom function that has a say before a snapshot of the node's data is published: it throws, or
+ * returns false, and it is not. Its parameter, if it takes one, is {"store_key", "version"}. */
+#define BVI_PLUGIN_GATE "snapshot_gate"
+
 /* ---- what a plugin may use up ---- */
 
 typedef struct bvi_plugin_limits {

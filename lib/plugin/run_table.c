@@ -99,6 +99,15 @@ static int convert_bool_text(bvi_run *run, const bvi_value *result, bv_error **e
     return keep_text(run, text, err);
 }
 
+/* A gate lets pass by coming to its end, or says true or false. */
+static int convert_verdict(bvi_run *run, const bvi_value *result, bv_error **err)
+{
+    if (result->type == BVI_T_BOOL)
+        return convert_bool(run, result, err);
+    return result->type == BVI_T_UNIT ? keep_text(run, "true", err)
+                                      : convert_text(run, result, err);
+}
+
 /* ---- phases ---- */
 
 static int phase_call(bvi_run *run, bv_error **err)
@@ -171,6 +180,7 @@ static const bvi_entry entries[] = {
     { "sqd_name", BVI_LANE_QUERY, true, call_phases, convert_text },
 };
 static const bvi_entry custom = { NULL, BVI_LANE_CALL, false, call_phases, convert_text };
+static const bvi_entry gate = { NULL, BVI_LANE_CALL, false, call_phases, convert_verdict };
 static const bvi_entry reload = { "plugin_config", BVI_LANE_WORK, true, reload_phases,
                                   convert_nothing };
 
@@ -180,7 +190,9 @@ const bvi_entry *bvi_entry_find(const char *name, bool query)
         if (strcmp(entries[i].name, name) == 0 && (query || !entries[i].query_only))
             return &entries[i];
     }
-    return query ? NULL : &custom;
+    if (query)
+        return NULL;
+    return strcmp(name, BVI_PLUGIN_GATE) == 0 ? &gate : &custom;
 }
 
 const bvi_entry *bvi_entry_reload(void)
