@@ -74,6 +74,15 @@ void bvi_frame_packer_free(bvi_frame_packer *packer)
     bvi_free(packer);
 }
 
+uint64_t bvi_frame_packer_memory(bvi_snap_codec codec, int32_t level)
+{
+    uint64_t cheap = bvi_zstd_packer_memory(SAMPLE_LEVEL);
+
+    if (codec == BVI_SNAP_STORED)
+        return sizeof(bvi_frame_packer);
+    return cheap + (codec == BVI_SNAP_ZSTD ? bvi_zstd_packer_memory(level) : cheap);
+}
+
 size_t bvi_frame_bound(size_t plain)
 {
     return bvi_lz4_bound(plain); /* zstd is not asked for more than the plain bytes */

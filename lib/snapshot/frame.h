@@ -15,6 +15,8 @@ int bvi_frame_packer_new(bvi_snap_codec codec, int32_t level, bvi_frame_packer *
                          bv_error **err);
 void bvi_frame_packer_free(bvi_frame_packer *packer);
 BVI_DEFINE_FREEP(bvi_frame_packer, bvi_frame_packer_free)
+/* Most memory one takes. */
+uint64_t bvi_frame_packer_memory(bvi_snap_codec codec, int32_t level);
 /* Most bytes a frame of so many plain bytes can have. */
 size_t bvi_frame_bound(size_t plain);
 /* Writes a frame of at most bvi_frame_bound(len) bytes to `out`. Data that a sample shows not to

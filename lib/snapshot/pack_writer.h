@@ -14,8 +14,9 @@
 /* Random bytes at the beginning of each pack. */
 #define BVI_PACK_SALT_BYTES 16u
 
-/* Most memory one takes: a pack, the frame behind it, and the codec. */
-#define BVI_PACK_WRITER_MEMORY (BVI_SNAP_PACK_BYTES + BVI_SNAP_FRAME_MAX + 4u * 1024 * 1024)
+/* Most memory one takes besides its codec's (bvi_frame_packer_memory()): a pack, and the frame
+ * behind it. */
+#define BVI_PACK_WRITER_MEMORY (BVI_SNAP_PACK_BYTES + BVI_SNAP_FRAME_MAX + 1024u * 1024)
 
 typedef struct bvi_pack_writer {
     uint8_t *bytes; /* made with the first frame */

@@ -520,7 +520,8 @@ static void on_claim(void *data)
 
 void bvi_snap_up_run(bvi_snap_upload *u)
 {
-    const uint64_t each = BVI_PACK_WRITER_MEMORY + BVI_UNIT_READER_MEMORY;
+    const uint64_t each = BVI_PACK_WRITER_MEMORY + BVI_UNIT_READER_MEMORY +
+                          bvi_frame_packer_memory(u->opts.codec, u->opts.level);
     const uint64_t limit = bvi_budget_limits(u->ctx).of[BVI_RESOURCE_MEMORY];
     uint64_t budget =
         (uint64_t)(u->opts.memory_mib ? u->opts.memory_mib : BV_TRANSFER_MEMORY_MIB_DEFAULT) << 20;

@@ -16,6 +16,7 @@ typedef struct bvi_zstd_unpacker bvi_zstd_unpacker;
 int bvi_zstd_packer_new(int32_t level, bvi_zstd_packer **ret_packer, bv_error **err);
 void bvi_zstd_packer_free(bvi_zstd_packer *packer);
 BVI_DEFINE_FREEP(bvi_zstd_packer, bvi_zstd_packer_free)
+uint64_t bvi_zstd_packer_memory(int32_t level); /* most it takes for 4 MiB at once */
 /* One frame with its content size and without a checksum. *ret_made 0: it would be longer than
  * `cap`. */
 int bvi_zstd_pack(bvi_zstd_packer *packer, const void *plain, size_t len, void *out, size_t cap,

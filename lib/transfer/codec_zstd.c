@@ -270,6 +270,23 @@ void bvi_zstd_packer_free(bvi_zstd_packer *packer)
     bvi_free(packer);
 }
 
+/* What ZSTD_sizeof_CCtx() says after 4 MiB, rounded up. */
+static const struct {
+    int32_t level;
+    unsigned mib;
+} packer_mib[] = {
+    { 2, 1 }, { 3, 2 }, { 6, 4 }, { 8, 7 }, { 9, 13 }, { 11, 25 }, { 12, 49 }, { 19, 65 },
+};
+
+uint64_t bvi_zstd_packer_memory(int32_t level)
+{
+    for (size_t i = 0; i < BVI_COUNT(packer_mib); i++) {
+        if (level <= packer_mib[i].level)
+            return (uint64_t)packer_mib[i].mib << 20;
+    }
+    return 66ull << 20;
+}
+
 int bvi_zstd_pack(bvi_zstd_packer *packer, const void *plain, size_t len, void *out, size_t cap,
                   size_t *ret_made, bv_error **err)
 {

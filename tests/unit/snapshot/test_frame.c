@@ -219,6 +219,8 @@ START_TEST(a_level_is_worked_for_where_it_gains)
         at += n;
     }
     ck_assert_uint_lt(pack_all(15, text, len, out), pack_all(1, text, len, out) / 100 * 95);
+    ck_assert_uint_gt(bvi_frame_packer_memory(BVI_SNAP_ZSTD, 22),
+                      bvi_frame_packer_memory(BVI_SNAP_ZSTD, 3) * 20);
     ck_assert_uint_le(pack_all(3, noise, len, out), pack_all(1, noise, len, out) / 100 * 101);
     free(noise);
     free(text);

@@ -152,6 +152,9 @@ END_TEST
 START_TEST(the_documents_example)
 {
     static const char hello[] = "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f";
+    static const char pack_id[] =
+        "7f111ef799ab7132be8d05db9edd60ddf3dac444b8365b8fdd7778349093908a";
+    static const char pack[] = "\0\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17hello";
     BVI_AUTO(bvi_page_writer_freep) bvi_page_writer *w = NULL;
     BVI_AUTO(bvi_buf_done) bvi_buf bytes = BVI_BUF_INIT(BVI_SNAP_PAGE_MAX);
     const bvi_snap_extent extent = { 0, 5 };
@@ -162,12 +165,12 @@ START_TEST(the_documents_example)
                                   .size = 5,
                                   .extents = &extent,
                                   .n_extents = 1 };
-    bvi_snap_frame chunk = { .plain = 5, .stored = 5 };
+    bvi_snap_frame chunk = { .plain = 5, .stored = 5, .offset = 16 };
     char hex[BVI_HEX_SIZE(256)];
     bv_error *err = NULL;
 
     bvi_blake3_hash("hello", 5, chunk.hash.bytes);
-    chunk.pack = chunk.hash;
+    bvi_blake3_hash(pack, sizeof(pack) - 1, chunk.pack.bytes);
     bvt_assert_ok(bvi_page_writer_new(&w, &err), err);
     bvt_assert_ok(bvi_page_writer_entry(w, &dir, &err), err);
     bvt_assert_ok(bvi_page_writer_entry(w, &file, &err), err);
@@ -176,8 +179,8 @@ START_TEST(the_documents_example)
     ck_assert_uint_le(bytes.len, 256);
     bvi_hex_encode(bytes.data, bytes.len, hex);
     ck_assert_str_eq(hex, bvt_format("425653500101%s02010000ed03000000000002000166a4030000000000"
-                                     "0501000501%s0500000005",
-                                     hello, hello));
+                                     "0501000501%s0500001005",
+                                     pack_id, hello));
 }
 END_TEST
 
