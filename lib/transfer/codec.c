@@ -52,10 +52,11 @@ static int stored_new(bvi_codec **ret_codec, bv_error **err)
     return 0;
 }
 
-int bvi_encoder_new(const bvi_compression *compression, bvi_codec **ret_codec, bv_error **err)
+int bvi_encoder_new(const bvi_compression *compression, uint32_t threads, bvi_codec **ret_codec,
+                    bv_error **err)
 {
     if (compression->kind == BVI_CODEC_ZSTD)
-        return bvi_zstd_encoder_new(compression->level, ret_codec, err);
+        return bvi_zstd_encoder_new(compression->level, threads, ret_codec, err);
     return stored_new(ret_codec, err);
 }
 
@@ -66,10 +67,11 @@ int bvi_decoder_new(const bvi_compression *compression, bvi_codec **ret_codec, b
     return stored_new(ret_codec, err);
 }
 
-uint64_t bvi_encoder_memory(const bvi_compression *compression)
+uint64_t bvi_encoder_memory(const bvi_compression *compression, uint32_t threads)
 {
-    return compression->kind == BVI_CODEC_ZSTD ? bvi_zstd_encoder_memory(compression->level)
-                                               : sizeof(bvi_codec);
+    return compression->kind == BVI_CODEC_ZSTD
+               ? bvi_zstd_encoder_memory(compression->level, threads)
+               : sizeof(bvi_codec);
 }
 
 uint64_t bvi_decoder_memory(const bvi_compression *compression)

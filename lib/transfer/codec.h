@@ -37,10 +37,13 @@ struct bvi_codec {
     const bvi_codec_vtable *vtable;
 };
 
-int bvi_encoder_new(const bvi_compression *compression, bvi_codec **ret_codec, bv_error **err);
+/* threads > 1: helps one large chunk, of which there are too few to keep all workers busy; libzstd
+ * then has so many of its own. */
+int bvi_encoder_new(const bvi_compression *compression, uint32_t threads, bvi_codec **ret_codec,
+                    bv_error **err);
 int bvi_decoder_new(const bvi_compression *compression, bvi_codec **ret_codec, bv_error **err);
 /* Most bytes the codec itself will use. */
-uint64_t bvi_encoder_memory(const bvi_compression *compression);
+uint64_t bvi_encoder_memory(const bvi_compression *compression, uint32_t threads);
 uint64_t bvi_decoder_memory(const bvi_compression *compression);
 int bvi_compression_check(const bvi_compression *compression,
                           bv_error **err); /* a level we can write */
@@ -53,9 +56,9 @@ static inline void bvi_codec_free(bvi_codec *codec)
 BVI_DEFINE_FREEP(bvi_codec, bvi_codec_free)
 
 /* codec_zstd.c */
-int bvi_zstd_encoder_new(int32_t level, bvi_codec **ret_codec, bv_error **err);
+int bvi_zstd_encoder_new(int32_t level, uint32_t threads, bvi_codec **ret_codec, bv_error **err);
 int bvi_zstd_decoder_new(int32_t level, bvi_codec **ret_codec, bv_error **err);
-uint64_t bvi_zstd_encoder_memory(int32_t level);
+uint64_t bvi_zstd_encoder_memory(int32_t level, uint32_t threads);
 uint64_t bvi_zstd_decoder_memory(int32_t level);
 int bvi_zstd_level_check(int32_t level, bv_error **err);
 

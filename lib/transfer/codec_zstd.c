@@ -24,6 +24,9 @@
 /* Besides its window a decoder needs about this much. */
 #define DECODER_FIXED_BYTES (512u * 1024u)
 
+/* What each of several threads compresses at a time: large enough that the ratio hardly suffers. */
+#define JOB_BYTES (4u * 1024u * 1024u)
+
 typedef struct encoder {
     bvi_codec codec;
     ZSTD_CStream *stream;
@@ -102,7 +105,15 @@ int bvi_zstd_level_check(int32_t level, bv_error **err)
     return 0;
 }
 
-int bvi_zstd_encoder_new(int32_t level, bvi_codec **ret_codec, bv_error **err)
+/* A library built without threads refuses them; one thread does as well. */
+static void use_threads(ZSTD_CStream *stream, uint32_t threads)
+{
+    if (threads > 1 &&
+        !ZSTD_isError(ZSTD_CCtx_setParameter(stream, ZSTD_c_nbWorkers, (int)threads)))
+        (void)ZSTD_CCtx_setParameter(stream, ZSTD_c_jobSize, (int)JOB_BYTES);
+}
+
+int bvi_zstd_encoder_new(int32_t level, uint32_t threads, bvi_codec **ret_codec, bv_error **err)
 {
     encoder *e = bvi_new0(encoder);
     size_t code;
@@ -120,6 +131,7 @@ int bvi_zstd_encoder_new(int32_t level, bvi_codec **ret_codec, bv_error **err)
         bvi_codec_free(&e->codec);
         return zstd_failure(code, "cannot set the level", err);
     }
+    use_threads(e->stream, threads);
     *ret_codec = &e->codec;
     return 0;
 }
@@ -133,13 +145,20 @@ static const struct {
     { 14, 53 }, { 18, 69 }, { 19, 90 }, { 20, 194 }, { 21, 386 },
 };
 
-uint64_t bvi_zstd_encoder_memory(int32_t level)
+static uint64_t one_encoder(int32_t level)
 {
     for (size_t i = 0; i < BVI_COUNT(encoder_mib); i++) {
         if (level <= encoder_mib[i].level)
             return (uint64_t)encoder_mib[i].mib << 20;
     }
     return 778ull << 20;
+}
+
+uint64_t bvi_zstd_encoder_memory(int32_t level, uint32_t threads)
+{
+    /* Each thread has its tables, a job it is at and one that was made; two jobs are gathered. */
+    return threads > 1 ? threads * (one_encoder(level) + 2ull * JOB_BYTES) + 3ull * JOB_BYTES
+                       : one_encoder(level);
 }
 
 /* ---- decoder ---- */

@@ -30,9 +30,9 @@ struct bvi_pack {
     bool end;
 };
 
-uint64_t bvi_pack_memory(const bvi_compression *compression)
+uint64_t bvi_pack_memory(const bvi_compression *compression, uint32_t threads)
 {
-    return sizeof(bvi_pack) + IN_BYTES + bvi_encoder_memory(compression);
+    return sizeof(bvi_pack) + IN_BYTES + bvi_encoder_memory(compression, threads);
 }
 
 static int check_unchanged(const bvi_pack *p, const bvi_target *t, bv_error **err)
@@ -161,7 +161,7 @@ static int allocate(bvi_pack *p, bv_error **err)
 
     if (r < 0)
         return r;
-    r = bvi_encoder_new(&p->opts.compression, &p->encoder, err);
+    r = bvi_encoder_new(&p->opts.compression, p->opts.threads, &p->encoder, err);
     if (r < 0)
         return r;
     p->in = bvi_malloc(IN_BYTES);

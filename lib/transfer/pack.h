@@ -18,9 +18,10 @@ typedef struct bvi_pack_opts {
     const bvi_scan *scan;   /* borrowed */
     const bvi_chunk *chunk; /* its targets; borrowed */
     bvi_compression compression;
+    uint32_t threads; /* of the codec; 0 or 1: the calling one alone */
 } bvi_pack_opts;
 
-uint64_t bvi_pack_memory(const bvi_compression *compression);
+uint64_t bvi_pack_memory(const bvi_compression *compression, uint32_t threads);
 
 int bvi_pack_new(const bvi_pack_opts *opts, bvi_pack **ret_pack, bv_error **err);
 void bvi_pack_free(bvi_pack *pack);

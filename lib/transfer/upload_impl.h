@@ -105,6 +105,7 @@ struct bvi_upload {
     bvi_packer *packers;
     uint32_t n_packers;
     bvi_amounts packer_needs;
+    uint32_t packer_threads; /* of each codec; 1: the worker's own */
     uint32_t connections;
     uint32_t cursor;
     uint32_t open_chunks; /* not DONE */

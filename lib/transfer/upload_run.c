@@ -13,6 +13,8 @@
 
 /* A packer's file under way, and the packed chunk. */
 #define PACKER_FILES 2u
+/* Chunks of at least this size are worth several threads. */
+#define THREADS_BYTES_MIN (16ull * 1024 * 1024)
 
 static bool stopping(const bvi_upload *u)
 {
@@ -221,6 +223,7 @@ static int prepare(bvi_packer *p, bv_error **err)
             .scan = &u->scan,
             .chunk = chunk_of(p),
             .compression = u->opts.compression,
+            .threads = u->packer_threads,
         },
         &p->pack, err);
     if (r < 0)
@@ -594,10 +597,32 @@ void bvi_upload_run_stop(bvi_upload *u)
     }
 }
 
+static uint64_t packer_memory(const bvi_upload *u, uint32_t threads)
+{
+    uint64_t packing = bvi_pack_memory(&u->opts.compression, threads) + BVI_FILE_BUFFER_BYTES;
+
+    return packing > BVI_SEND_MEMORY ? packing : BVI_SEND_MEMORY;
+}
+
+/* Fewer packers than workers share those that would be idle, if there is memory for it. */
+static uint32_t threads_for(const bvi_upload *u)
+{
+    uint64_t mib = u->opts.memory_mib ? u->opts.memory_mib : BV_TRANSFER_MEMORY_MIB_DEFAULT;
+    uint64_t all = bvi_budget_limits(u->ctx).of[BVI_RESOURCE_MEMORY];
+    uint64_t budget = mib << 20 < all ? mib << 20 : all;
+    uint32_t threads = bvi_ctx_workers(u->ctx) / u->n_packers;
+
+    if (u->opts.compression.kind != BVI_CODEC_ZSTD ||
+        u->manifest.total_size / u->n_packers < THREADS_BYTES_MIN)
+        return 1;
+    while (threads > 1 && u->n_packers * packer_memory(u, threads) > budget)
+        threads--;
+    return threads > 1 ? threads : 1;
+}
+
 static int make_packers(bvi_upload *u, bv_error **err)
 {
-    uint64_t packing = bvi_pack_memory(&u->opts.compression) + BVI_FILE_BUFFER_BYTES;
-    uint64_t each = packing > BVI_SEND_MEMORY ? packing : BVI_SEND_MEMORY;
+    uint64_t each = packer_memory(u, 1);
     int r = bvi_admit(u->opts.max_runners, u->opts.memory_mib, each, "packing one chunk",
                       &u->n_packers, err);
 
@@ -611,7 +636,9 @@ static int make_packers(bvi_upload *u, bv_error **err)
     if (!u->packers)
         return bvi_fail_nomem(err);
     u->packers_most = u->n_packers;
-    u->packer_needs = (bvi_amounts){ .memory = each, .files = PACKER_FILES };
+    u->packer_threads = threads_for(u);
+    u->packer_needs =
+        (bvi_amounts){ .memory = packer_memory(u, u->packer_threads), .files = PACKER_FILES };
     for (uint32_t i = 0; i < u->n_packers; i++) {
         bvi_packer *p = &u->packers[i];
 

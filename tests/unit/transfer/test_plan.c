@@ -292,7 +292,7 @@ START_TEST(zstd_writes_the_known_bytes)
     bool done = false;
 
     memset(plain, 7, sizeof(plain));
-    bvt_assert_ok(bvi_encoder_new(&level3, &codec, &err), err);
+    bvt_assert_ok(bvi_encoder_new(&level3, 1, &codec, &err), err);
     bvt_assert_ok(codec->vtable->step(codec, &io, &err), err);
     bvt_assert_ok(codec->vtable->finish(codec, &io, &done, &err), err);
     ck_assert(done);
