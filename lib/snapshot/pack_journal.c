@@ -2,7 +2,7 @@
  * pack_journal.c - see pack_journal.h.
  *
  * record = length of the payload (4 bytes) | first 8 bytes of its BLAKE3 | payload
- * payload = HEAD publishing version key_len key lease_len lease [root]
+ * payload = HEAD publishing version key_len key place lease_len lease [root]
  *         | PACK id n (hash plain codec offset stored)*
  * Numbers are varints. A later HEAD replaces an earlier one.
  */
@@ -101,7 +101,7 @@ static bool parse_head(const bvi_buf *payload, bvi_pack_journal_head *head)
     uint64_t publishing;
 
     if (!bvi_varint_get(&at, end, &publishing) || !bvi_varint_get(&at, end, &head->version) ||
-        !get_text(&at, end, head->key, sizeof(head->key)) ||
+        !get_text(&at, end, head->key, sizeof(head->key)) || !get_hash(&at, end, &head->place) ||
         !get_text(&at, end, head->lease, sizeof(head->lease)))
         return false;
     head->publishing = publishing != 0;
@@ -260,6 +260,8 @@ int bvi_pack_journal_update(bvi_pack_journal *j, const bvi_pack_journal_head *he
         r = bvi_varint_put(p, head->version);
     if (r == 0)
         r = put_text(p, head->key);
+    if (r == 0)
+        r = bvi_buf_append(p, head->place.bytes, sizeof(head->place.bytes));
     if (r == 0)
         r = put_text(p, head->lease);
     if (r == 0 && head->publishing)

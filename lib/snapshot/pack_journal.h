@@ -20,6 +20,7 @@ typedef BVI_VEC(bvi_snap_frame) bvi_snap_frames;
 
 typedef struct bvi_pack_journal_head {
     char key[BVI_STORE_KEY_MAX + 1]; /* "": a new journal */
+    bvi_hash256 place;               /* which store */
     char lease[BVI_ID_TEXT_SIZE];
     uint64_t version; /* 0: none reserved yet */
     bool publishing;  /* the root was about to be put */

@@ -3,12 +3,13 @@
  */
 #include "snapshot/store_try.h"
 
+/* Stores repeat requests themselves; this is for those that gave up within a moment. */
 static const bvi_retry_policy request_retry = {
     .first_ms = 500,
     .factor_percent = 200,
     .ceiling_ms = 30000,
     .jitter_percent = 25,
-    .give_up = 6,
+    .give_up = 2,
 };
 
 static void forget(bvi_store_try *t)

@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "snapshot/upload_impl.h"
 #include "sys/fs.h"
+#include "transfer/url.h"
 
 #define PRUNE_TEXT_MAX (64u * 1024u)
 /* Versions below the latest that are tried as the base. */
@@ -699,18 +700,35 @@ static int make_paths(bvi_snap_upload *u, bv_error **err)
                : bvi_fail_nomem(err);
 }
 
-/* A journal of another key is of no use here, and neither is one that cannot be read. */
+/* Which store it is: its packs are not those of another. */
+static int place_of(const bvi_snap_upload *u, bvi_hash256 *ret_place, bv_error **err)
+{
+    const bvi_store_vtable *vtable = u->opts.store->vtable;
+    bvi_auto_free char *url = vtable->url(u->opts.store, u->opts.store_key, false);
+    bvi_auto_free char *plain = url ? bvi_url_redact(url) : bvi_strdup(vtable->name);
+
+    if (!plain)
+        return bvi_fail_nomem(err);
+    bvi_blake3_hash(plain, strlen(plain), ret_place->bytes);
+    return 0;
+}
+
+/* What a journal says of another store or key does not count here. */
 static int open_journal(bvi_snap_upload *u, bv_error **err)
 {
+    bvi_hash256 place;
     int r = bvi_pack_journal_open(u->journal_path, &u->head, &u->journal, err);
 
-    if (r < 0 || strcmp(u->head.key, u->opts.store_key) == 0)
+    if (r == 0)
+        r = place_of(u, &place, err);
+    if (r < 0 ||
+        (strcmp(u->head.key, u->opts.store_key) == 0 && bvi_hash256_equal(&u->head.place, &place)))
         return r;
     if (u->head.key[0])
         bvi_log_info(u->ctx, "snapshot",
-                     "'%s' is of '%s': what it says is stored does not count for '%s'",
-                     u->journal_path, u->head.key, u->opts.store_key);
-    u->head = (bvi_pack_journal_head){ .version = 0 };
+                     "'%s' is of an upload of '%s' to another place: nothing of it is used",
+                     u->journal_path, u->head.key);
+    u->head = (bvi_pack_journal_head){ .place = place };
     memcpy(u->head.key, u->opts.store_key, strlen(u->opts.store_key) + 1);
     r = bvi_id_new(u->head.lease, err);
     return r < 0 ? r : bvi_pack_journal_restart(u->journal, &u->head, err);
