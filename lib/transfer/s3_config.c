@@ -435,3 +435,26 @@ int bvi_s3_config_init(bvi_s3_config *config, const char *uri, const bvi_s3_cred
     parts_done(&p);
     return r < 0 ? bvi_wrap(err, r, "cannot use the store '%s'", config->name) : 0;
 }
+
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool bvi_s3_config_renew(bvi_s3_config *config, const char *uri)
+{
+    bvi_s3_config fresh = { 0 };
+    bool differs = false;
+
+    if (bvi_s3_config_init(&fresh, uri, NULL, NULL) == 0) {
+        const bvi_s3_credentials old = config->keys;
+
+        differs = !is_same(old.access_key_id, fresh.keys.access_key_id) ||
+                  !is_same(old.secret_access_key, fresh.keys.secret_access_key) ||
+                  !is_same(old.session_token, fresh.keys.session_token);
+        config->keys = fresh.keys;
+        fresh.keys = old;
+    }
+    bvi_s3_config_done(&fresh);
+    return differs;
+}

@@ -37,6 +37,8 @@ typedef struct bvi_s3_config {
  * are no keys. The config is done by the caller, also after a failure. */
 int bvi_s3_config_init(bvi_s3_config *config, const char *uri, const bvi_s3_credentials *keys,
                        bv_error **err);
+/* Looks for keys anew, where the URI or the environment says. True: there are others now. */
+bool bvi_s3_config_renew(bvi_s3_config *config, const char *uri);
 void bvi_s3_config_done(bvi_s3_config *config);
 
 #endif

@@ -444,3 +444,71 @@ int bvi_s3_upload_id_parse(const char *text, size_t len, char **ret_id, bv_error
         *ret_id = bvi_take(id);
     return r;
 }
+
+/* ---- uploads in parts that are under way ---- */
+
+typedef struct uploads_reader {
+    bvi_s3_uploads *uploads;
+    bvi_s3_upload upload;
+    bool is_list;
+} uploads_reader;
+
+static void upload_done(bvi_s3_upload *upload)
+{
+    bvi_free(upload->key);
+    bvi_free(upload->id);
+    *upload = (bvi_s3_upload){ 0 };
+}
+
+void bvi_s3_uploads_done(bvi_s3_uploads *uploads)
+{
+    for (size_t i = 0; i < uploads->len; i++)
+        upload_done(&uploads->items[i]);
+    bvi_vec_done(uploads);
+}
+
+static int take_upload(uploads_reader *u, bv_error **err)
+{
+    bvi_s3_upload *slot;
+
+    if (!u->upload.key || !u->upload.id || u->uploads->len == u->uploads->max)
+        return bvi_fail(err, BV_E_FORMAT, "an upload without a key or id, or too many");
+    slot = bvi_vec_push(u->uploads);
+    if (!slot)
+        return bvi_fail_nomem(err);
+    *slot = u->upload;
+    u->upload = (bvi_s3_upload){ 0 };
+    return 0;
+}
+
+static int on_uploads_element(const char *path, const char *text, void *data, bv_error **err)
+{
+    static const char list[] = "ListMultipartUploadsResult";
+    uploads_reader *u = data;
+
+    if (strncmp(path, list, strlen(list)) != 0)
+        return 0;
+    path += strlen(list);
+    if (strcmp(path, "/Upload/Key") == 0)
+        return keep_text(&u->upload.key, text, err);
+    if (strcmp(path, "/Upload/UploadId") == 0)
+        return keep_text(&u->upload.id, text, err);
+    if (strcmp(path, "/Upload/Initiated") == 0 && bvi_time_parse(text, &u->upload.begun_us) < 0)
+        return bvi_fail(err, BV_E_FORMAT, "'%s' is not the time of an upload", text);
+    if (strcmp(path, "/Upload") == 0)
+        return take_upload(u, err);
+    u->is_list = u->is_list || !*path;
+    return 0;
+}
+
+int bvi_s3_uploads_parse(const char *text, size_t len, bvi_s3_uploads *uploads, bv_error **err)
+{
+    uploads_reader u = { .uploads = uploads };
+    int r;
+
+    uploads->max = BVI_S3_PAGE_MAX;
+    r = bvi_s3_xml_read(text, len, on_uploads_element, &u, err);
+    upload_done(&u.upload);
+    return r == 0 && !u.is_list ? bvi_fail(err, BV_E_FORMAT, "the answer is no list of uploads")
+                                : r;
+}

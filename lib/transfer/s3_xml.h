@@ -49,6 +49,19 @@ typedef struct bvi_s3_error {
 /* False: it is no error document. Neither text has control characters. */
 bool bvi_s3_error_parse(const char *text, size_t len, bvi_s3_error *ret_error);
 
+/* An upload in parts that was begun and neither completed nor aborted. */
+typedef struct bvi_s3_upload {
+    char *key;
+    char *id;
+    int64_t begun_us; /* since 1970 */
+} bvi_s3_upload;
+
+typedef BVI_VEC(bvi_s3_upload) bvi_s3_uploads;
+
+void bvi_s3_uploads_done(bvi_s3_uploads *uploads);
+/* Up to BVI_S3_PAGE_MAX of them; uploads is empty before, and done by the caller in any case. */
+int bvi_s3_uploads_parse(const char *text, size_t len, bvi_s3_uploads *uploads, bv_error **err);
+
 int bvi_s3_upload_id_parse(const char *text, size_t len, char **ret_id, bv_error **err);
 
 #endif

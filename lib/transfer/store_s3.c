@@ -88,6 +88,7 @@ static void s3_call_free(bvi_web_call *w)
 
     bvi_free(c->upload_id);
     bvi_strv_done(&c->etags);
+    bvi_s3_uploads_done(&c->uploads);
     bvi_buf_done(&c->text);
     bv_error_free(c->failed);
     bvi_free(c->prefix);
@@ -374,10 +375,19 @@ static int s3_check(const bvi_store_web *web, const bvi_http_response *response,
     return bvi_s3_check((const bvi_store_s3 *)web, response, err);
 }
 
+/* Keys that a file or the environment gave may have been replaced since. */
+static bool s3_renew(bvi_web_call *w, const bv_error *err)
+{
+    bvi_store_s3 *s = (bvi_store_s3 *)w->web;
+
+    return bv_error_code(err) == BV_E_DENIED && s->uri && bvi_s3_config_renew(&s->config, s->uri);
+}
+
 static const bvi_web_ops s3_ops = {
     .retry = &request_retry,
     .prepare = s3_prepare,
     .check = s3_check,
+    .renew = s3_renew,
     .free = s3_call_free,
 };
 
@@ -386,6 +396,7 @@ static void s3_free(bvi_store *store)
     bvi_store_s3 *s = (bvi_store_s3 *)store;
 
     bvi_web_done(&s->web);
+    bvi_free(s->uri);
     bvi_s3_config_done(&s->config);
     bvi_free(s);
 }
@@ -408,6 +419,9 @@ int bvi_store_s3_open(bv_ctx *ctx, const char *uri, const bvi_s3_credentials *ke
     if (!s)
         return bvi_fail_nomem(err);
     r = bvi_s3_config_init(&s->config, uri, keys, err);
+    s->uri = keys ? NULL : bvi_strdup(uri);
+    if (r == 0 && !keys && !s->uri)
+        r = bvi_fail_nomem(err);
     s->web.name = s->config.name;
     s->web.ca_file = s->config.ca_file;
     if (r == 0)

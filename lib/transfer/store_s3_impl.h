@@ -34,6 +34,7 @@ typedef enum bvi_s3_conditional {
 
 typedef struct bvi_store_s3 {
     bvi_store_web web;
+    char *uri; /* where the keys come from; NULL: from the program */
     bvi_s3_config config;
     bvi_s3_conditional conditional;
 } bvi_store_s3;
@@ -99,6 +100,7 @@ struct bvi_s3_call {
     /* removing all below a prefix */
     char *after; /* spare what is not behind it; NULL: nothing */
     size_t version_at;
+    bvi_s3_uploads uploads; /* in parts, that nobody completed */
     void (*wiped)(bvi_s3_call *c, bv_error *err);
     /* RESERVE */
     uint64_t probe;

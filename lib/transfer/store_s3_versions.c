@@ -470,14 +470,98 @@ static int prune_version(bvi_s3_call *c, const bvi_s3_version *v, bv_error **err
     return bvi_s3_wipe(c, bvi_store_object_key(v->key, v->version, ""), pruned, err);
 }
 
+/* ---- and uploads in parts that nobody completed: their parts are invisible, but paid for ---- */
+
+static int abort_next(bvi_s3_call *c, bv_error **err);
+
+static bool is_old(const bvi_s3_call *c, int64_t begun_us)
+{
+    int64_t age_us = bvi_ctx_wall_us(c->store->web.store.ctx) - begun_us;
+
+    return c->web.req.max_age_secs == 0 ||
+           (age_us > 0 && (uint64_t)age_us / 1000000u > c->web.req.max_age_secs);
+}
+
+static void on_aborted_upload(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
+{
+    (void)response;
+    if (bv_error_code(err) == BV_E_NOT_FOUND)
+        bvi_web_drop_error(&err);
+    c->at++;
+    if (!err)
+        (void)abort_next(c, &err); /* err tells */
+    if (err)
+        bvi_s3_finish(c, NULL, err);
+}
+
+static int abort_next(bvi_s3_call *c, bv_error **err)
+{
+    const bvi_s3_upload *u;
+
+    while (c->at < c->uploads.len &&
+           (!is_old(c, c->uploads.items[c->at].begun_us) ||
+            strncmp(c->uploads.items[c->at].key, c->full_prefix, strlen(c->full_prefix)) != 0))
+        c->at++;
+    if (c->at == c->uploads.len) {
+        bvi_s3_finish(c, NULL, NULL);
+        return 0;
+    }
+    u = &c->uploads.items[c->at];
+    return bvi_s3_send(c,
+                       &(bvi_s3_ask){ .method = "DELETE",
+                                      .key = u->key + strlen(c->store->config.prefix),
+                                      .params = { { "uploadId", u->id } },
+                                      .n_params = 1,
+                                      .step = on_aborted_upload },
+                       err);
+}
+
+static void on_uploads(bvi_s3_call *c, const bvi_http_response *response, bv_error *err)
+{
+    int code;
+
+    if (!err)
+        (void)bvi_s3_uploads_parse(response->body, response->body_len, &c->uploads, &err);
+    code = bv_error_code(err);
+    if (code != BV_E_CANCELLED && code != BV_E_NOMEM && err) { /* not every server tells */
+        bvi_log_info(c->store->web.store.ctx, "transfer", "%s: unfinished parts stay: %s",
+                     c->store->config.name, bv_error_message(err));
+        bvi_web_drop_error(&err);
+        bvi_s3_uploads_done(&c->uploads);
+    }
+    c->at = 0;
+    if (!err)
+        (void)abort_next(c, &err); /* err tells */
+    if (err)
+        bvi_s3_finish(c, NULL, err);
+}
+
+static int list_uploads(bvi_s3_call *c, bv_error **err)
+{
+    bvi_s3_ask ask = { .method = "GET",
+                       .params = { { "uploads", "" } },
+                       .n_params = 1,
+                       .response_max = BVI_S3_PAGE_BYTES,
+                       .step = on_uploads };
+
+    bvi_free(c->full_prefix);
+    c->full_prefix = bvi_asprintf("%s%s%s", c->store->config.prefix,
+                                  c->web.req.store_key ? c->web.req.store_key : "",
+                                  c->web.req.store_key ? "/" : "");
+    if (!c->full_prefix)
+        return bvi_fail_nomem(err);
+    if (*c->full_prefix)
+        ask.params[ask.n_params++] = (bvi_s3_pair){ "prefix", c->full_prefix };
+    return bvi_s3_send(c, &ask, err);
+}
+
 static int prune_next(bvi_s3_call *c, bv_error **err)
 {
     while (c->version_at < c->seen.len && !is_abandoned(c, &c->seen.items[c->version_at]))
         c->version_at++;
     if (c->version_at < c->seen.len)
         return prune_version(c, &c->seen.items[c->version_at], err);
-    bvi_s3_finish(c, NULL, NULL);
-    return 0;
+    return list_uploads(c, err);
 }
 
 static void prune_walked(bvi_s3_call *c)

@@ -31,12 +31,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
     bvi_s3_page page;
+    bvi_s3_uploads uploads = { 0 };
     bvi_s3_error error;
     size_t count = 0;
     char *id = NULL;
 
     if (bvi_s3_xml_read(text, size, on_element, &count, NULL) == 0)
         require(count > 0);
+    if (bvi_s3_uploads_parse(text, size, &uploads, NULL) == 0)
+        require(uploads.len <= BVI_S3_PAGE_MAX);
+    bvi_s3_uploads_done(&uploads);
     bvi_s3_page_init(&page);
     if (bvi_s3_page_parse(text, size, &page, NULL) == 0) {
         require(!page.next || *page.next);

@@ -228,6 +228,46 @@ START_TEST(allocations_fail)
 }
 END_TEST
 
+static void write_keys(const char *id)
+{
+    (void)bvt_write_file("keys", bvt_format("[default]\naws_access_key_id = %s\n"
+                                            "aws_secret_access_key = hidden\n",
+                                            id));
+}
+
+/* Keys of a file that were replaced meanwhile are taken when the old ones are refused. */
+START_TEST(keys_are_read_again)
+{
+    const bvi_store_request request = { .verb = BVI_STORE_GET, .key = "object", .max = 100 };
+    world w = { 0 };
+    bvi_store *with_file = NULL;
+    bvi_store *given;
+    bv_error *err = NULL;
+
+    start_server(&w);
+    (void)mkdir(bvt_path("www/bucket"), 0755);
+    (void)mkdir(bvt_path("www/bucket/p"), 0755);
+    (void)bvt_write_file("www/bucket/p/object", "content");
+    (void)bvt_write_file("www/.faults", "GET object 3 s3error 403 ExpiredToken\n");
+    write_keys("old");
+    bvt_assert_ok(
+        bvi_store_open(w.ctx,
+                       bvt_format("s3://bucket/p?endpoint=%s&credentials=%s",
+                                  ((bvi_store_s3 *)w.store)->config.origin, bvt_path("keys")),
+                       &with_file, &err),
+        err);
+    given = w.store;
+    ck_assert_int_eq(ask(&w, &request), BV_E_DENIED); /* there is nowhere to look */
+    w.store = with_file;
+    ck_assert_int_eq(ask(&w, &request), BV_E_DENIED); /* and nothing new there */
+    write_keys("new");
+    ck_assert_msg(ask(&w, &request) == 0, "%s", w.text);
+    w.store = given;
+    bvi_store_free(with_file);
+    stop_server(&w);
+}
+END_TEST
+
 START_TEST(urls_are_signed)
 {
     world w = { 0 };
@@ -246,4 +286,5 @@ START_TEST(urls_are_signed)
 END_TEST
 
 BVT_MAIN("transfer/s3_faults", bvt_loop(gets_meet_faults, gets), bvt_loop(parts_meet_faults, parts),
-         bvt_test(cancelled_while_waiting), bvt_test(allocations_fail), bvt_test(urls_are_signed))
+         bvt_test(cancelled_while_waiting), bvt_test(allocations_fail), bvt_test(urls_are_signed),
+         bvt_test(keys_are_read_again))
