@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "snapshot/prune.h"
 #include "support.h"
 #include "transfer/store_s3_impl.h"
 
@@ -26,6 +27,11 @@ typedef struct answer {
     size_t n_infos;
     char *bytes;
     size_t len;
+    size_t n_objects;
+    char last_key[64];
+    bool more;
+    size_t n_leases;
+    bvi_store_lease lease; /* the last one */
 } answer;
 
 static void on_answer(const bv_error *err, const bvi_store_reply *reply, void *data)
@@ -48,6 +54,14 @@ static void on_answer(const bv_error *err, const bvi_store_reply *reply, void *d
     a->n_infos = reply->n_infos;
     for (size_t i = 0; i < reply->n_infos; i++)
         a->infos[i] = reply->infos[i];
+    a->n_objects = reply->n_objects;
+    a->more = reply->more;
+    if (reply->n_objects)
+        (void)snprintf(a->last_key, sizeof(a->last_key), "%s",
+                       reply->objects[reply->n_objects - 1].key);
+    a->n_leases = reply->n_leases;
+    if (reply->n_leases)
+        a->lease = reply->leases[reply->n_leases - 1];
     if (reply->bytes) {
         a->bytes = malloc(reply->len + 1);
         memcpy(a->bytes, reply->bytes, reply->len);
@@ -382,7 +396,221 @@ START_TEST(refusals_are_clear_and_hide_keys)
 }
 END_TEST
 
-BVT_MAIN("transfer/s3", bvt_test(objects), bvt_test(a_large_object_goes_in_parts),
-         bvt_times(reservations, 2), bvt_times(rivals_never_share_a_version, 2),
-         bvt_test(listing_and_pruning), bvt_test(archives_go_there_and_back),
-         bvt_test(refusals_are_clear_and_hide_keys))
+static const char root_text[] =
+    "{\"format\": \"blockvisor-snapshot\", \"plain_bytes\": 70, \"stored_bytes\": 35,"
+    " \"chunks\": 3, \"created_us\": 1790000000000000, \"pages\": []}";
+
+/* Ranges, new objects, listings and removal; and what looks for versions passes over packs. */
+static void check_verbs(bv_ctx *ctx, const char *where)
+{
+    bvi_store *store = open_store(ctx, where);
+    char into[8] = "";
+    bvi_store_request read = {
+        .verb = BVI_STORE_READ, .key = "k/packs/aa/1", .offset = 2, .into = into, .into_len = 3
+    };
+    bvi_store_request list = { .verb = BVI_STORE_OBJECTS, .key = "k/packs/", .max = 2 };
+    bvi_store_request root = { .verb = BVI_STORE_PUT,
+                               .key = "k/7/snapshot.json",
+                               .bytes = root_text,
+                               .len = strlen(root_text),
+                               .create_only = true };
+    answer a = { 0 };
+
+    ck_assert_msg(put(store, "k/packs/aa/1", "012345", 6, &a) == 0, "%s", a.text);
+    ck_assert_msg(ask(store, &read, &a) == 0, "%s", a.text);
+    ck_assert_str_eq(into, "234");
+    read.offset = 4;
+    ck_assert_int_eq(ask(store, &read, &a), BV_E_CHECKSUM);
+    read.offset = 100;
+    ck_assert_int_eq(ask(store, &read, &a), BV_E_CHECKSUM);
+    read.key = "k/packs/aa/none";
+    ck_assert_int_eq(ask(store, &read, &a), BV_E_NOT_FOUND);
+    ck_assert_msg(ask(store, &root, &a) == 0, "%s", a.text);
+    ck_assert_int_eq(ask(store, &root, &a), BV_E_EXISTS);
+    ck_assert_msg(put(store, "k/packs/bb/2", "2", 1, &a) == 0, "%s", a.text);
+    ck_assert_msg(put(store, "k/packs/bb/3", "3", 1, &a) == 0, "%s", a.text);
+    ck_assert_msg(put(store, "z/9/snapshot.json", root_text, strlen(root_text), &a) == 0, "%s",
+                  a.text);
+    ck_assert_msg(ask(store, &list, &a) == 0, "%s", a.text);
+    ck_assert_uint_eq(a.n_objects, 2);
+    ck_assert(a.more);
+    ck_assert_str_eq(a.last_key, "k/packs/bb/2");
+    list.after = "k/packs/bb/2";
+    ck_assert_msg(ask(store, &list, &a) == 0, "%s", a.text);
+    ck_assert_uint_eq(a.n_objects, 1);
+    ck_assert(!a.more);
+    ck_assert_str_eq(a.last_key, "k/packs/bb/3");
+    ck_assert_msg(ask(store, &(bvi_store_request){ .verb = BVI_STORE_LIST }, &a) == 0, "%s",
+                  a.text);
+    ck_assert_uint_eq(a.n_infos, 2);
+    ck_assert_int_eq(a.infos[0].format, BVI_STORE_SNAPSHOT);
+    ck_assert_uint_eq(a.infos[0].version, 7);
+    ck_assert_uint_eq(a.infos[0].total_bytes, 70);
+    ck_assert_str_eq(a.infos[1].key, "z");
+    for (int i = 0; i < 2; i++)
+        ck_assert_msg(ask(store,
+                          &(bvi_store_request){ .verb = BVI_STORE_REMOVE, .key = "k/packs/bb/3" },
+                          &a) == 0,
+                      "%s", a.text);
+    ck_assert_int_eq(stat_size(store, "k/packs/bb/3", &a), BV_E_NOT_FOUND);
+    free(a.bytes);
+    bvi_store_free(store);
+}
+
+START_TEST(verbs)
+{
+    bv_ctx *ctx;
+
+    HAVE_SERVER();
+    ctx = make_ctx(0);
+    check_verbs(ctx, uri());
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+/* The bucket in the name of the host, TLS, and a certificate that only we trust. */
+START_TEST(verbs_by_tls_and_name_of_host)
+{
+    bvi_store *stranger = NULL;
+    answer a = { 0 };
+    bv_ctx *ctx;
+    const char *where;
+
+    HAVE_SERVER();
+    if (!getenv("BVT_S3_TLS_ENDPOINT"))
+        bvt_skip("there is no nginx or openssl: tools/install-packages test");
+    ctx = make_ctx(0);
+    where = bvt_format("s3://%s/tls-%d?style=host&endpoint=%s", getenv("BVT_S3_BUCKET"),
+                       (int)getpid(), getenv("BVT_S3_TLS_ENDPOINT"));
+    check_verbs(ctx, bvt_format("%s&ca=%s", where, getenv("BVT_S3_CA")));
+    stranger = open_store(ctx, where);
+    ck_assert_int_eq(get(stranger, "k/packs/aa/1", 100, &a), BV_E_DENIED); /* whose is it? */
+    bvi_store_free(stranger);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(leases_name_their_base)
+{
+    const bvi_store_request leases = { .verb = BVI_STORE_LEASES, .store_key = "some-key" };
+    bvi_store_request on_base = {
+        .verb = BVI_STORE_RESERVE, .store_key = "some-key", .base = 3, .lease = "lease-a"
+    };
+    bv_ctx *ctx;
+    bvi_store *store;
+    int64_t started;
+    answer a = { 0 };
+
+    HAVE_SERVER();
+    ctx = make_ctx(0);
+    store = open_store(ctx, uri());
+    ck_assert_msg(ask(store, &on_base, &a) == 0, "%s", a.text);
+    ck_assert_msg(ask(store, &leases, &a) == 0, "%s", a.text);
+    ck_assert_uint_eq(a.n_leases, 1);
+    ck_assert_uint_eq(a.lease.base, 3);
+    started = a.lease.started_us;
+    on_base.version = a.lease.version;
+    on_base.base = 0;
+    ck_assert_msg(ask(store, &on_base, &a) == 0, "%s", a.text); /* a sign of life */
+    ck_assert_msg(ask(store, &leases, &a) == 0, "%s", a.text);
+    ck_assert_uint_eq(a.lease.base, 3);
+    ck_assert_int_eq(a.lease.started_us, started);
+    free(a.bytes);
+    bvi_store_free(store);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+/* Parts of an upload that died are gone after a prune: the server refuses to go on with them. */
+START_TEST(abandoned_parts_are_aborted)
+{
+    size_t len = BVI_S3_PART_BYTES + 1;
+    char *bytes = calloc(1, len);
+    bv_ctx *ctx;
+    bvi_store *store;
+    answer a = { 0 };
+
+    HAVE_SERVER();
+    ctx = make_ctx(0);
+    store = open_store(ctx, uri());
+    ck_assert_int_eq(
+        bvi_store_call(store,
+                       &(bvi_store_request){
+                           .verb = BVI_STORE_PUT, .key = "k/1/big", .bytes = bytes, .len = len },
+                       on_answer, &a, NULL),
+        0);
+    for (int i = 0; i < 2000 && !((bvi_s3_call *)((bvi_store_s3 *)store)->web.calls)->upload_id;
+         i++)
+        (void)bv_ctx_dispatch(ctx, 10);
+    ck_assert(!a.done);
+    {
+        bvi_store *other = open_store(ctx, uri());
+        answer pruned = { 0 };
+
+        ck_assert_msg(ask(other, &(bvi_store_request){ .verb = BVI_STORE_PRUNE }, &pruned) == 0,
+                      "%s", pruned.text);
+        bvi_store_free(other);
+    }
+    wait_answer(ctx, &a);
+    ck_assert_int_ne(a.code, 0);
+    ck_assert_msg(strstr(a.text, "NoSuchUpload") != NULL, "%s", a.text);
+    free(bytes);
+    bvi_store_free(store);
+    bv_ctx_free(ctx);
+}
+END_TEST
+
+static void on_pruned(bv_op *op, const bv_error *err, const bvi_snap_prune_report *report,
+                      void *data)
+{
+    answer *a = data;
+
+    (void)op;
+    a->done = true;
+    a->code = bv_error_code(err);
+    (void)bv_error_format(err, a->text, sizeof(a->text));
+    a->size = report->packs_removed;
+    a->version = report->versions_removed;
+}
+
+START_TEST(snapshots_go_there_and_back_and_are_pruned)
+{
+    bv_upload_opts up = BV_UPLOAD_OPTS_INIT;
+    bv_download_opts down = BV_DOWNLOAD_OPTS_INIT;
+    bvi_snap_prune_opts opts = { .store_key = "chain-data", .keep_last = 1 };
+    answer a = { 0 };
+    outcome o = { 0 };
+    bv_ctx *ctx;
+
+    HAVE_SERVER();
+    up.store = down.store = uri();
+    up.key = down.key = "chain-data";
+    up.source_dir = bvt_path("source");
+    up.format = down.format = BV_FORMAT_SNAPSHOT;
+    down.dest_dir = bvt_path("dest");
+    make_mixed_tree(bvt_path("source"), 12u << 20);
+    ck_assert_msg(run_upload(2, &up, &o) == 0, "%s", o.text);
+    make_file(bvt_path("source"), "chain/big.mdb", 9u << 20, 77);
+    ck_assert_msg(run_upload(2, &up, &o) == 0, "%s", o.text);
+    ck_assert_uint_eq(o.status.data_version, 2);
+    (void)sleep(2); /* the server's clock has seconds; only older packs go */
+    ctx = make_ctx(0);
+    opts.store = open_store(ctx, uri());
+    ck_assert_int_eq(bvi_snap_prune_start(ctx, &opts, on_pruned, &a, NULL, NULL), 0);
+    wait_answer(ctx, &a);
+    ck_assert_msg(a.code == 0, "%s", a.text);
+    ck_assert_uint_eq(a.version, 1);
+    ck_assert_uint_gt(a.size, 0);
+    bvi_store_free(opts.store);
+    bv_ctx_free(ctx);
+    ck_assert_msg(run_download(2, &down, &o) == 0, "%s", o.text);
+    assert_same_tree(bvt_path("source"), bvt_path("dest"));
+}
+END_TEST
+
+BVT_MAIN("transfer/s3", bvt_test(verbs), bvt_test(verbs_by_tls_and_name_of_host),
+         bvt_test(leases_name_their_base), bvt_test(abandoned_parts_are_aborted),
+         bvt_test(snapshots_go_there_and_back_and_are_pruned), bvt_test(objects),
+         bvt_test(a_large_object_goes_in_parts), bvt_times(reservations, 2),
+         bvt_times(rivals_never_share_a_version, 2), bvt_test(listing_and_pruning),
+         bvt_test(archives_go_there_and_back), bvt_test(refusals_are_clear_and_hide_keys))

@@ -3,7 +3,8 @@
 
 The server is Ceph's radosgw, with a monitor and a store in memory; it ends with the program. The
 program finds it by BVT_S3_ENDPOINT, its keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and
-its bucket by BVT_S3_BUCKET. A server that is named by BVT_S3_ENDPOINT already is used instead.
+its bucket by BVT_S3_BUCKET. Where nginx and openssl are, it also speaks TLS, with the bucket in the name of the host:
+BVT_S3_TLS_ENDPOINT and BVT_S3_CA. A server that is named by BVT_S3_ENDPOINT already is used instead.
 Without any server the program runs without BVT_S3_ENDPOINT, and skips what needs one.
 """
 import ctypes
@@ -51,6 +52,20 @@ admin socket =
 log file = {dir}/$name.log
 rgw frontends = beast endpoint=127.0.0.1:{rgw}
 rgw enable apis = s3
+rgw dns name = localhost
+"""
+# What a host-style client needs: names below localhost, a certificate for them, and the Host header as it came.
+NGINX = """daemon off; worker_processes 1; error_log {dir}/nginx.err; pid {dir}/nginx.pid;
+events {{}}
+http {{
+    access_log off; client_max_body_size 0;
+    client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+    server {{
+        listen 127.0.0.1:{tls} ssl;
+        ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
+        location / {{ proxy_pass http://127.0.0.1:{rgw}; proxy_set_header Host $http_host; proxy_http_version 1.1; proxy_request_buffering off; }}
+    }}
+}}
 """
 
 
@@ -101,6 +116,20 @@ class Server:
                  "--access-key=" + os.environ["AWS_ACCESS_KEY_ID"], "--secret-key=" + os.environ["AWS_SECRET_ACCESS_KEY"])
         self.spawn("radosgw", "-c", self.conf, "-n", "client.rgw.a", "-f")
         wait_for_bucket("127.0.0.1:%d" % self.port)
+
+    def start_tls(self):
+        if not shutil.which("nginx") or not shutil.which("openssl"):
+            return
+        port, cert = free_port(), os.path.join(self.dir, "cert.pem")
+        names = "subjectAltName=DNS:localhost,DNS:%s.localhost" % BUCKET
+        self.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                 "-subj", "/CN=test", "-addext", names, "-keyout", os.path.join(self.dir, "key.pem"), "-out", cert)
+        conf = os.path.join(self.dir, "nginx.conf")
+        with open(conf, "w") as f:
+            f.write(NGINX.format(dir=self.dir, tls=port, rgw=self.port))
+        self.spawn("nginx", "-c", conf, "-p", self.dir)
+        os.environ["BVT_S3_TLS_ENDPOINT"] = "https://localhost:%d" % port
+        os.environ["BVT_S3_CA"] = cert
 
     def stop(self):
         for child in reversed(self.children):
@@ -158,6 +187,7 @@ def main():
         server = Server(directory)
         try:
             server.start()
+            server.start_tls()
             os.environ["BVT_S3_ENDPOINT"] = "http://127.0.0.1:%d" % server.port
             sys.exit(subprocess.call(sys.argv[1:]))
         except (subprocess.SubprocessError, TimeoutError) as e:
