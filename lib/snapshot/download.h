@@ -47,7 +47,8 @@ typedef struct bvi_snap_download_opts {
     bvi_snap_differs_fn differs;  /* optional; COMPARE and CHECK */
 } bvi_snap_download_opts;
 
-/* Steps under way at one time: what one fetches and unpacks is about 4 MiB, 8 at most. Of the
+/* Steps under way at one time: what one fetches and unpacks is about 4 MiB, 8 at most;
+ * with less memory than that for all some of them wait. Of the
  * status reused_bytes are those that were there, wire_bytes those fetched, with pages. */
 #define BVI_SNAP_RUNNERS_DEFAULT 4u
 

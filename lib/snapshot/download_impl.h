@@ -29,9 +29,12 @@
 #define BVI_RUN_GAP 16384u
 /* Plain bytes one step looks at. */
 #define BVI_LOOK_BYTES (8u * 1024u * 1024u)
+/* What was written is made durable so often: a worker waits for the disk meanwhile. A process that
+ * ends earlier loses nothing by that, as what is in place is found; only a host does. */
+#define BVI_SNAP_SYNC_US 5000000
 /* For all runners together what they read, and one chunk of each unpacked: unless said otherwise so
  * much for each. One always gets what it needs. */
-#define BVI_RUNNER_MEMORY (4u * 1024u * 1024u)
+#define BVI_RUNNER_MEMORY (2u * 1024u * 1024u)
 
 /* Wrong bytes are read again so often, from other places than before. */
 #define BVI_SNAP_REREADS_MAX 4u

@@ -55,17 +55,21 @@ static bool runners_rest(const bvi_snap_download *d)
     return true;
 }
 
-/* Starts a sync when enough waits for one, or when nothing else is left to wait for. */
+/* Starts a sync when enough waits for one, or when it will take a while until there is more. When
+ * all is written the end of the download makes it durable. */
 static void maybe_sync(bvi_snap_download *d)
 {
-    bool last = runners_rest(d) && (stopping(d) || d->full || bvi_snap_run_done(d));
+    bool last = runners_rest(d) && (stopping(d) || d->full);
     int64_t waited = bvi_ctx_now_us(d->ctx) - d->written_us;
+
+    if (runners_rest(d) && !last && bvi_snap_run_done(d))
+        d->written.len = 0;
 
     if (d->written.len == 0 || d->sync_pending)
         return;
-    if (!last && d->written_bytes < BVI_SYNC_BYTES && waited < BVI_SYNC_US) {
+    if (!last && d->written_bytes < BVI_SYNC_BYTES && waited < BVI_SNAP_SYNC_US) {
         if (!bvi_timer_is_set(d->sync_timer))
-            (void)bvi_timer_set(d->sync_timer, BVI_SYNC_US - waited,
+            (void)bvi_timer_set(d->sync_timer, BVI_SNAP_SYNC_US - waited,
                                 NULL); /* without it the next chunk's end does it */
         return;
     }
