@@ -19,6 +19,7 @@ typedef struct common {
     uint32_t memory_mib;
     uint64_t bytes_per_s;
     uint64_t version;
+    int32_t space_wait_secs; /* as the library has it */
 } common;
 
 static int number_up_to(const cli_args *args, const char *name, uint64_t most, uint32_t *ret)
@@ -51,6 +52,13 @@ static int read_common(cli *c, const cli_args *args, common *o)
     if (!c->workers)
         c->workers = WORKERS_DEFAULT;
     o->version = cli_number(args, "version", 0);
+    if (cli_text(args, "space-wait")) {
+        uint64_t secs = cli_number(args, "space-wait", 0);
+
+        o->space_wait_secs = secs == 0          ? BV_TRANSFER_SPACE_WAIT_NONE
+                             : secs > INT32_MAX ? BV_TRANSFER_SPACE_WAIT_FOREVER
+                                                : (int32_t)secs;
+    }
     return EXIT_OK;
 }
 
@@ -205,6 +213,7 @@ static int run_upload(cli *c, const cli_args *args, const common *o, const cli_s
     opts.max_runners = o->runners;
     opts.memory_mib = o->memory_mib;
     opts.bytes_per_s = o->bytes_per_s;
+    opts.space_wait_secs = o->space_wait_secs;
     opts.status = cli_transfer_status;
     opts.data = &call;
     if (code == EXIT_OK)
@@ -306,6 +315,7 @@ static int run_download(cli *c, const cli_args *args, const common *o, const cli
     opts.max_runners = o->runners;
     opts.memory_mib = o->memory_mib;
     opts.bytes_per_s = o->bytes_per_s;
+    opts.space_wait_secs = o->space_wait_secs;
     opts.status = cli_transfer_status;
     opts.data = &call;
     if (code == EXIT_OK)

@@ -109,8 +109,9 @@ static const cli_option import_options[] = {
         "progress", 0, CLI_TEXT, "HOW", "auto, line, json (NDJSON on stderr) or none", true        \
     }
 #define RATE_OPTION                                                                                \
+    { "limit-rate", 0, CLI_TEXT, "SIZE", "bytes a second at most, such as 10M" },                  \
     {                                                                                              \
-        "limit-rate", 0, CLI_TEXT, "SIZE", "bytes a second at most, such as 10M"                   \
+        "space-wait", 0, CLI_NUMBER, "S", "seconds to wait on a full disk (default: 600)"          \
     }
 #define STATE_OPTION                                                                               \
     {                                                                                              \

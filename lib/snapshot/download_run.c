@@ -495,10 +495,6 @@ static int take_result(bvi_snap_runner *r, uint32_t i, bv_error **err)
         return 0;
     case BVI_CARRY_NOTHING:
         return 0;
-    case BVI_CARRY_PRESENT:
-    case BVI_CARRY_SEEDED:
-        d->report.now.reused_bytes += plan->chunks.items[r->chunks[i]].frame.plain;
-        /* fall through */
     default:
         d->report.now.chunks_done++;
         d->report.now.bytes_done += plan->chunks.items[r->chunks[i]].frame.plain;
