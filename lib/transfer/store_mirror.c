@@ -154,10 +154,14 @@ static void call_free(call *c)
     bvi_free(c);
 }
 
-/* That one lacks an object says less than that another could not tell. */
+/* A pack that one lacks may be where nobody answers. A small object that one lacks is not there at
+ * all: many are optional, and a place that is down must not keep others from being used. */
 static void keep_error(call *c, const bv_error *err)
 {
-    if (c->err && bv_error_code(c->err) != BV_E_NOT_FOUND)
+    bool missing = bv_error_code(err) == BV_E_NOT_FOUND;
+    bool told = c->err && bv_error_code(c->err) != BV_E_NOT_FOUND;
+
+    if (c->err && (c->req.verb == BVI_STORE_READ ? told : !(missing && told)))
         return;
     bv_error_free(c->err);
     c->err = bvi_error_copy(err);
