@@ -20,6 +20,7 @@ typedef struct fixture {
     bv_ctx *ctx;
     bvi_engine_server *server;
     bvi_store *store; /* the node's */
+    const char *uri;  /* of a store with URLs; NULL: a directory */
     bool has_gate;
     const char *gate_says; /* NULL: yes */
     unsigned gated;
@@ -74,7 +75,7 @@ static int open_store(void *data, const char *store_key, bvi_store **ret_store, 
     fixture *f = data;
     const bvi_node_store_opts opts = {
         .store_key = "Some-Key",
-        .staging_dir = bvt_path("store/.staging/id"),
+        .staging_dir = f->uri ? NULL : bvt_path("store/.staging/id"),
         .store_dir = bvt_path("store"),
         .node_store_dir = bvt_path("store/" KEY),
         .node_upload_dir = bvt_path("store/.staging/id"),
@@ -86,7 +87,8 @@ static int open_store(void *data, const char *store_key, bvi_store **ret_store, 
 
     if (store_key)
         return bvi_fail(err, BV_E_DENIED, "not your key");
-    r = bvi_store_dir_open(f->ctx, bvt_path("store"), &inner, err);
+    r = f->uri ? bvi_store_open(f->ctx, f->uri, &inner, err)
+               : bvi_store_dir_open(f->ctx, bvt_path("store"), &inner, err);
     return r < 0 ? r : bvi_node_store_new(inner, &opts, ret_store, err);
 }
 
@@ -473,8 +475,41 @@ START_TEST(a_restarted_host_is_asked_again)
 }
 END_TEST
 
+/* Packs go to the bucket and come from it by URLs that the host signed. */
+START_TEST(urls_of_a_bucket)
+{
+    fixture f;
+    char into[32] = { 0 };
+    const char *pack = "the pack's bytes";
+    const char *endpoint = getenv("BVT_S3_ENDPOINT");
+
+    if (!endpoint)
+        bvt_skip("there is no S3 server: tools/install-packages test");
+    open_fixture(&f);
+    f.uri =
+        bvt_format("s3://%s/node-%d?endpoint=%s", getenv("BVT_S3_BUCKET"), (int)getpid(), endpoint);
+    OK(&f, .verb = BVI_STORE_RESERVE, .lease = "lease");
+    ck_assert_msg(put(&f, pack_key(pack), pack) == 0, "%s", f.story);
+    ck_assert_msg(put(&f, pack_key(pack), pack) == 0, "%s", f.story); /* there already */
+    ck_assert_msg(put(&f, KEY "/1/snapshot.json", root_text(KEY, 1, pack)) == 0, "%s", f.story);
+    OK(&f, .verb = BVI_STORE_RELEASE, .version = 1, .lease = "lease");
+    OK(&f, .verb = BVI_STORE_VERSIONS);
+    ck_assert_uint_eq(f.n_versions, 1);
+    OK(&f, .verb = BVI_STORE_READ, .key = pack_key(pack), .offset = 4, .into = into, .into_len = 4);
+    ck_assert_int_eq(memcmp(into, "pack", 4), 0);
+    ck_assert_int_lt(ASK(&f, .verb = BVI_STORE_READ, .key = pack_key(pack), .offset = 10,
+                         .into = into, .into_len = 30),
+                     0);
+    ck_assert_int_eq(
+        ASK(&f, .verb = BVI_STORE_READ, .key = pack_key("none"), .into = into, .into_len = 1),
+        BV_E_NOT_FOUND);
+    close_fixture(&f);
+}
+END_TEST
+
 BVT_MAIN("node/node_store", bvt_test(a_version_is_made_and_read),
          bvt_test(a_large_object_goes_in_parts), bvt_loop(refuses, denied),
          bvt_test(a_pack_is_what_its_name_says), bvt_test(roots_are_checked),
          bvt_test(the_gate_decides), bvt_test(information_has_its_own_call),
-         bvt_test(everything_may_be_cancelled), bvt_test(a_restarted_host_is_asked_again))
+         bvt_test(everything_may_be_cancelled), bvt_test(a_restarted_host_is_asked_again),
+         bvt_test(urls_of_a_bucket))
