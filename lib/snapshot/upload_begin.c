@@ -475,12 +475,18 @@ static void ask_prune_mark(bvi_snap_upload *u)
 
 static void reserve(bvi_snap_upload *u);
 
+/* Somebody who took the reservation over may remove what this upload counts on. */
 static void on_renewed(const bv_error *err, const bvi_store_reply *reply, void *data)
 {
     bvi_snap_upload *u = data;
+    const int code = bv_error_code(err);
 
     (void)reply;
-    if (err)
+    if (!err)
+        u->renewed_us = bvi_ctx_wall_us(u->ctx);
+    else if (code == BV_E_BUSY || code == BV_E_EXISTS)
+        bvi_snap_up_fail_copy(u, err, "the reservation was lost");
+    else if (code != BV_E_CANCELLED)
         bvi_log_warn(u->ctx, "snapshot", "the reservation of version %llu was not renewed: %s",
                      (unsigned long long)u->head.version, bv_error_message(err));
     bvi_snap_up_settle(u);
@@ -514,6 +520,7 @@ static void reserved(bvi_snap_upload *u, uint64_t version)
 
     u->head.version = u->report.now.data_version = version;
     u->head.publishing = false;
+    u->renewed_us = bvi_ctx_wall_us(u->ctx);
     (void)bvi_timer_set(u->renew_timer, BVI_SNAP_RENEW_US, NULL); /* as above */
     if (known)
         ask_prune_mark(u);
@@ -721,6 +728,10 @@ static int open_journal(bvi_snap_upload *u, bv_error **err)
 
     if (r == 0)
         r = place_of(u, &place, err);
+    if (r == 0 && u->opts.data_version && u->head.version != u->opts.data_version) {
+        u->head.version = 0; /* its packs count, its reservation runs out */
+        u->head.publishing = false;
+    }
     if (r < 0 ||
         (strcmp(u->head.key, u->opts.store_key) == 0 && bvi_hash256_equal(&u->head.place, &place)))
         return r;

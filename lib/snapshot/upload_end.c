@@ -459,11 +459,27 @@ static void run_gate(bvi_snap_upload *u)
 
 /* ---- the look back ---- */
 
+/* A machine that slept may have lost its reservation, and with it packs that it counts on. */
+static bool is_still_reserved(bvi_snap_upload *u)
+{
+    const int64_t age_us = bvi_ctx_wall_us(u->ctx) - u->renewed_us;
+    bv_error *err = NULL;
+
+    if (age_us < BVI_STORE_LEASE_SECS * 1000000ll)
+        return true;
+    (void)bvi_fail(&err, BV_E_AGAIN,
+                   "the reservation of version %llu ran out; start the upload again, which goes on "
+                   "with what is stored",
+                   (unsigned long long)u->head.version);
+    bvi_snap_up_fail(u, err);
+    return false;
+}
+
 static void rechecked(bvi_snap_upload *u)
 {
     if ((u->opts.gate || u->gate_argv.len > 0) && !u->gate_passed)
         run_gate(u);
-    else
+    else if (is_still_reserved(u))
         bvi_snap_up_step(u, step_root, publish);
 }
 

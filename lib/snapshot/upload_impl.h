@@ -130,6 +130,7 @@ struct bvi_snap_upload {
     void (*call_next)(bvi_snap_upload *u, const bv_error *err, const bvi_store_reply *reply);
     bvi_store_try renewal;
     bvi_timer *renew_timer;
+    int64_t renewed_us; /* wall clock */
     /* what the store has */
     bvi_chunk_table *table;
     BVI_VEC(uint64_t) versions; /* complete ones */

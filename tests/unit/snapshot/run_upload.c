@@ -48,13 +48,12 @@ static int64_t real_us(void *data)
 
 static int64_t later_us(void *data)
 {
-    (void)data;
-    return ((int64_t)time(NULL) + 3600) * 1000000;
+    return ((int64_t)time(NULL) + 3600 + ((const upload_run *)data)->clock_ahead) * 1000000;
 }
 
 int run_upload_snapshot(unsigned workers, const char *store, const char *dir, upload_run *run)
 {
-    static const bv_clock later = { sizeof(bv_clock), NULL, real_us, later_us };
+    const bv_clock later = { sizeof(bv_clock), run, real_us, later_us };
     bv_ctx_opts ctx_opts = BV_CTX_OPTS_INIT;
     bv_error *err = NULL;
     bvi_store *s = NULL;

@@ -15,9 +15,10 @@ struct upload_run {
     uint64_t cancel_at;        /* cancels when bytes_done reaches it; 0: never */
     uint64_t cancel_sent;      /* or stored_done; 0: never */
     bool later;                /* an hour from now, so that all stamps are old enough */
+    int64_t clock_ahead;       /* with `later`: seconds more */
     bvt_log *log;              /* optional */
     void (*meddle)(upload_run *run, const bv_transfer_status *status); /* with each report */
-    unsigned meddled;                                                   /* its own */
+    unsigned meddled;                                                  /* its own */
     /* how it ended */
     bool done;
     int code;

@@ -465,6 +465,40 @@ START_TEST(versions_are_immutable)
 }
 END_TEST
 
+/* An interrupted upload's version is not that of one which asks for another. */
+START_TEST(a_version_asked_for_is_the_one_made)
+{
+    const char *source = mixed_source();
+    const char *store = bvt_path("store");
+    upload_run run = { .cancel_sent = 1 };
+
+    ck_assert_int_eq(run_upload_snapshot(2, store, source, &run), BV_E_CANCELLED);
+    run.cancel_sent = 0;
+    run.opts.data_version = 9;
+    ck_assert_uint_eq(upload_ok(store, source, &run), 9);
+    ck_assert_uint_gt(run.status.resumed_chunks, 0);
+}
+END_TEST
+
+static void sleep_long(upload_run *run, const bv_transfer_status *status)
+{
+    if (strcmp(status->phase, "verify") == 0)
+        run->clock_ahead = 2 * 3600;
+}
+
+START_TEST(a_reservation_that_ran_out_is_not_used)
+{
+    const char *source = mixed_source();
+    upload_run run = { .later = true, .meddle = sleep_long };
+
+    ck_assert_int_eq(run_upload_snapshot(2, bvt_path("store"), source, &run), BV_E_AGAIN);
+    ck_assert(!bvt_exists(bvt_path("store/key/1/snapshot.json")));
+    run = (upload_run){ .later = true };
+    ck_assert_uint_eq(upload_ok(bvt_path("store"), source, &run), 1);
+    ck_assert_uint_eq(run.status.stored_done, 0);
+}
+END_TEST
+
 static void start_another(upload_run *run, const bv_transfer_status *status)
 {
     static upload_run other;
@@ -621,7 +655,9 @@ BVT_MAIN("snapshot/upload", bvt_times(a_tree_is_there_as_it_is, 3),
          bvt_test(what_the_store_lost_is_sent_again),
          bvt_times(a_base_without_its_packs_is_not_built_on, 2),
          bvt_times(a_prune_under_way_is_kept_out_of, 2), bvt_test(versions_are_immutable),
-         bvt_test(two_uploads_keep_apart), bvt_times(a_published_version_is_found_to_be_ours, 2),
+         bvt_test(two_uploads_keep_apart), bvt_test(a_version_asked_for_is_the_one_made),
+         bvt_test(a_reservation_that_ran_out_is_not_used),
+         bvt_times(a_published_version_is_found_to_be_ours, 2),
          bvt_times(a_published_version_of_other_data_is_not, 2),
          bvt_times(survives_every_failed_allocation, 5), bvt_test(what_cannot_be_is_said),
          bvt_times(a_cancel_is_heard_anywhere, 4))
