@@ -67,6 +67,7 @@ struct request {
     char *after;
     char *url;
     bool upload;
+    bool share_only;
     size_t moved; /* READ, PUT: bytes so far */
     uint64_t transfer;
     unsigned renewals;
@@ -357,6 +358,12 @@ static void on_info(bvi_rpc_request *rpc, const bvi_rpc_reply *reply, void *data
         .data_version = from->data_version,
         .protected_paths = (const char *const *)from->protected_paths,
         .n_protected_paths = from->n_protected_paths,
+        .share = { .size = sizeof(bv_transfer_limits),
+                   .memory_mib = from->memory_mib,
+                   .connections = from->connections,
+                   .open_files = from->open_files,
+                   .download_bytes_per_s = from->download_bytes_per_s,
+                   .upload_bytes_per_s = from->upload_bytes_per_s },
     };
     unlink_request(q);
     q->info_done(NULL, &info, q->data);
@@ -370,6 +377,7 @@ static int ask_info(request *q, bv_error **err)
     message.store_key = q->store->store_key;
     message.data_version = q->what.version;
     message.upload = q->upload;
+    message.share_only = q->share_only;
     return send_message(q, BVI_CALL_STORE_INFO, &message.base, CALL_MS, on_info, err);
 }
 
@@ -584,7 +592,9 @@ static void on_http(bvi_http_call *call, const bvi_http_response *response, cons
 static int use_http(request *q, bv_error **err)
 {
     bvi_http_request http = BVI_HTTP_REQUEST_INIT;
-    int r = q->store->http ? 0 : bvi_http_new(q->store->base.ctx, NULL, &q->store->http, err);
+    int r = q->store->http ? 0
+                           : bvi_http_new(q->store->base.ctx, &(bvi_http_opts){ .budgeted = true },
+                                          &q->store->http, err);
 
     if (r < 0)
         return r;
@@ -809,6 +819,19 @@ int bvi_engine_store_info(bvi_store *store, uint64_t data_version, bool upload,
         return r;
     q->info_done = done;
     q->upload = upload;
+    return enter(q, err);
+}
+
+int bvi_engine_store_share(bvi_store *store, bvi_store_info_fn done, void *data, bv_error **err)
+{
+    const bvi_store_request none = { .version = 0 };
+    request *q = NULL;
+    int r = request_new(of(store), &none, data, &q, err);
+
+    if (r < 0)
+        return r;
+    q->info_done = done;
+    q->share_only = true;
     return enter(q, err);
 }
 

@@ -27,5 +27,7 @@ int bvi_engine_store_new(bv_ctx *ctx, const bvi_engine_store_opts *opts, bvi_sto
  */
 int bvi_engine_store_info(bvi_store *store, uint64_t data_version, bool upload,
                           bvi_store_info_fn done, void *data, bv_error **err);
+/* Only what the job may use for now; the rest of the information is not filled. */
+int bvi_engine_store_share(bvi_store *store, bvi_store_info_fn done, void *data, bv_error **err);
 
 #endif

@@ -38,6 +38,7 @@ struct bvi_store_server {
 typedef struct asked {
     bvi_service_call *call; /* NULL: the caller is gone and was told so */
     shared_store *shared;
+    const bvi_store_server *server; /* of a question for information; there while the call is */
     char *key;
     bvi_store_verb verb;
     bool put;      /* wants a URL for putting */
@@ -305,6 +306,28 @@ void bvi_store_server_call(bvi_store_server *server, bvi_service_call *call,
 
 /* ---- what a job has to know ---- */
 
+static void put_share(const bvi_store_server *server, Bvi__Agent__StoreInfoReply *reply)
+{
+    bv_transfer_limits share = BV_TRANSFER_LIMITS_INIT;
+
+    if (!server->host.share)
+        return;
+    server->host.share(server->host.data, &share);
+    reply->memory_mib = share.memory_mib;
+    reply->connections = share.connections;
+    reply->open_files = share.open_files;
+    reply->download_bytes_per_s = share.download_bytes_per_s;
+    reply->upload_bytes_per_s = share.upload_bytes_per_s;
+}
+
+static void reply_share(const bvi_store_server *server, bvi_service_call *call)
+{
+    Bvi__Agent__StoreInfoReply reply = BVI__AGENT__STORE_INFO_REPLY__INIT;
+
+    put_share(server, &reply);
+    bvi_service_reply(call, &reply.base);
+}
+
 static void on_info(const bv_error *err, const bvi_store_info *info, void *data)
 {
     asked *a = data;
@@ -318,6 +341,7 @@ static void on_info(const bv_error *err, const bvi_store_info *info, void *data)
         reply.data_version = info->data_version;
         reply.n_protected_paths = info->n_protected_paths;
         reply.protected_paths = (char **)(uintptr_t)info->protected_paths;
+        put_share(a->server, &reply);
         bvi_service_reply(a->call, &reply.base);
     }
     asked_free(a);
@@ -329,11 +353,19 @@ void bvi_store_server_info(bvi_store_server *server, bvi_service_call *call,
     const Bvi__Agent__StoreInfoRequest *request = (const Bvi__Agent__StoreInfoRequest *)message;
     const char *store_key = *request->store_key ? request->store_key : NULL;
     bv_error *err = NULL;
-    asked *a = asked_new(call, "", &err);
-    int r = a ? server->host.info(server->host.data, store_key, request->data_version,
-                                  request->upload, on_info, a, &err)
-              : BV_E_NOMEM;
+    asked *a;
+    int r = BV_E_NOMEM;
 
+    if (request->share_only) {
+        reply_share(server, call);
+        return;
+    }
+    a = asked_new(call, "", &err);
+    if (a) {
+        a->server = server;
+        r = server->host.info(server->host.data, store_key, request->data_version, request->upload,
+                              on_info, a, &err);
+    }
     asked_began(call, a, r, err);
 }
 

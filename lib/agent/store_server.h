@@ -9,6 +9,8 @@
 #ifndef BVI_AGENT_STORE_SERVER_H
 #define BVI_AGENT_STORE_SERVER_H
 
+#include <blockvisor/transfer.h>
+
 #include "agent/service.h"
 #include "transfer/store.h"
 
@@ -25,6 +27,7 @@ typedef struct bvi_store_info {
     uint64_t data_version; /* the one asked for, or that the node is to have; 0: the latest */
     const char *const *protected_paths;
     size_t n_protected_paths;
+    bv_transfer_limits share; /* of the host's limits, for now; memory_mib 0: it does not say */
 } bvi_store_info;
 
 /* Once, from dispatch; info is valid during the call only. */
@@ -43,6 +46,8 @@ typedef struct bvi_store_host {
      */
     int (*info)(void *data, const char *store_key, uint64_t data_version, bool upload,
                 bvi_store_info_fn done, void *done_data, bv_error **err);
+    /* Optional: what a job of this node may use for now. */
+    void (*share)(void *data, bv_transfer_limits *ret_share);
 } bvi_store_host;
 
 int bvi_store_server_new(bv_ctx *ctx, const bvi_store_host *host, bvi_store_server **ret_server,

@@ -276,6 +276,8 @@ static int carry_out(bvi_transfer_run *run, bool upload, bv_error **err)
     if (r == 0 && run->stopped)
         r = bvi_fail(err, BV_E_CANCELLED, "stopped");
     if (r == 0)
+        r = bvi_transfer_share_start(run, err);
+    if (r == 0)
         r = start(run, upload, err);
     if (r < 0)
         return r;
@@ -292,6 +294,7 @@ static int run_transfer(bvi_transfer_run *run, const bvi_transfer_target *target
 
     run->target = *target;
     r = carry_out(run, upload, err);
+    bvi_transfer_share_stop(run);
     bv_op_unref(bvi_take(run->op));
     bvi_chunk_source_free(bvi_take(run->source));
     bvi_store_free(bvi_take(run->store));

@@ -58,6 +58,9 @@ typedef struct bvi_transfer_run {
     bvi_transfer_args args;
     bvi_transfer_options options;
     bvi_transfer_target target;
+    bvi_timer *share_timer; /* asks for our share of the host's limits again */
+    bool share_asked;
+    bool ended;
     bvi_transfer_facts facts;
     char label[64]; /* the unit of progress: "chunks", "chunks (client 2 of 3)" */
     bvi_store *store;
@@ -76,6 +79,9 @@ typedef struct bvi_transfer_run {
 
 /* Runs the context until the host has told the facts of the target. */
 int bvi_transfer_ask_facts(bvi_transfer_run *run, bool upload, bv_error **err);
+/* From now on the host is asked now and then what this job may use. */
+int bvi_transfer_share_start(bvi_transfer_run *run, bv_error **err);
+void bvi_transfer_share_stop(bvi_transfer_run *run); /* runs the context if a question is open */
 void bvi_transfer_facts_done(bvi_transfer_facts *facts);
 /* An interrupted download of a snapshot goes on, whatever has become the latest version. */
 bool bvi_transfer_has_snapshot_begun(const bvi_transfer_target *target);

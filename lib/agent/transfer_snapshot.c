@@ -35,13 +35,68 @@ static int take_facts(bvi_transfer_facts *facts, const bvi_store_info *info)
     return 0;
 }
 
+/* ---- the share of the host's limits ---- */
+
+/* How often the host is asked for it. */
+#define SHARE_US 30000000
+
+static void use_share(bvi_transfer_run *run, const bvi_store_info *info)
+{
+    if (info->share.memory_mib) /* without memory the old limits stay */
+        (void)bv_ctx_set_transfer_limits(run->guest.ctx, &info->share, NULL);
+}
+
+static void on_share(const bv_error *err, const bvi_store_info *info, void *data)
+{
+    bvi_transfer_run *run = data;
+
+    run->share_asked = false;
+    if (run->ended) {
+        bv_ctx_stop(run->guest.ctx);
+        return;
+    }
+    if (!err)
+        use_share(run, info);
+    (void)bvi_timer_set(run->share_timer, SHARE_US, NULL); /* armed later if not now */
+}
+
+static void on_share_timer(bvi_timer *timer, void *data)
+{
+    bvi_transfer_run *run = data;
+
+    (void)timer;
+    run->share_asked = bvi_engine_store_share(run->store, on_share, run, NULL) == 0;
+    if (!run->share_asked)
+        (void)bvi_timer_set(run->share_timer, SHARE_US, NULL); /* armed later if not now */
+}
+
+int bvi_transfer_share_start(bvi_transfer_run *run, bv_error **err)
+{
+    int r = bvi_timer_new(run->guest.ctx, on_share_timer, run, &run->share_timer, err);
+
+    run->ended = false;
+    return r < 0 ? r : bvi_timer_set(run->share_timer, SHARE_US, err);
+}
+
+void bvi_transfer_share_stop(bvi_transfer_run *run)
+{
+    bvi_timer_free(bvi_take(run->share_timer));
+    run->ended = true;
+    if (!run->share_asked)
+        return;
+    run->store->vtable->cancel(run->store);
+    (void)bv_ctx_run(run->guest.ctx); /* until on_share() was called */
+}
+
 static void on_facts(const bv_error *err, const bvi_store_info *info, void *data)
 {
     bvi_transfer_run *run = data;
 
     if (err)
         run->err = bvi_error_copy(err);
-    else if (take_facts(&run->facts, info) < 0)
+    else
+        use_share(run, info);
+    if (!err && take_facts(&run->facts, info) < 0)
         (void)bvi_fail(&run->err, BV_E_FORMAT, "what the host says about the store is not right");
     bv_ctx_stop(run->guest.ctx);
 }

@@ -328,7 +328,8 @@ int bvi_node_serve_engine(bvi_node *node, bv_error **err)
                                    .store = { .data = node,
                                               .open = bvi_node_open_store,
                                               .url = bvi_node_object_url,
-                                              .info = bvi_node_store_info },
+                                              .info = bvi_node_store_info,
+                                              .share = bvi_node_share },
                                    .gate = bvi_node_gate,
                                    .bv_error = on_node_error };
 

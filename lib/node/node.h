@@ -78,6 +78,7 @@ struct bvi_node {
     unsigned tries[BVI_RECOVERIES]; /* failed ones in a row */
     int64_t exited_us;              /* when the container last ended by itself; 0: never */
     int64_t reach_until_us;         /* of the step that waits for the agent */
+    int64_t share_asked_us;         /* when a job last asked for its share; 0: never */
     bool looked;                    /* the driver was asked about its container */
     bool agent_ready;               /* it said that it is set up, when it was last asked */
     bv_op *init_op;                 /* the plugin's init under way */
@@ -144,6 +145,8 @@ int bvi_node_check_key(const bvi_node *node, const char *store_key, const char *
 int bvi_node_open_store(void *data, const char *store_key, bvi_store **ret_store, bv_error **err);
 int bvi_node_object_url(void *data, bvi_store *store, const char *key, bool put, char **ret_url,
                         bv_error **err);
+/* Of the host's limits of transfers: what a job of this node may use for now. */
+void bvi_node_share(void *data, bv_transfer_limits *ret_share);
 int bvi_node_store_info(void *data, const char *store_key, uint64_t data_version, bool upload,
                         bvi_store_info_fn done, void *done_data, bv_error **err);
 int bvi_node_gate(void *data, const char *store_key, uint64_t version, bvi_gate_done_fn done,

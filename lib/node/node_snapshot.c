@@ -298,3 +298,46 @@ int bvi_node_store_info(void *data, const char *store_key, uint64_t data_version
         question_free(q);
     return r;
 }
+
+/* ---- how much of the host's limits a job gets ---- */
+
+/* A job asks more often than this while it runs. */
+#define SHARE_HELD_US 75000000
+
+/* With less memory a job could not unpack a chunk of the highest levels, and would fail. */
+#define SHARE_MEMORY_MIB_MIN 160u
+
+static uint32_t part_of(uint32_t whole, uint32_t parts, uint32_t least)
+{
+    uint32_t part = whole / parts > least ? whole / parts : least;
+
+    return part < whole ? part : whole;
+}
+
+void bvi_node_share(void *data, bv_transfer_limits *ret_share)
+{
+    bvi_node *node = data;
+    const bvi_manager *manager = node->manager;
+    int64_t now_us = bvi_ctx_now_us(node->ctx);
+    bv_transfer_use use = { .size = sizeof(use) };
+    uint32_t parts;
+
+    node->share_asked_us = now_us;
+    bv_ctx_transfer_use(node->ctx, &use);
+    bv_ctx_transfer_limits(node->ctx, ret_share);
+    parts = use.connections > 0; /* the daemon's own transfers are one more */
+    for (size_t i = 0; i < manager->nodes.len; i++) {
+        int64_t asked_us = manager->nodes.items[i]->share_asked_us;
+
+        parts += asked_us && now_us - asked_us < SHARE_HELD_US;
+    }
+    parts = parts > 0 ? parts : 1;
+    ret_share->memory_mib = part_of(ret_share->memory_mib, parts, SHARE_MEMORY_MIB_MIN);
+    ret_share->connections = part_of(ret_share->connections, parts, 1);
+    ret_share->open_files = part_of(ret_share->open_files, parts, 16);
+    /* 0 would be no limit. */
+    if (ret_share->download_bytes_per_s)
+        ret_share->download_bytes_per_s = ret_share->download_bytes_per_s / parts + 1;
+    if (ret_share->upload_bytes_per_s)
+        ret_share->upload_bytes_per_s = ret_share->upload_bytes_per_s / parts + 1;
+}

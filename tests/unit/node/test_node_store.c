@@ -105,12 +105,22 @@ static int info(void *data, const char *store_key, uint64_t data_version, bool u
                     upload ? "an upload" : "a download");
 }
 
+static void share(void *data, bv_transfer_limits *ret_share)
+{
+    fixture *f = data;
+
+    (void)f;
+    ret_share->memory_mib = 99;
+    ret_share->connections = 7;
+    ret_share->upload_bytes_per_s = 5000000000;
+}
+
 static void open_fixture(fixture *f)
 {
     bv_ctx_opts ctx = BV_CTX_OPTS_INIT;
     const bvi_engine_host host = {
         .data = f,
-        .store = { .data = f, .open = open_store, .url = object_url, .info = info },
+        .store = { .data = f, .open = open_store, .url = object_url, .info = info, .share = share },
     };
     const bvi_engine_store_opts opts = { .socket_path = bvt_path("engine.socket") };
     bv_error *err = NULL;
@@ -414,6 +424,34 @@ START_TEST(the_gate_decides)
 }
 END_TEST
 
+static void on_share(const bv_error *err, const bvi_store_info *got, void *data)
+{
+    fixture *f = data;
+
+    f->done = true;
+    f->code = bv_error_code(err);
+    ck_assert_uint_eq(got->share.size, sizeof(got->share));
+    ck_assert_uint_eq(got->share.memory_mib, 99);
+    ck_assert_uint_eq(got->share.connections, 7);
+    ck_assert_uint_eq(got->share.open_files, 0);
+    ck_assert_uint_eq(got->share.download_bytes_per_s, 0);
+    ck_assert_uint_eq(got->share.upload_bytes_per_s, 5000000000);
+}
+
+START_TEST(a_job_hears_its_share_of_the_limits)
+{
+    bv_error *err = NULL;
+    fixture f;
+
+    open_fixture(&f);
+    bvt_assert_ok(bvi_engine_store_share(f.store, on_share, &f, &err), err);
+    while (!f.done)
+        ck_assert_int_ge(bv_ctx_dispatch(f.ctx, 10000), 0);
+    ck_assert_int_eq(f.code, 0); /* nothing else of the information was looked for */
+    close_fixture(&f);
+}
+END_TEST
+
 START_TEST(information_has_its_own_call)
 {
     fixture f;
@@ -511,5 +549,5 @@ BVT_MAIN("node/node_store", bvt_test(a_version_is_made_and_read),
          bvt_test(a_large_object_goes_in_parts), bvt_loop(refuses, denied),
          bvt_test(a_pack_is_what_its_name_says), bvt_test(roots_are_checked),
          bvt_test(the_gate_decides), bvt_test(information_has_its_own_call),
-         bvt_test(everything_may_be_cancelled), bvt_test(a_restarted_host_is_asked_again),
-         bvt_test(urls_of_a_bucket))
+         bvt_test(a_job_hears_its_share_of_the_limits), bvt_test(everything_may_be_cancelled),
+         bvt_test(a_restarted_host_is_asked_again), bvt_test(urls_of_a_bucket))
