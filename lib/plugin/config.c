@@ -96,6 +96,12 @@ static const bvi_variant compression_variants[] = {
     { "ZSTD", &bvi_level_field },
     { NULL },
 };
+/* Ours: other engines ignore it. Read by the host when an upload asks (lib/node). */
+static const bvi_variant format_variants[] = {
+    { "archive", NULL },
+    { "snapshot", NULL },
+    { NULL },
+};
 static const bvi_field upload_fields[] = {
     OPT_RESTART,
     OPT_LIST("exclude", &bvi_string_item, NULL),
@@ -105,6 +111,7 @@ static const bvi_field upload_fields[] = {
     OPT_U32("number_of_chunks"),
     OPT_U32("url_expires_secs"),
     OPT_U64("data_version"),
+    SPARSE("format", .kind = BVI_FIELD_ENUM, .type_name = "Format", .variants = format_variants),
     END_FIELDS,
 };
 

@@ -128,7 +128,7 @@ def killed_transfers_go_on():
     with open(extra, "wb") as f:
         for _ in range(48):
             f.write(os.urandom(1 << 20))
-    upload = HOST.bv_start("snapshot", "upload", "ltc-1")
+    upload = HOST.bv_start("snapshot", "upload", "ltc-1", "--format", "snapshot")
     hits = kill_transfers("ltc-1", lambda: upload.poll() is not None, 2)
     out, err = upload.communicate(timeout=120)
     expect(upload.returncode == 0, f"the upload failed after {hits} kills: {err}")

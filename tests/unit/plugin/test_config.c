@@ -71,6 +71,8 @@ static const struct {
     { WITH("\"init\":{\"commands\":[\"a\"]}"), 0, "" },
     { WITH("\"init\":null"), 0, "" },
     { WITH("\"upload\":{\"compression\":\"NONE\"}"), 0, "" },
+    { WITH("\"upload\":{\"format\":\"snapshot\"}"), 0, "" },
+    { WITH("\"upload\":{\"format\":\"tar\"}"), BV_E_FORMAT, "format" },
     { WITH("\"alternative_download\":{\"run_sh\":\"x\",\"restart\":\"never\"}"), 0,
       "" }, /* real plugins do it */
     { SERVICE(",\"use_protocol_data\":null"), 0, "" },
