@@ -354,7 +354,67 @@ static int prune_version(per_version *p, uint64_t version, int version_fd, bv_er
     return 0;
 }
 
+/* ---- what unfinished puts left among the packs ---- */
+
+typedef struct pack_sweep {
+    bvi_dir_call *call;
+    int dir_fd;
+    unsigned depth;
+} pack_sweep;
+
+static bool is_left_over(const pack_sweep *s, const char *name, const struct stat *st)
+{
+    uint64_t max_age_secs = s->call->req.max_age_secs;
+    int64_t age_secs = s->call->wall_us / 1000000 - st->st_mtim.tv_sec;
+
+    if (max_age_secs < BVI_STORE_LEASE_SECS) /* it may be at work */
+        max_age_secs = BVI_STORE_LEASE_SECS;
+    return S_ISREG(st->st_mode) && bvi_dir_is_temporary(name) && age_secs > 0 &&
+           (uint64_t)age_secs > max_age_secs;
+}
+
+/* "packs/<xx>": one directory inside the other, no deeper. */
+static int sweep_entry(const char *name, void *data, bv_error **err)
+{
+    const pack_sweep *s = data;
+    bvi_auto_close int fd = -1;
+    pack_sweep below = { s->call, -1, s->depth + 1 };
+    struct stat st;
+
+    if (fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0; /* gone since */
+    if (is_left_over(s, name, &st))
+        return unlinkat(s->dir_fd, name, 0) < 0 && errno != ENOENT
+                   ? bvi_fail_sys(err, errno, "cannot remove '%s' of an abandoned upload", name)
+                   : 0;
+    if (!S_ISDIR(st.st_mode) || s->depth > 0 || bvi_dir_open(s->dir_fd, name, &fd, NULL) < 0)
+        return 0;
+    below.dir_fd = fd;
+    return bvi_dir_each_name(fd, name, sweep_entry, &below, err);
+}
+
+static int sweep_packs(const char *store_key, void *data, bv_error **err)
+{
+    bvi_dir_call *c = data;
+    bvi_auto_free char *dir = bvi_asprintf("%s/packs", store_key);
+    bvi_auto_close int fd = -1;
+    pack_sweep s = { c, -1, 0 };
+
+    if (!dir)
+        return bvi_fail_nomem(err);
+    if (bvi_dir_open(c->store->root_fd, dir, &fd, NULL) < 0)
+        return 0;
+    s.dir_fd = fd;
+    return bvi_dir_each_name(fd, dir, sweep_entry, &s, err);
+}
+
 int bvi_dir_run_prune(bvi_dir_call *c, bv_error **err)
 {
-    return each_key(c, prune_version, err);
+    int r = each_key(c, prune_version, err);
+
+    if (r < 0)
+        return r;
+    return c->req.store_key
+               ? sweep_packs(c->req.store_key, c, err)
+               : bvi_dir_each_name(c->store->root_fd, c->store->root, sweep_packs, c, err);
 }

@@ -312,6 +312,24 @@ START_TEST(what_cannot_be_read_is_not_pruned)
 }
 END_TEST
 
+/* What unfinished puts left, days ago and just now. */
+START_TEST(half_written_packs_go)
+{
+    prune_run run = { .opts = { .keep_last = 1 } };
+    const char *old = bvt_path("store/key/packs/.one.tmp-1");
+    const char *young = bvt_path("store/key/packs/.two.tmp-2");
+
+    (void)upload(1);
+    (void)bvt_write_file("store/key/packs/.one.tmp-1", "half");
+    make_packs_old();
+    (void)bvt_write_file("store/key/packs/.two.tmp-2", "half");
+    ck_assert_msg(prune(&run) == 0, "%s", run.text);
+    ck_assert(!bvt_exists(old));
+    ck_assert(bvt_exists(young));
+    assert_version(1, true);
+}
+END_TEST
+
 START_TEST(a_misspelt_key_is_none)
 {
     prune_run run = { .opts = { .keep_last = 1, .store_key = "kye" } };
@@ -422,30 +440,30 @@ static void run_race(unsigned upload_first, unsigned prune_first, bool published
     bv_ctx_free(r.ctx);
 }
 
-/* Of two steps each. */
-#define RACES 25
+/* Of three steps each. */
+#define RACES 15
 
 START_TEST(uploads_go_on)
 {
-    run_race(2 * (unsigned)_i, 0, false, false);
+    run_race(3 * (unsigned)_i, 0, false, false);
 }
 END_TEST
 
 START_TEST(uploads_go_on_and_others_publish)
 {
-    run_race(2 * (unsigned)_i, 0, true, false);
+    run_race(3 * (unsigned)_i, 0, true, false);
 }
 END_TEST
 
 START_TEST(uploads_stand_still_while_all_is_pruned)
 {
-    run_race(2 * (unsigned)_i, 0, true, true);
+    run_race(3 * (unsigned)_i, 0, true, true);
 }
 END_TEST
 
 START_TEST(uploads_begin_during_a_prune)
 {
-    run_race(0, 2 * (unsigned)_i + 1, false, false);
+    run_race(0, 3 * (unsigned)_i + 1, false, false);
 }
 END_TEST
 
@@ -472,7 +490,7 @@ START_TEST(killed_anywhere_and_run_again)
         run.opts.store = open_store(ctx);
         run.opts.store_key = "key";
         (void)bvi_snap_prune_start(ctx, &run.opts, on_pruned, &run, NULL, NULL);
-        for (int i = 0; i < _i * 2 && !run.done; i++)
+        for (int i = 0; i < _i * 3 && !run.done; i++)
             (void)bv_ctx_dispatch(ctx, 1000);
         _exit(0); /* like a kill */
     }
@@ -503,7 +521,7 @@ START_TEST(cancelled_anywhere_and_run_again)
     make_packs_old();
     run.opts.store = open_store(ctx);
     bvt_assert_ok(bvi_snap_prune_start(ctx, &run.opts, on_pruned, &run, &op, &err), err);
-    for (int i = 0; i < _i * 3 && !run.done; i++)
+    for (int i = 0; i < _i * 4 && !run.done; i++)
         (void)bv_ctx_dispatch(ctx, 1000);
     bv_op_cancel(op);
     while (!run.done)
@@ -545,10 +563,10 @@ END_TEST
 BVT_MAIN("snapshot/prune", bvt_test(the_last_ones_stay), bvt_test(young_packs_stay),
          bvt_test(reservations_keep_their_base), bvt_test(archives_go_too),
          bvt_loop(one_at_a_time, marks), bvt_times(what_cannot_be_read_is_not_pruned, 2),
-         bvt_test(a_misspelt_key_is_none), bvt_times(uploads_go_on, RACES),
-         bvt_times(uploads_go_on_and_others_publish, RACES),
+         bvt_test(half_written_packs_go), bvt_test(a_misspelt_key_is_none),
+         bvt_times(uploads_go_on, RACES), bvt_times(uploads_go_on_and_others_publish, RACES),
          bvt_times(uploads_stand_still_while_all_is_pruned, RACES),
          bvt_times(uploads_begin_during_a_prune, RACES),
-         bvt_times(killed_anywhere_and_run_again, 20),
-         bvt_times(cancelled_anywhere_and_run_again, 12),
+         bvt_times(killed_anywhere_and_run_again, 14),
+         bvt_times(cancelled_anywhere_and_run_again, 9),
          bvt_times(survives_every_failed_allocation, 2))
