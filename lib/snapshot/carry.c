@@ -18,8 +18,11 @@
 #include "sys/direct.h"
 #include "sys/fs.h"
 
+#define WRITE_FLAGS (O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+
 typedef struct open_file {
     const bvi_dest *dest;
+    const atomic_bool *stopping; /* NULL: never */
     const bvi_layout *plan;
     const bvi_layout_item *item; /* NULL: none */
     int fd;
@@ -82,22 +85,39 @@ static void file_done(open_file *f)
 
 /* ---- writing ---- */
 
-static int check_open(const open_file *f, bv_error **err)
+static int fail_replaced(const open_file *f, bv_error **err)
 {
-    struct stat st;
+    return bvi_fail(err, BV_E_STATE, "'%s/%s' was replaced while it was restored", f->dir.path,
+                    bvi_layout_text(f->plan, f->item->name));
+}
 
-    if (fstat(f->fd, &st) < 0)
-        return fail(f, "look at", errno, err);
-    if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
-        return bvi_fail(err, BV_E_STATE, "'%s/%s' was replaced while it was restored", f->dir.path,
-                        bvi_layout_text(f->plan, f->item->name));
-    return 0;
+/* A file that has other names as well was left with them as long as nothing of it had to change. */
+static int open_existing(open_file *f, bv_error **err)
+{
+    const char *name = bvi_layout_text(f->plan, f->item->name);
+
+    for (int i = 0; i < 2; i++) {
+        struct stat st;
+        int r;
+
+        f->fd = openat(f->dir.fd, name, WRITE_FLAGS);
+        if (f->fd < 0 || fstat(f->fd, &st) < 0)
+            return fail(f, "open", errno, err);
+        if (!S_ISREG(st.st_mode))
+            return fail_replaced(f, err);
+        if (st.st_nlink == 1)
+            return 0;
+        bvi_closep(&f->fd);
+        r = bvi_dest_unshare(&f->dir, name, f->stopping, err);
+        if (r < 0)
+            return r;
+    }
+    return fail_replaced(f, err);
 }
 
 static int open_to_write(open_file *f, const bvi_layout_item *item, bv_error **err)
 {
     const char *name = bvi_layout_text(f->plan, item->name);
-    int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     int r;
 
     if (f->fd >= 0 && f->item == item)
@@ -110,7 +130,7 @@ static int open_to_write(open_file *f, const bvi_layout_item *item, bv_error **e
     f->item = item;
     f->direct = (bvi_direct){ 0 };
     if ((item->flags & (BVI_LAYOUT_WHOLE | BVI_LAYOUT_EXISTS)) == BVI_LAYOUT_WHOLE) {
-        f->fd = openat(f->dir.fd, name, flags | O_CREAT | O_EXCL, item->mode & 0777);
+        f->fd = openat(f->dir.fd, name, WRITE_FLAGS | O_CREAT | O_EXCL, item->mode & 0777);
         if (f->fd >= 0 && item->n_extents > 0 && /* holes at the end */
             item->size > f->plan->extents.items[item->first_extent + item->n_extents - 1].pos +
                              f->plan->extents.items[item->first_extent + item->n_extents - 1].len &&
@@ -119,8 +139,7 @@ static int open_to_write(open_file *f, const bvi_layout_item *item, bv_error **e
         if (f->fd >= 0 || errno != EEXIST)
             return f->fd >= 0 ? 0 : fail(f, "make", errno, err);
     }
-    f->fd = openat(f->dir.fd, name, flags);
-    return f->fd >= 0 ? check_open(f, err) : fail(f, "open", errno, err);
+    return open_existing(f, err);
 }
 
 static int write_pieces(open_file *f, uint32_t chunk, const uint8_t *plain, bv_error **err)
@@ -253,6 +272,7 @@ int bvi_carry_write(bvi_carry *c, bvi_frame_unpacker *unpacker, uint8_t *stored,
     if (!f)
         return bvi_fail_nomem(err);
     file_init(f, c->dest, c->plan);
+    f->stopping = c->stopping;
     for (uint32_t i = 0; r == 0 && i < c->n && !atomic_load(c->stopping); i++) {
         const bvi_snap_frame *frame = &c->plan->chunks.items[c->chunks[i]].frame;
 
@@ -408,6 +428,7 @@ int bvi_carry_look(bvi_carry *c, bv_error **err)
         return bvi_fail_nomem(err);
     file_init(&l->local, c->dest, c->plan);
     file_init(&l->out, c->dest, c->plan);
+    l->out.stopping = c->stopping;
     file_init(&l->seed, NULL, c->plan);
     for (uint32_t i = 0; r == 0 && i < c->n && !atomic_load(c->stopping); i++)
         r = look_for(c, l, i, err);

@@ -4,9 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "snapshot/dest.h"
@@ -14,6 +17,10 @@
 #include "transfer/glob.h"
 
 #define STATUS_MAX 65536u
+/* Bytes copied between two looks at whether to stop. */
+#define COPY_STEP (64u * 1024u * 1024u)
+#define COPY_NAME ".bv-copy-%llx"
+#define NAME_SIZE 64u
 
 void bvi_dest_init(bvi_dest *dest)
 {
@@ -276,6 +283,94 @@ int bvi_dest_remove_extra(const bvi_dest *dest, const bvi_dest_dir *dir, const c
 
     *removed += rm.removed;
     return r;
+}
+
+/* ---- several names ---- */
+
+static int copy_extent(int from, int to, off_t at, off_t end, const atomic_bool *stopping)
+{
+    off_t out = at;
+
+    while (at < end) {
+        size_t step = end - at < (off_t)COPY_STEP ? (size_t)(end - at) : COPY_STEP;
+        ssize_t n;
+
+        if (stopping && atomic_load(stopping))
+            return -ECANCELED;
+        n = copy_file_range(from, &at, to, &out, step, 0);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            break; /* it became shorter; what is missing is seen as wrong later */
+    }
+    return 0;
+}
+
+/* Holes stay holes. */
+static int copy_data(int from, int to, off_t size, const atomic_bool *stopping)
+{
+    off_t at = 0;
+    int r = 0;
+
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    if (ftruncate(to, size) < 0)
+        return -errno;
+    while (r == 0 && at < size && (at = lseek(from, at, SEEK_DATA)) >= 0) {
+        off_t end = lseek(from, at, SEEK_HOLE);
+
+        if (end < 0 || end > size)
+            end = size;
+        r = copy_extent(from, to, at, end, stopping);
+        at = end;
+    }
+    return r == 0 && at < 0 && errno != ENXIO ? -errno : r;
+}
+
+/* The copy is complete before it takes the place of the name. */
+static int replace_by_copy(const bvi_dest_dir *dir, const char *name, int from,
+                           const struct stat *st, const atomic_bool *stopping)
+{
+    bvi_auto_close int to = -1;
+    char copy[NAME_SIZE];
+    int r;
+
+    (void)snprintf(copy, sizeof(copy), COPY_NAME, (unsigned long long)st->st_ino); /* fits */
+    (void)unlinkat(dir->fd, copy, 0); /* of a run that was killed */
+    to = openat(dir->fd, copy, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (to < 0)
+        return -errno;
+    r = copy_data(from, to, st->st_size, stopping);
+    if (r == 0 && renameat(dir->fd, copy, dir->fd, name) < 0)
+        r = -errno;
+    if (r < 0)
+        (void)unlinkat(dir->fd, copy, 0); /* nothing is lost with it */
+    return r;
+}
+
+static int unshare(const bvi_dest_dir *dir, const char *name, const atomic_bool *stopping)
+{
+    bvi_auto_close int fd = openat(dir->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    struct stat now;
+
+    /* Whoever waited for the lock finds the name with the file that was made meanwhile. */
+    if (fd < 0 || flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0 ||
+        fstatat(dir->fd, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (now.st_ino != st.st_ino || !S_ISREG(now.st_mode) || now.st_nlink < 2)
+        return 0;
+    return replace_by_copy(dir, name, fd, &st, stopping);
+}
+
+int bvi_dest_unshare(const bvi_dest_dir *dir, const char *name, const atomic_bool *stopping,
+                     bv_error **err)
+{
+    int r = unshare(dir, name, stopping);
+
+    if (r == -ECANCELED)
+        return bvi_fail(err, BV_E_CANCELLED, "the copy of '%s' was interrupted", name);
+    return r < 0 ? bvi_dest_fail(-r, "copy", dir->path, name, err) : 0;
 }
 
 /* ---- what is there ---- */

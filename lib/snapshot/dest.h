@@ -9,6 +9,7 @@
 #ifndef BVI_SNAPSHOT_DEST_H
 #define BVI_SNAPSHOT_DEST_H
 
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "snapshot/format.h"
@@ -55,6 +56,12 @@ int bvi_dest_clear(const bvi_dest *dest, const bvi_dest_dir *dir, const char *na
  * Counts what was removed. */
 int bvi_dest_remove_extra(const bvi_dest *dest, const bvi_dest_dir *dir, const char *name,
                           uint64_t *removed, bv_error **err);
+
+/* Gives the name a file of its own, a copy, if its file has others: those are left with what they
+ * have. Several may try at a time, also while others read from it; BV_E_CANCELLED when `stopping`
+ * (NULL: never). */
+int bvi_dest_unshare(const bvi_dest_dir *dir, const char *name, const atomic_bool *stopping,
+                     bv_error **err);
 
 /* Bytes that regular files take up on the disk, and how many entries there are. */
 int bvi_dest_usage(const bvi_dest *dest, uint64_t *ret_bytes, uint64_t *ret_entries,

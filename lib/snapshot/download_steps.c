@@ -161,6 +161,7 @@ int bvi_snap_step_begin(bvi_snap_download *d, bv_error **err)
     d->prepare = (bvi_prepare){ .mode = d->opts.mode,
                                 .recheck = d->opts.recheck,
                                 .seeds = d->seed_dirs.len > 0,
+                                .stopping = &d->stopping,
                                 .dest = d->opts.mode == BVI_SNAP_CHECK ? NULL : &d->dest };
     if (d->opts.mode != BVI_SNAP_RESTORE)
         return 0;

@@ -3,25 +3,21 @@
  *
  * What is there already is kept as far as it may be of use: files are cut to their size and emptied
  * where the snapshot has holes, the rest is left for the look at their content. A file with several
- * names is given one of its own first, so that nothing is written through the others.
+ * names that may be right as it is keeps them; before it is written to, here or later, this name is
+ * given a file of its own, so that nothing is written through the others.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "snapshot/prepare.h"
 #include "sys/fs.h"
 
-/* A file of several names that is larger is fetched rather than copied. */
-#define COPY_MAX (64u * 1024u * 1024u)
 /* Room is reserved for extents from this size on, so that they lie together. */
 #define RESERVE_MIN (16u * 1024u * 1024u)
 #define ZEROS_BYTES 65536u
 #define BLOCK_BYTES 4096ull
-#define COPY_NAME   ".bv-copy"
 
 typedef struct page_work {
     bvi_prepare *p;
@@ -146,11 +142,21 @@ static int zero_range(int fd, uint64_t from, uint64_t to)
     return 0;
 }
 
-static int punch(int fd, uint64_t from, uint64_t to)
+static bool is_empty(int fd, uint64_t from, uint64_t to)
 {
     off_t data = from < to ? lseek(fd, (off_t)from, SEEK_DATA) : -1;
 
-    if (data < 0 || (uint64_t)data >= to) /* nothing but hole already */
+    return data < 0 || (uint64_t)data >= to;
+}
+
+static int is_hole(int fd, uint64_t from, uint64_t to)
+{
+    return is_empty(fd, from, to) ? 0 : -EEXIST;
+}
+
+static int punch(int fd, uint64_t from, uint64_t to)
+{
+    if (is_empty(fd, from, to))
         return 0;
     if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
                   (off_t)(to - from)) == 0)
@@ -158,8 +164,9 @@ static int punch(int fd, uint64_t from, uint64_t to)
     return errno == EOPNOTSUPP ? zero_range(fd, from, to) : -errno;
 }
 
-/* Empties the holes between, before and behind the extents of this page. */
-static int punch_holes(const page_work *w, const bvi_layout_item *item, int fd)
+/* The holes between, before and behind the extents of this page; up to the first failure. */
+static int each_hole(const page_work *w, const bvi_layout_item *item, int fd,
+                     int (*run)(int fd, uint64_t from, uint64_t to))
 {
     uint64_t at = item->kind == BVI_SNAP_CONTINUED ? w->plan->end_pos : 0;
     bool may_go_on = item == &w->plan->items.items[w->plan->items.len - 1] && !w->last_page;
@@ -168,12 +175,12 @@ static int punch_holes(const page_work *w, const bvi_layout_item *item, int fd)
     for (uint32_t i = 0; r == 0 && i < item->n_extents; i++) {
         const bvi_layout_extent *extent = &w->plan->extents.items[item->first_extent + i];
 
-        r = punch(fd, at, extent->pos);
+        r = run(fd, at, extent->pos);
         at = extent->pos + extent->len;
     }
     /* Up to the end of the last block, which would stay otherwise. */
     return r == 0 && !may_go_on && at < item->size
-               ? punch(fd, at, (item->size | (BLOCK_BYTES - 1)) + 1)
+               ? run(fd, at, (item->size | (BLOCK_BYTES - 1)) + 1)
                : r;
 }
 
@@ -202,7 +209,7 @@ static int set_up(page_work *w, bvi_layout_item *item, int flags, bv_error **err
     if (item->kind == BVI_SNAP_FILE && ftruncate(fd, (off_t)item->size) < 0)
         r = -errno;
     if (r == 0)
-        r = flags & O_CREAT ? reserve(w, item, fd) : punch_holes(w, item, fd);
+        r = flags & O_CREAT ? reserve(w, item, fd) : each_hole(w, item, fd, punch);
     if (r == 0)
         return 0;
     errno = -r;
@@ -219,58 +226,30 @@ static int prepare_new(page_work *w, bvi_layout_item *item, bv_error **err)
     return set_up(w, item, O_CREAT | (item->kind == BVI_SNAP_FILE ? O_EXCL : 0), err);
 }
 
-static int copy_range(int from, int to, uint64_t size)
+/* Nothing but what its bytes are would be written: those are looked at without writing. */
+static bool may_stay(const page_work *w, const bvi_layout_item *item, const struct stat *st)
 {
-    loff_t in = 0;
-    loff_t out = 0;
+    bvi_auto_close int fd = -1;
 
-    if (ioctl(to, FICLONE, from) == 0)
-        return 0;
-    while ((uint64_t)in < size) {
-        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(size - (uint64_t)in), 0);
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n == 0)
-            break; /* it became shorter; what is missing is seen as wrong later */
-    }
-    return 0;
-}
-
-/* A copy takes the place of this name; the file's other names are left with what they have. */
-static int split_links(page_work *w, const bvi_layout_item *item, const struct stat *st,
-                       bv_error **err)
-{
-    const char *name = name_of(w, item);
-    bvi_auto_close int from = -1;
-    bvi_auto_close int to = -1;
-    int r;
-
-    if (st->st_size > (off_t)COPY_MAX)
-        return unlinkat(w->dir.fd, name, 0) < 0 ? fail(w, item, "remove", err) : 1;
-    from = openat(w->dir.fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    (void)unlinkat(w->dir.fd, COPY_NAME, 0); /* of a run that was killed */
-    to = openat(w->dir.fd, COPY_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (from < 0 || to < 0)
-        return fail(w, item, "copy", err);
-    r = copy_range(from, to, (uint64_t)st->st_size);
-    if (r == 0 && renameat(w->dir.fd, COPY_NAME, w->dir.fd, name) < 0)
-        r = -errno;
-    if (r == 0)
-        return 0;
-    errno = -r;
-    return fail(w, item, "copy", err);
+    if ((uint64_t)st->st_size != item->size)
+        return false;
+    if (item->kind == BVI_SNAP_FILE &&
+        ((st->st_mode & 07777) != item->mode || st->st_mtim.tv_sec != item->mtime_s ||
+         st->st_mtim.tv_nsec != (long)item->mtime_ns ||
+         (w->p->dest->owners && (st->st_uid != item->uid || st->st_gid != item->gid))))
+        return false;
+    fd = openat(w->dir.fd, name_of(w, item), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 && each_hole(w, item, fd, is_hole) == 0;
 }
 
 static int prepare_old(page_work *w, bvi_layout_item *item, const struct stat *st, bv_error **err)
 {
+    bool stays = st->st_nlink > 1 && may_stay(w, item, st);
     int r = 0;
 
-    if (st->st_nlink > 1)
-        r = split_links(w, item, st, err);
-    if (r > 0)
-        return prepare_new(w, item, err);
-    if (r == 0)
+    if (st->st_nlink > 1 && !stays)
+        r = bvi_dest_unshare(&w->dir, name_of(w, item), w->p->stopping, err);
+    if (r == 0 && !stays)
         r = set_up(w, item, 0, err);
     item->flags |= BVI_LAYOUT_EXISTS;
     item->local_size = (uint64_t)st->st_size < item->size ? (uint64_t)st->st_size : item->size;

@@ -22,6 +22,7 @@ typedef struct bvi_prepare {
     bool recheck;                    /* believe neither bits nor stamps */
     bool seeds;                      /* there are other directories to look into */
     const bvi_dest *dest;            /* borrowed; NULL: CHECK */
+    const atomic_bool *stopping;     /* borrowed; a long copy asks; NULL: never */
     const bvi_bits *bits;            /* borrowed; NULL: none */
     bvi_installed_reader *installed; /* borrowed; NULL: none */
     /* A directory that was empty or not there: nothing below it needs to be looked for. */

@@ -119,6 +119,62 @@ START_TEST(a_second_run_fetches_nothing)
 }
 END_TEST
 
+START_TEST(files_of_several_names_are_left_as_they_are)
+{
+    const char *store = bvt_path("store");
+    const char *dir = bvt_path("dir");
+    snap_run run = { .opts.version = 1 };
+    struct stat before;
+    struct stat after;
+
+    make_mixed(store, 1, 7);
+    ck_assert_int_eq(run_snapshot(1, store, dir, &run), 0);
+    ck_assert_int_eq(link(bvt_path("dir/small/003.sst"), bvt_path("elsewhere")), 0);
+    for (int i = 0; i < 3; i++) {
+        before = stat_of(bvt_path("dir/chain/big.mdb"));
+        ck_assert_int_eq(run_snapshot(1, store, dir, &run), 0);
+        ck_assert_uint_eq(run.status.stored_done, 0);
+        after = stat_of(bvt_path("dir/chain/big.mdb"));
+        ck_assert_uint_eq(after.st_ino, before.st_ino);
+        ck_assert_int_eq(after.st_ctim.tv_sec, before.st_ctim.tv_sec);
+        ck_assert_int_eq(after.st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+        ck_assert_uint_eq(stat_of(bvt_path("dir/small/003.sst")).st_nlink, 2);
+        assert_mixed(dir, 7);
+        if (i == 1)
+            ck_assert_int_eq(unlink(bvt_path("dir.state/installed.stamps")), 0);
+    }
+}
+END_TEST
+
+/* Only the wrong chunks are fetched, and not into the file that somebody else has as well. */
+START_TEST(other_names_of_a_file_keep_what_they_have)
+{
+    static const uint8_t wrong[] = "wrong";
+    const char *store = bvt_path("store");
+    const char *dir = bvt_path("dir");
+    snap_run run = { .opts.version = 1 };
+    struct stat st;
+    int fd;
+
+    make_mixed(store, 1, 7);
+    ck_assert_int_eq(run_snapshot(1, store, dir, &run), 0);
+    ck_assert_int_eq(link(bvt_path("dir/chain/big.mdb"), bvt_path("elsewhere")), 0);
+    st = stat_of(bvt_path("elsewhere"));
+    fd = open(bvt_path("elsewhere"), O_WRONLY | O_CLOEXEC);
+    for (off_t at = 100000; at < st.st_size; at += 3 * st.st_size / 4)
+        ck_assert_int_eq(pwrite(fd, wrong, sizeof(wrong), at), sizeof(wrong));
+    ck_assert_int_eq(futimens(fd, (struct timespec[]){ st.st_mtim, st.st_mtim }), 0);
+    (void)close(fd);
+    ck_assert_int_eq(run_snapshot(worker_counts[_i], store, dir, &run), 0);
+    ck_assert_uint_gt(run.status.reused_bytes, run.status.bytes_total / 2);
+    ck_assert_uint_gt(run.status.stored_done, 0);
+    assert_mixed(dir, 7);
+    ck_assert_uint_eq(stat_of(bvt_path("elsewhere")).st_ino, st.st_ino);
+    ck_assert_uint_eq(stat_of(bvt_path("elsewhere")).st_nlink, 1);
+    ck_assert_int_eq(memcmp(bvt_read_file(bvt_path("elsewhere"), NULL) + 100000, wrong, 5), 0);
+}
+END_TEST
+
 START_TEST(a_new_version_fetches_what_changed)
 {
     const char *store = bvt_path("store");
@@ -652,8 +708,10 @@ START_TEST(survives_every_failed_allocation)
 END_TEST
 
 BVT_MAIN("snapshot/download", bvt_loop(restores_everything, worker_counts),
-         bvt_test(a_second_run_fetches_nothing), bvt_test(a_new_version_fetches_what_changed),
-         bvt_test(another_directory_gives_its_bytes),
+         bvt_test(a_second_run_fetches_nothing),
+         bvt_test(files_of_several_names_are_left_as_they_are),
+         bvt_loop(other_names_of_a_file_keep_what_they_have, worker_counts),
+         bvt_test(a_new_version_fetches_what_changed), bvt_test(another_directory_gives_its_bytes),
          bvt_loop(goes_on_after_a_cancel, cancel_points),
          bvt_test(state_that_is_lost_costs_no_bytes),
          bvt_test(files_that_went_away_meanwhile_come_back),
