@@ -30,6 +30,7 @@ enum {
 #define CLI_OPTIONS_MAX 40
 #define CLI_LIST_MAX    64
 #define CLI_PHASE_MAX   24
+#define CLI_PATH_MAX    512
 
 typedef enum cli_kind {
     CLI_FLAG,
@@ -138,7 +139,8 @@ typedef struct cli_call {
     int64_t began_ms;
     bool is_transfer; /* reports by cli_transfer_status() */
     bv_transfer_status last;
-    char phase[CLI_PHASE_MAX];
+    char phase[CLI_PHASE_MAX]; /* its texts */
+    char full_path[CLI_PATH_MAX];
 } cli_call;
 
 void cli_call_begin(cli_call *call, cli *c, const char *what);
@@ -164,8 +166,9 @@ void cli_transfer_status(bv_op *op, const bv_transfer_status *status, void *data
 void cli_transfer_done(bv_op *op, const bv_error *err, const bv_transfer_status *status,
                        void *data);
 int cli_transfer_wait(cli_call *call, int r); /* as cli_call_wait() */
-/* A line of NDJSON on stderr: "progress", "done". */
+/* A line of NDJSON on stderr: "progress", "done"; "differs"; "failed". */
 void cli_progress_event(const char *event, const bv_transfer_status *status, int64_t elapsed_ms);
+void cli_differs_event(const char *path, uint64_t pos, uint64_t len);
 void cli_failure_event(const bv_error *err, int exit_code);
 /* Reads --progress into the session. EXIT_USAGE when it is something else. */
 int cli_take_progress(cli *c, const cli_args *args);

@@ -32,6 +32,7 @@ static void add_snapshot(cli_table *table, const bv_doc *s, unsigned versions)
     const char *const cells[] = {
         str(s, "key"),
         version,
+        str(s, "format"),
         cli_size_text(number(s, "total_bytes"), size, sizeof(size)),
         cli_size_text(number(s, "stored_bytes"), stored, sizeof(stored)),
         chunks,
@@ -48,9 +49,9 @@ static void add_snapshot(cli_table *table, const bv_doc *s, unsigned versions)
 /* The list comes in the order of keys and versions. */
 static void print_snapshots(const cli *c, const bv_doc *snapshots, bool all)
 {
-    static const char *const titles[] = { "Key",     ">Version", ">Size",    ">Stored",
-                                          ">Chunks", "Created",  ">Versions" };
-    cli_table *table = cli_table_new(titles, all ? 6 : 7);
+    static const char *const titles[] = { "Key",     ">Version", "Format",  ">Size",
+                                          ">Stored", ">Chunks",  "Created", ">Versions" };
+    cli_table *table = cli_table_new(titles, all ? 7 : 8);
     unsigned versions = 0;
 
     for (const bv_doc *s = bv_doc_first(snapshots); s; s = bv_doc_next(s)) {

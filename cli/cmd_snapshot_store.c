@@ -5,11 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "snapshot.h"
 
-#define WORKERS_DEFAULT 4u
+/* Threads, unless --workers says otherwise: one for each processor. */
+#define WORKERS_LEAST 2
+#define WORKERS_MOST  16
 
 /* ---- options that several commands have ---- */
 
@@ -33,6 +36,15 @@ static int number_up_to(const cli_args *args, const char *name, uint64_t most, u
     return EXIT_OK;
 }
 
+static uint32_t processors(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return (uint32_t)(count < WORKERS_LEAST  ? WORKERS_LEAST
+                      : count > WORKERS_MOST ? WORKERS_MOST
+                                             : count);
+}
+
 static int read_common(cli *c, const cli_args *args, common *o)
 {
     const char *rate = cli_text(args, "limit-rate");
@@ -50,7 +62,7 @@ static int read_common(cli *c, const cli_args *args, common *o)
         return cli_usage_error(args->command, "--limit-rate: '%s' is not a size such as 10M", rate);
     o->runners = c->workers;
     if (!c->workers)
-        c->workers = WORKERS_DEFAULT;
+        c->workers = processors();
     o->version = cli_number(args, "version", 0);
     if (cli_text(args, "space-wait")) {
         uint64_t secs = cli_number(args, "space-wait", 0);
@@ -365,6 +377,8 @@ static void on_differs(bv_op *op, const char *path, uint64_t pos, uint64_t len, 
     const cli_call *call = data;
 
     (void)op;
+    if (call->c->progress == CLI_PROGRESS_JSON)
+        cli_differs_event(path, pos, len);
     if (call->c->json || call->c->progress == CLI_PROGRESS_JSON)
         return;
     if (call->drawn)

@@ -67,6 +67,10 @@ void cli_progress_event(const char *event, const bv_transfer_status *s, int64_t 
     put_number(&j, "bytes_per_s", s->bytes_per_s);
     if (s->eta_ms >= 0)
         put_number(&j, "eta_ms", (uint64_t)s->eta_ms);
+    if (s->full_path) {
+        put_text(&j, "full_path", s->full_path);
+        put_number(&j, "missing_bytes", s->missing_bytes);
+    }
     put_number(&j, "elapsed_ms", (uint64_t)elapsed_ms);
     end_line(&j);
 }
@@ -86,6 +90,17 @@ void cli_failure_event(const bv_error *err, int exit_code)
         cli_json_string(&j, bv_error_message(cause));
     }
     cli_json_raw(&j, "]");
+    end_line(&j);
+}
+
+void cli_differs_event(const char *path, uint64_t pos, uint64_t len)
+{
+    cli_json j = { 0 };
+
+    cli_json_raw(&j, "{\"event\":\"differs\"");
+    put_text(&j, "path", path);
+    put_number(&j, "pos", pos);
+    put_number(&j, "bytes", len);
     end_line(&j);
 }
 
@@ -158,6 +173,9 @@ static void keep(cli_call *call, const bv_transfer_status *status)
     call->last = *status;
     (void)snprintf(call->phase, sizeof(call->phase), "%s", status->phase);
     call->last.phase = call->phase;
+    if (status->full_path)
+        (void)snprintf(call->full_path, sizeof(call->full_path), "%s", status->full_path);
+    call->last.full_path = status->full_path ? call->full_path : NULL;
 }
 
 void cli_transfer_status(bv_op *op, const bv_transfer_status *status, void *data)

@@ -2,8 +2,8 @@
  * @file blockvisor/snapshot.h
  * Snapshots: versions of a node's protocol data in a store.
  *
- * A snapshot document has `key, version, total_bytes, stored_bytes, chunks, compression,
- * created_at`.
+ * A snapshot document has `key, version, format, total_bytes, stored_bytes, chunks, compression,
+ * created_at`; its format is "snapshot" or "archive".
  */
 #ifndef BLOCKVISOR_SNAPSHOT_H
 #define BLOCKVISOR_SNAPSHOT_H

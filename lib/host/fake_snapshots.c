@@ -64,6 +64,7 @@ static int add(bvi_fake_node *node, const bvi_snapshot_info **ret_info, bv_error
     info->total_bytes = node->height * BLOCK_BYTES;
     info->stored_bytes = node->height * STORED_BYTES;
     info->chunks = (uint32_t)(info->total_bytes / CHUNK_BYTES) + 1;
+    info->format = BVI_STORE_ARCHIVE;
     info->compression = (bvi_compression){ .kind = BVI_CODEC_ZSTD, .level = 3 };
     info->created_us = bvi_ctx_wall_us(fake->base.ctx);
     *ret_info = info;
@@ -195,7 +196,9 @@ static bvi_json *summary(bvi_fake_work *work, bv_error **err)
     root = bvi_json_new_object();
     if (!root || bvi_json_put_string(root, "key", info->key) < 0 ||
         bvi_json_put_uint64(root, "version", info->version) < 0 ||
+        bvi_json_put_string(root, "format", "archive") < 0 ||
         bvi_json_put_uint64(root, "total_bytes", info->total_bytes) < 0 ||
+        bvi_json_put_uint64(root, "reused_bytes", 0) < 0 ||
         bvi_json_put_uint64(root, "stored_bytes", info->stored_bytes) < 0 ||
         bvi_json_put_uint64(root, "chunks", info->chunks) < 0 ||
         bvi_json_put_uint64(root, "resumed_chunks", 0) < 0 ||

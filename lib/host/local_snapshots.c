@@ -110,8 +110,11 @@ static bvi_json *summary(const bvi_local_transfer *t, const bv_transfer_status *
 
     if (!root || bvi_json_put_string(root, "key", t->key) < 0 ||
         bvi_json_put_uint64(root, "version", status->data_version) < 0 ||
+        bvi_json_put_string(root, "format",
+                            status->format == BV_FORMAT_SNAPSHOT ? "snapshot" : "archive") < 0 ||
         bvi_json_put_uint64(root, "total_bytes", status->bytes_total) < 0 ||
         bvi_json_put_uint64(root, "stored_bytes", status->stored_done) < 0 ||
+        bvi_json_put_uint64(root, "reused_bytes", status->reused_bytes) < 0 ||
         bvi_json_put_uint64(root, "chunks", status->chunks_total) < 0 ||
         bvi_json_put_uint64(root, "resumed_chunks", status->resumed_chunks) < 0 ||
         bvi_json_put_uint64(root, "files", status->files) < 0 ||

@@ -12,6 +12,8 @@ bvi_json *bvi_snapshot_json(const bvi_snapshot_info *info)
 
     if (!root || bvi_json_put_string(root, "key", info->key) < 0 ||
         bvi_json_put_uint64(root, "version", info->version) < 0 ||
+        bvi_json_put_string(root, "format",
+                            info->format == BVI_STORE_SNAPSHOT ? "snapshot" : "archive") < 0 ||
         bvi_json_put_uint64(root, "total_bytes", info->total_bytes) < 0 ||
         bvi_json_put_uint64(root, "stored_bytes", info->stored_bytes) < 0 ||
         bvi_json_put_uint64(root, "chunks", info->chunks) < 0 ||

@@ -329,6 +329,26 @@ def test_differences():
         expect(p.bv('diff', './store', 'one'), 2, err="'one' is not a version")
 
 
+def test_an_upload_is_interrupted_and_resumed():
+    with Place() as p:
+        p.write('data/big', os.urandom(64 << 20))
+        process = p.start('upload', 'data', './store', '--progress', 'json', '--workers', '1')
+        line = b''
+        while b'"phase":"transfer"' not in line or b'"stored_done":0,' in line:
+            line = process.stderr.readline()
+            if not line or b'"event":"done"' in line:
+                break
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=cli.PATIENCE_S)
+        assert process.returncode in (0, 130), process.returncode  # it may have been faster
+        if process.returncode == 130:
+            expect(p.bv('ls', './store'), out='No snapshots found.')
+            up = json.loads(p.upload().out)
+            assert up['stored_bytes'] < 64 << 20, up
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        assert p.same('out')
+
+
 def test_prune():
     with Place() as p:
         for i in range(4):
@@ -395,6 +415,8 @@ def test_repair():
             f.write(b'damage')
         os.utime(p.path('out/random'), (1, 1))
         expect(p.bv('verify', './store', 'out'), 8, out='differs: random', err='random')
+        seen = events(p.bv('verify', './store', 'out', '--progress', 'json'))
+        assert [e['path'] for e in seen if e['event'] == 'differs'] == ['random'] and seen[-1]['code'] == 'checksum', seen
         mended = json.loads(expect(p.bv('verify', './store', 'out', '--repair', '-o', 'json'), out='').out)
         assert mended['reused_bytes'] > 0, mended
         expect(p.bv('verify', './store', 'out'), out='Verified')

@@ -33,7 +33,7 @@ static void has_keys(const bv_doc *doc, const char *keys)
 #define JOB_KEYS                                                                                   \
     "name status status_text timestamp progress progress_text restart_count logs upgrade_blocking"
 #define IMAGE_KEYS    "id name version protocol variants created_at size_bytes files digest source"
-#define SNAPSHOT_KEYS "key version total_bytes stored_bytes chunks compression created_at"
+#define SNAPSHOT_KEYS "key version format total_bytes stored_bytes chunks compression created_at"
 
 /* ---- host ---- */
 

@@ -78,7 +78,7 @@ START_TEST(lists_in_order)
         upload(store, "zeta", source, state);
     upload(store, "alpha", source, state);
     ck_assert_int_eq(list(ctx, store, NULL, &l), 0);
-    ck_assert_ptr_nonnull(strstr(l.text, "[{\"key\":\"alpha\",\"version\":1,\"total_bytes\":9,"));
+    ck_assert_ptr_nonnull(strstr(l.text, "[{\"key\":\"alpha\",\"version\":1,\"format\":\"archive\","));
     ck_assert_ptr_nonnull(strstr(l.text, "\"version\":9,"));
     ck_assert(strstr(l.text, "\"version\":9,") < strstr(l.text, "\"version\":10,"));
     ck_assert_int_eq(list(ctx, store, "alpha", &l), 0);
