@@ -54,12 +54,18 @@ static void on_archives(const bv_error *err, const bvi_store_reply *reply, void 
     pick *p = data;
     uint64_t archive = err ? 0 : highest(reply);
     bool is_snapshot = p->snapshot > archive;
+    bvi_auto_error bv_error *failure = NULL;
 
-    if (err && !is_none(err))
+    if (err && bv_error_code(err) != BV_E_NOT_FOUND && !(p->snapshot && is_none(err))) {
         finish(p, err, BV_FORMAT_ANY, 0);
-    else
+    } else if (!p->snapshot && !archive) {
+        (void)bvi_fail(&failure, BV_E_NOT_FOUND, "the store has no version of '%s'",
+                       p->key); /* handed on */
+        finish(p, failure, BV_FORMAT_ANY, 0);
+    } else {
         finish(p, NULL, is_snapshot ? BV_FORMAT_SNAPSHOT : BV_FORMAT_ARCHIVE,
                is_snapshot ? p->snapshot : archive);
+    }
 }
 
 static void on_snapshots(const bv_error *err, const bvi_store_reply *reply, void *data)

@@ -9,8 +9,8 @@
 
 #include "transfer/store.h"
 
-/* version: the one that was asked for, or the latest. BV_FORMAT_ARCHIVE too when there is none, so
- * that one place reports it. */
+/* version: the one that was asked for, or the latest. BV_E_NOT_FOUND when there is none at all; one
+ * that was asked for and is no snapshot counts as an archive, whose engine looks for it. */
 typedef void (*bvi_pick_fn)(const bv_error *err, bv_format format, uint64_t version, void *data);
 
 /* version 0: the latest of both formats. `store_key` is copied. */
