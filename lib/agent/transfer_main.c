@@ -17,6 +17,7 @@
 #include "agent/engine_source.h"
 #include "agent/transfer_run.h"
 #include "base/time.h"
+#include "snapshot/format.h"
 #include "sys/fs.h"
 #include "transfer/download.h"
 #include "transfer/upload.h"
@@ -117,18 +118,23 @@ static void write_progress(bvi_transfer_run *run, const bv_transfer_status *stat
     bool snapshot = run->facts.format == BVI_STORE_SNAPSHOT;
     uint64_t total = snapshot ? status->bytes_total >> 20 : status->chunks_total;
     uint64_t current = snapshot ? status->bytes_done >> 20 : status->chunks_done;
-    char text[384];
-    int len = snprintf(
-        text, sizeof(text),
-        "{\"total\":%llu,\"current\":%llu,\"message\":\"%s%s\",\"bytes_total\":%llu,"
-        "\"bytes_done\":%llu,\"rate\":%llu,\"eta_ms\":%lld}",
-        (unsigned long long)total, (unsigned long long)current, snapshot ? "MiB" : "chunks",
-        run->label, (unsigned long long)status->bytes_total, (unsigned long long)status->bytes_done,
-        (unsigned long long)status->bytes_per_s, (long long)status->eta_ms); /* fits */
+    char text[512], missing[64] = "";
+    int len;
+
+    if (status->full_path)
+        (void)snprintf(missing, sizeof(missing), ", no space: %llu bytes missing",
+                       (unsigned long long)status->missing_bytes); /* fits */
+    len = snprintf(text, sizeof(text),
+                   "{\"total\":%llu,\"current\":%llu,\"message\":\"%s%s%s\",\"bytes_total\":%llu,"
+                   "\"bytes_done\":%llu,\"rate\":%llu,\"eta_ms\":%lld}",
+                   (unsigned long long)total, (unsigned long long)current,
+                   snapshot ? "MiB" : "chunks", run->label, missing,
+                   (unsigned long long)status->bytes_total, (unsigned long long)status->bytes_done,
+                   (unsigned long long)status->bytes_per_s, (long long)status->eta_ms); /* fits */
 
     run->written_us = bvi_ctx_now_us(run->guest.ctx);
     /* Best effort: a full disk is reported by the transfer itself. */
-    (void)bvi_fs_replace(run->progress_path, text, (size_t)len, 0644, NULL);
+    (void)bvi_fs_replace_unsynced(run->progress_path, text, (size_t)len, 0644, NULL);
 }
 
 void bvi_transfer_run_status(bv_op *op, const bv_transfer_status *status, void *data)
@@ -136,6 +142,7 @@ void bvi_transfer_run_status(bv_op *op, const bv_transfer_status *status, void *
     bvi_transfer_run *run = data;
     int64_t now = bvi_ctx_now_us(run->guest.ctx);
 
+    run->last = *status;
     if (is_told(status) && (!run->written_us || now - run->written_us >= PROGRESS_US))
         write_progress(run, status);
 }
@@ -171,7 +178,9 @@ static void on_stop(void *data)
     bvi_transfer_run *run = data;
 
     run->stopped = true;
-    if (run->op)
+    if (bvi_space_is_waiting(&run->space))
+        bvi_space_stop(&run->space);
+    else if (run->op)
         bv_op_cancel(run->op);
     else if (run->store)
         run->store->vtable->cancel(run->store); /* the question for facts ends */
@@ -269,6 +278,56 @@ static int start(bvi_transfer_run *run, bool upload, bv_error **err)
     return upload ? start_upload(run, err) : start_download(run, err);
 }
 
+/* ---- a full disk: archives wait by themselves, the engines of snapshots are started again ---- */
+
+static void on_room(const bv_error *err, void *data)
+{
+    bvi_transfer_run *run = data;
+
+    run->last.full_path = NULL;
+    run->err = bvi_error_copy(err);
+    bv_ctx_stop(run->guest.ctx);
+}
+
+static void on_still_full(void *data)
+{
+    bvi_transfer_run *run = data;
+
+    run->last.full_path = run->space.path;
+    run->last.missing_bytes = run->space.missing;
+    write_progress(run, &run->last);
+}
+
+/* Begins to wait for room; false: that is not what failed. */
+static bool waits_for_room(bvi_transfer_run *run)
+{
+    if (run->stopped || run->facts.format != BVI_STORE_SNAPSHOT ||
+        !bvi_space_pause(&run->space, run->err, run->target.data_dir, BVI_SNAP_PACK_BYTES))
+        return false;
+    bv_error_free(bvi_take(run->err));
+    bv_op_unref(bvi_take(run->op));
+    on_still_full(run);
+    return true;
+}
+
+static int run_to_end(bvi_transfer_run *run, bool upload, bv_error **err)
+{
+    for (;;) {
+        int r = start(run, upload, err);
+
+        if (r == 0 && bv_ctx_run(run->guest.ctx) < 0)
+            r = bvi_fail(err, BV_E_IO, "the loop failed");
+        if (r < 0)
+            return r;
+        if (!run->err || !waits_for_room(run))
+            return bvi_error_move(err, bvi_take(run->err));
+        if (bv_ctx_run(run->guest.ctx) < 0)
+            return bvi_fail(err, BV_E_IO, "the loop failed");
+        if (run->err)
+            return bvi_error_move(err, bvi_take(run->err));
+    }
+}
+
 static int carry_out(bvi_transfer_run *run, bool upload, bv_error **err)
 {
     int r = bvi_transfer_ask_facts(run, upload, err);
@@ -278,13 +337,13 @@ static int carry_out(bvi_transfer_run *run, bool upload, bv_error **err)
     if (r == 0)
         r = bvi_transfer_share_start(run, err);
     if (r == 0)
-        r = start(run, upload, err);
+        r = bvi_space_init(&run->space, run->guest.ctx, BV_TRANSFER_SPACE_WAIT_FOREVER, on_room,
+                           run, err);
     if (r < 0)
         return r;
-    r = bv_ctx_run(run->guest.ctx);
-    if (r < 0)
-        return bvi_fail(err, r, "the loop failed");
-    return bvi_error_move(err, bvi_take(run->err));
+    run->space.still = on_still_full;
+    run->space.still_data = run;
+    return run_to_end(run, upload, err);
 }
 
 static int run_transfer(bvi_transfer_run *run, const bvi_transfer_target *target, bool upload,
@@ -295,6 +354,7 @@ static int run_transfer(bvi_transfer_run *run, const bvi_transfer_target *target
     run->target = *target;
     r = carry_out(run, upload, err);
     bvi_transfer_share_stop(run);
+    bvi_space_done(&run->space);
     bv_op_unref(bvi_take(run->op));
     bvi_chunk_source_free(bvi_take(run->source));
     bvi_store_free(bvi_take(run->store));

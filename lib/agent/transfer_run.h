@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/protect.h"
 #include "transfer/chunk_source.h"
+#include "transfer/space.h"
 
 typedef struct bvi_transfer_args {
     const char *verb;
@@ -58,6 +59,8 @@ typedef struct bvi_transfer_run {
     bvi_transfer_args args;
     bvi_transfer_options options;
     bvi_transfer_target target;
+    bvi_space space;
+    bv_transfer_status last;
     bvi_timer *share_timer; /* asks for our share of the host's limits again */
     bool share_asked;
     bool ended;

@@ -115,15 +115,22 @@ int bvi_fs_pwrite_all(int fd, const void *bytes, size_t len, uint64_t at)
     return 0;
 }
 
-static int write_synced(int fd, const void *bytes, size_t len, mode_t mode)
+/* How a file is put in place. */
+typedef enum put_how {
+    PUT_REPLACE,
+    PUT_CREATE,   /* only where there is none */
+    PUT_UNSYNCED, /* a replacement that may get lost with the power */
+} put_how;
+
+static int write_file(int fd, const void *bytes, size_t len, mode_t mode, put_how how)
 {
     int r = bvi_fs_write_all(fd, bytes, len);
 
     if (r < 0)
         return r;
-    if (fchmod(fd, mode) < 0 || fsync(fd) < 0) /* fchmod: exactly this mode, whatever the umask */
+    if (fchmod(fd, mode) < 0) /* exactly this mode, whatever the umask */
         return -errno;
-    return 0;
+    return how != PUT_UNSYNCED && fsync(fd) < 0 ? -errno : 0;
 }
 
 static int temporary_name(const char *name, char *text, size_t size, bv_error **err)
@@ -151,7 +158,7 @@ static int rename_new(int dir_fd, const char *from, const char *to)
 }
 
 static int put_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
-                  bool only_new, bv_error **err)
+                  put_how how, bv_error **err)
 {
     char temporary[NAME_MAX + 1];
     int r = temporary_name(name, temporary, sizeof(temporary), err);
@@ -162,16 +169,17 @@ static int put_at(int dir_fd, const char *name, const void *bytes, size_t len, m
         openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return bvi_fail_sys(err, errno, "cannot create '%s' beside '%s'", temporary, name);
-    r = write_synced(fd, bytes, len, mode);
-    if (r == 0 && only_new)
+    r = write_file(fd, bytes, len, mode, how);
+    if (r == 0 && how == PUT_CREATE)
         r = rename_new(dir_fd, temporary, name);
     else if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
         r = -errno;
     if (r < 0) {
         (void)unlinkat(dir_fd, temporary, 0); /* the failure that counts is already known */
-        return bvi_fail_sys(err, -r, "cannot %s '%s'", only_new ? "create" : "replace", name);
+        return bvi_fail_sys(err, -r, "cannot %s '%s'", how == PUT_CREATE ? "create" : "replace",
+                            name);
     }
-    if (fsync(dir_fd) < 0)
+    if (how != PUT_UNSYNCED && fsync(dir_fd) < 0)
         return bvi_fail_sys(err, errno, "cannot sync the directory of '%s'", name);
     return 0;
 }
@@ -179,13 +187,13 @@ static int put_at(int dir_fd, const char *name, const void *bytes, size_t len, m
 int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
                       bv_error **err)
 {
-    return put_at(dir_fd, name, bytes, len, mode, false, err);
+    return put_at(dir_fd, name, bytes, len, mode, PUT_REPLACE, err);
 }
 
 int bvi_fs_create_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
                      bv_error **err)
 {
-    return put_at(dir_fd, name, bytes, len, mode, true, err);
+    return put_at(dir_fd, name, bytes, len, mode, PUT_CREATE, err);
 }
 
 /* Opens the directory a path is in; *ret_name points into path. */
@@ -219,6 +227,18 @@ int bvi_fs_replace(const char *path, const void *bytes, size_t len, mode_t mode,
 
     if (r == 0)
         r = bvi_fs_replace_at(dir_fd, name, bytes, len, mode, err);
+    return r < 0 ? bvi_wrap(err, r, "cannot write '%s'", path) : 0;
+}
+
+int bvi_fs_replace_unsynced(const char *path, const void *bytes, size_t len, mode_t mode,
+                            bv_error **err)
+{
+    bvi_auto_close int dir_fd = -1;
+    const char *name = NULL;
+    int r = open_parent(path, &dir_fd, &name, err);
+
+    if (r == 0)
+        r = put_at(dir_fd, name, bytes, len, mode, PUT_UNSYNCED, err);
     return r < 0 ? bvi_wrap(err, r, "cannot write '%s'", path) : 0;
 }
 

@@ -22,6 +22,10 @@ int bvi_fs_read_at(int dir_fd, const char *name, size_t max, char **ret_text, si
  * temporary file in the same directory (".<name>.tmp-<random>"), write, fsync, rename, fsync of the
  * directory. */
 int bvi_fs_replace(const char *path, const void *bytes, size_t len, mode_t mode, bv_error **err);
+/* Readers see the old bytes or the new ones, but a power cut may leave an empty file: for what is
+ * only told, as progress is. */
+int bvi_fs_replace_unsynced(const char *path, const void *bytes, size_t len, mode_t mode,
+                            bv_error **err);
 int bvi_fs_replace_at(int dir_fd, const char *name, const void *bytes, size_t len, mode_t mode,
                       bv_error **err);
 /* The same for a new file: BV_E_EXISTS when there is one of this name. */

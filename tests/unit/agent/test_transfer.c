@@ -4,9 +4,11 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -286,6 +288,41 @@ START_TEST(stopped_and_resumed)
 }
 END_TEST
 
+static bool mount_small(const char *path)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("none", path, "tmpfs", 0, "size=1m") == 0;
+}
+
+static bool says_no_space(void)
+{
+    return bvt_exists(bvt_path("job/progress.json")) &&
+           strstr(bvt_read_file(bvt_path("job/progress.json"), NULL), ", no space: ");
+}
+
+START_TEST(a_full_disk_is_waited_for)
+{
+    host h;
+
+    open_host(&h);
+    if (!mount_small(bvt_path("back"))) {
+        close_host(&h);
+        bvt_skip("mounting a tmpfs is not allowed here");
+    }
+    fill_data(3000000);
+    ck_assert_msg(run(&h, "upload", "data", "meta", option_sets[0]) == 0, "%s", h.out);
+    (void)unlink(bvt_path("job/progress.json"));
+    start(&h, "download", "back", "meta2", "{}");
+    for (int i = 0; i < 10000 && !has_ended(&h) && !says_no_space(); i++)
+        ck_assert_int_ge(bv_ctx_dispatch(h.ctx, 5), 0);
+    ck_assert(says_no_space());
+    ck_assert_int_eq(mount(NULL, bvt_path("back"), NULL, MS_REMOUNT, "size=20m"), 0);
+    ck_assert_msg(finish(&h) == 0, "%s", h.out);
+    assert_same();
+    close_host(&h);
+}
+END_TEST
+
 START_TEST(wrong_arguments_are_refused)
 {
     ck_assert_int_eq(WEXITSTATUS(system(TRANSFER_PATH " 2>/dev/null")), 2);
@@ -299,4 +336,4 @@ BVT_MAIN("agent/transfer", bvt_loop(up_and_down, option_sets),
          bvt_test(used_data_is_not_overwritten), bvt_test(clients_have_archives_of_their_own),
          bvt_test(clients_that_need_nothing_are_passed_over),
          bvt_loop(failures_are_explained, failures), bvt_test(stopped_and_resumed),
-         bvt_test(wrong_arguments_are_refused))
+         bvt_test(a_full_disk_is_waited_for), bvt_test(wrong_arguments_are_refused))

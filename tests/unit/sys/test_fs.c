@@ -59,6 +59,10 @@ START_TEST(replaces_whole_with_exact_mode)
     ck_assert_str_eq(bvt_read_file(path, NULL), "new");
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(st.st_mode & 07777, 0644);
+    bvt_assert_ok(bvi_fs_replace_unsynced(path, "told", 4, 0640, NULL), NULL);
+    ck_assert_str_eq(bvt_read_file(path, NULL), "told");
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 07777, 0640);
     bvt_assert_ok(bvi_fs_list(bvt_dir(), &names, NULL), NULL);
     ck_assert_uint_eq(names.len, 1); /* no temporary file stays */
 }
