@@ -87,6 +87,55 @@ static int on_head(bvi_http_call *http, const bvi_http_response *response, void 
     return 0;
 }
 
+/* ---- a limit of bytes per second, for all that is read together ---- */
+
+static void reckon(bvi_store_web *web)
+{
+    int64_t now_us = bvi_ctx_now_us(web->store.ctx);
+    int64_t passed_us = now_us - web->credit_us;
+    int64_t most = (int64_t)(web->bytes_per_s * BVI_WEB_CREDIT_US / 1000000u) + 1;
+
+    if (passed_us > 1000000) /* more is not kept anyway */
+        passed_us = 1000000;
+    web->credit += (int64_t)(web->bytes_per_s * (uint64_t)passed_us / 1000000u);
+    if (web->credit > most)
+        web->credit = most;
+    web->credit_us = now_us;
+}
+
+/* False: the call is paused until there is credit again. */
+static bool has_credit(bvi_web_call *c, size_t len)
+{
+    bvi_store_web *web = c->web;
+
+    if (!web->bytes_per_s)
+        return true;
+    reckon(web);
+    if (web->credit > 0 && !bvi_timer_is_set(web->gate)) {
+        web->credit -= (int64_t)len;
+        return true;
+    }
+    c->paused =
+        bvi_timer_is_set(web->gate) ||
+        bvi_timer_set(web->gate, (1 - web->credit) * 1000000 / (int64_t)web->bytes_per_s + 1000,
+                      NULL) == 0;
+    return !c->paused; /* without a timer rather too fast than never */
+}
+
+static void on_gate(bvi_timer *gate, void *data)
+{
+    bvi_store_web *web = data;
+
+    (void)gate;
+    for (bvi_web_call *c = web->calls; c; c = c->next) {
+        if (!c->paused)
+            continue;
+        c->paused = false;
+        if (c->http)
+            bvi_http_resume(c->http);
+    }
+}
+
 /* Much slower than others were: perhaps another connection is better. */
 static bool is_slower(const bvi_web_call *c)
 {
@@ -94,7 +143,7 @@ static bool is_slower(const bvi_web_call *c)
     int64_t us = bvi_ctx_now_us(web->store.ctx) - c->begun_us;
     uint64_t rate = us > 0 ? (uint64_t)(c->got - c->got_before) * 1000000u / (uint64_t)us : 0;
 
-    return us >= BVI_WEB_EVICT_US && c->evictions < BVI_WEB_EVICTIONS_MAX &&
+    return us >= BVI_WEB_EVICT_US && !web->bytes_per_s && c->evictions < BVI_WEB_EVICTIONS_MAX &&
            rate < web->pace / BVI_WEB_SLOWER;
 }
 
@@ -106,6 +155,8 @@ static int on_data(bvi_http_call *http, const void *bytes, size_t len, void *dat
     if (len > c->ask.into_len - c->got)
         return bvi_fail(&c->refused, BV_E_REMOTE,
                         "the server sends more of '%s' than was asked for", c->ask_key);
+    if (!has_credit(c, len))
+        return BVI_HTTP_PAUSE;
     memcpy((char *)c->ask.into + c->got, bytes, len);
     c->got += len;
     if (c->got < c->ask.into_len && is_slower(c)) {
@@ -146,18 +197,25 @@ static int check_read(bvi_web_call *c, const bvi_http_response *response, bv_err
 static void on_answer(bvi_http_call *http, const bvi_http_response *response, const bv_error *err,
                       void *data);
 
+/* Of the limit, for one of those under way; 0: there is no limit. */
+static uint64_t share_of(const bvi_store_web *web)
+{
+    uint64_t n = 1;
+
+    for (const bvi_web_call *c = web->calls; c && n < web->connections; c = c->next)
+        n += c->http != NULL;
+    return web->bytes_per_s ? web->bytes_per_s / n + 1 : 0;
+}
+
 static void set_read(bvi_web_call *c, bvi_http_request *req)
 {
-    const bvi_store_web *web = c->web;
-
     req->has_range = true;
     req->range_first = c->ask.offset + c->got;
     req->range_last = c->ask.offset + c->ask.into_len - 1;
     req->on_head = on_head;
     req->on_data = on_data;
     req->idle_timeout_ms = c->req.hasty ? BVI_WEB_HASTY_IDLE_MS : BVI_WEB_READ_IDLE_MS;
-    req->recv_bytes_per_s = web->connections ? web->bytes_per_s / web->connections : 0;
-    req->slow_bytes_per_s = bvi_slow_bytes_per_s(req->recv_bytes_per_s);
+    req->slow_bytes_per_s = bvi_slow_bytes_per_s(share_of(c->web));
     req->bulk = true;
 }
 
@@ -178,7 +236,7 @@ static int start(bvi_web_call *c, const char *url, const bvi_strv *lines, bv_err
         req.body_len = c->ask.body_len;
         req.body_borrowed = true;
         req.bulk = req.body_len >= BVI_HTTP_BULK_BYTES;
-        req.send_bytes_per_s = c->web->connections ? c->web->bytes_per_s / c->web->connections : 0;
+        req.send_bytes_per_s = share_of(c->web);
     } else if (c->web->ops->redirects) { /* an upload would become a GET that stores nothing */
         req.redirects_max = 5;
     }
@@ -234,6 +292,7 @@ static void on_answer(bvi_http_call *http, const bvi_http_response *response, co
 
     (void)http;
     c->http = NULL;
+    c->paused = false;
     if (c->ask.into)
         learn_pace(c);
     if (!why)
@@ -371,14 +430,17 @@ int bvi_web_init(bvi_store_web *web, bv_ctx *ctx, const bvi_store_vtable *vtable
                  const bvi_web_ops *ops, bv_error **err)
 {
     const bvi_http_opts opts = { .budgeted = true };
+    int r;
 
     web->store = (bvi_store){ .vtable = vtable, .ctx = ctx };
     web->ops = ops;
     web->connections = BVI_HTTP_CONNECTIONS;
-    return bvi_http_new(ctx, &opts, &web->http, err);
+    r = bvi_timer_new(ctx, on_gate, web, &web->gate, err);
+    return r < 0 ? r : bvi_http_new(ctx, &opts, &web->http, err);
 }
 
 void bvi_web_done(bvi_store_web *web)
 {
     bvi_http_free(web->http);
+    bvi_timer_free(web->gate);
 }

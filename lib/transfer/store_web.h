@@ -21,6 +21,8 @@
 /* A READ's connection without a byte is given up after so long. */
 #define BVI_WEB_READ_IDLE_MS  30000
 #define BVI_WEB_HASTY_IDLE_MS 10000
+/* Credit for so long is given at once. */
+#define BVI_WEB_CREDIT_US 200000
 /* Most headers of a request. */
 #define BVI_WEB_HEADERS_MAX 10u
 
@@ -64,8 +66,11 @@ struct bvi_store_web {
     const char *name; /* for messages */
     const char *ca_file;
     bvi_http *http;
-    bvi_web_call *calls; /* under way */
-    uint64_t bytes_per_s;
+    bvi_web_call *calls;  /* under way */
+    uint64_t bytes_per_s; /* 0: no limit */
+    int64_t credit;       /* bytes that may come now; below 0: more came already */
+    int64_t credit_us;    /* when it was reckoned */
+    bvi_timer *gate;      /* set while calls wait for credit */
     uint32_t connections;
     uint64_t pace; /* bytes per second a connection has had of late; 0: not known */
 };
@@ -87,6 +92,7 @@ struct bvi_web_call {
     bool renewed;
     size_t got; /* of what is read */
     size_t got_before;
+    bool paused; /* for want of credit */
     int64_t begun_us;
     unsigned evictions;
     bv_error *refused; /* what is wrong with the answer that came */

@@ -277,6 +277,43 @@ START_TEST(created_once_whatever_gets_lost)
 }
 END_TEST
 
+/* One reader may have all of the limit, and several have no more together. */
+START_TEST(limits_are_kept)
+{
+    enum { READERS = 4 };
+    unsigned readers = _i == 0 ? 1 : READERS;
+    uint8_t *into = calloc(1, LEN);
+    outcome outcomes[READERS] = { { 0 } };
+    fault_http *server;
+    bvi_store *store;
+    int64_t took_ms;
+
+    make_file(bvt_path("www"), OBJECT, SIZE, 1);
+    server = fault_http_new(bvt_path("www"), 0);
+    store = open_store(server, NULL);
+    bvi_store_set_limits(store, 0, 1u << 20);
+    for (unsigned i = 0; i < readers; i++)
+        ck_assert_int_eq(bvi_store_call(store,
+                                        &(bvi_store_request){ .verb = BVI_STORE_READ,
+                                                              .key = OBJECT,
+                                                              .offset = i * (LEN / readers),
+                                                              .into = into + i * (LEN / readers),
+                                                              .into_len = LEN / readers },
+                                        on_answer, &outcomes[i], NULL),
+                         0);
+    for (unsigned i = 0; i < readers; i++) {
+        fault_http_wait(server, &outcomes[i]);
+        ck_assert_msg(outcomes[i].code == 0, "%s", outcomes[i].text);
+    }
+    took_ms = fault_http_elapsed_ms(server);
+    ck_assert_msg(took_ms > 11000 && took_ms < 15000, "took %lld ms", (long long)took_ms);
+    ck_assert(memcmp(into, bvt_read_file(bvt_path("www/" OBJECT), NULL), LEN) == 0);
+    bvi_store_free(store);
+    fault_http_free(server);
+    free(into);
+}
+END_TEST
+
 /* ---- with a mirror ---- */
 
 static const fault_case mirrored[] = {
@@ -381,5 +418,5 @@ END_TEST
 
 BVT_MAIN("transfer/web_faults", bvt_loop(reads_meet_faults, reads),
          bvt_loop(puts_meet_faults, writes), bvt_test(created_once_whatever_gets_lost),
-         bvt_loop(mirrors_help, mirrored), bvt_test(wrong_bytes_are_had_from_elsewhere),
-         bvt_test(writes_go_to_the_first))
+         bvt_times(limits_are_kept, 2), bvt_loop(mirrors_help, mirrored),
+         bvt_test(wrong_bytes_are_had_from_elsewhere), bvt_test(writes_go_to_the_first))
