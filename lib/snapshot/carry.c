@@ -45,18 +45,21 @@ static int fail(const open_file *f, const char *verb, int errnum, bv_error **err
 }
 
 /* Mode and time while it is open; the owner first, as giving a file away clears parts of the mode.
- */
+ * What is right already is left alone: each change goes through the file system's journal. */
 static int dress(const open_file *f, bv_error **err)
 {
     const bvi_layout_item *item = f->item;
     const struct timespec at = { .tv_sec = item->mtime_s, .tv_nsec = item->mtime_ns };
     const struct timespec times[2] = { at, at };
+    struct stat st;
+    bool given;
 
-    if (f->dest->owners && fchown(f->fd, item->uid, item->gid) < 0)
+    if (fstat(f->fd, &st) < 0)
+        return fail(f, "look at", errno, err);
+    given = f->dest->owners && (st.st_uid != item->uid || st.st_gid != item->gid);
+    if (given && fchown(f->fd, item->uid, item->gid) < 0)
         return fail(f, "give away", errno, err);
-    if ((f->dest->owners || (item->flags & BVI_LAYOUT_EXISTS) || (item->mode & ~0777u) ||
-         (item->mode & f->dest->umask)) &&
-        fchmod(f->fd, item->mode) < 0)
+    if ((given || (st.st_mode & 07777) != item->mode) && fchmod(f->fd, item->mode) < 0)
         return fail(f, "change the mode of", errno, err);
     if (futimens(f->fd, times) < 0)
         return fail(f, "set the time of", errno, err);

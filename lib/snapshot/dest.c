@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -16,7 +15,6 @@
 #include "sys/fs.h"
 #include "transfer/glob.h"
 
-#define STATUS_MAX 65536u
 /* Bytes copied between two looks at whether to stop. */
 #define COPY_STEP (64u * 1024u * 1024u)
 #define COPY_NAME ".bv-copy-%llx"
@@ -32,19 +30,6 @@ void bvi_dest_done(bvi_dest *dest)
     bvi_closep(&dest->fd);
 }
 
-/* umask() itself can only be read by setting it, which other threads would see. */
-static mode_t process_umask(void)
-{
-    bvi_auto_free char *text = NULL;
-    size_t len = 0;
-    const char *at;
-
-    if (bvi_fs_read("/proc/self/status", STATUS_MAX, &text, &len, NULL) < 0)
-        return 07777; /* unknown: every mode is set explicitly */
-    at = strstr(text, "\nUmask:");
-    return at ? (mode_t)strtoul(at + strlen("\nUmask:"), NULL, 8) : 07777;
-}
-
 int bvi_dest_open(bvi_dest *dest, const char *path, bool writing, bv_error **err)
 {
     int r = writing ? bvi_fs_mkdir(path, 0755, err) : 0;
@@ -53,7 +38,6 @@ int bvi_dest_open(bvi_dest *dest, const char *path, bool writing, bv_error **err
     if (r < 0)
         return r;
     dest->path = path;
-    dest->umask = process_umask();
     dest->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dest->fd < 0 || fstat(dest->fd, &st) < 0)
         return bvi_fail_sys(err, errno, "cannot open '%s'", path);

@@ -21,7 +21,6 @@ typedef struct bvi_dest {
     int fd;
     dev_t dev;            /* other file systems mounted below are left alone */
     bool owners;          /* may give files to others: wanted, and we are root */
-    mode_t umask;         /* of the process */
     dev_t state_dev;      /* our own state, wherever it lies, is not touched */
     ino_t state_ino;      /* 0: none */
     char *const *include; /* patterns, NULL-terminated; NULL: all. Borrowed */
