@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <blockvisor/guest.h>
+
 #include "job/job_status.h"
 #include "job_drive.h"
 #include "sys/fs.h"
@@ -196,6 +198,28 @@ START_TEST(the_payload_may_explain_its_failure)
     ck_assert_int_eq(run_to_end("a"), 0);
     assert_status("a", true, 3, "job 'a' failed with: no \"space\"\nleft");
     ck_assert(!bvt_exists(runner_path("a", "progress.json")));
+}
+END_TEST
+
+/* What a gate refused is not uploaded again and again while services wait. */
+START_TEST(a_refused_transfer_is_final)
+{
+    bvi_runner_conf conf = BVI_RUNNER_CONF_INIT;
+    const char *const args[] = { "/bin/sh", "-c",
+                                 bvt_format("printf 'not fit' > %s; exit %d",
+                                            runner_path("a", "message"), BV_GUEST_EXIT_REFUSED) };
+
+    for (size_t i = 0; i < BVI_COUNT(args); i++) {
+        const char **slot = bvi_vec_push(&conf.args);
+
+        ck_assert_ptr_nonnull(slot);
+        *slot = args[i];
+    }
+    conf.restart = always;
+    runner_conf("a", &conf);
+    ck_assert_int_eq(run_to_end("a"), 0);
+    assert_status("a", true, -1, "job 'a' failed with: not fit");
+    bvi_vec_done(&conf.args);
 }
 END_TEST
 
@@ -568,11 +592,11 @@ BVT_MAIN("job/runner", bvt_test(the_environment_is_passed), bvt_test(wrong_calls
          bvt_test(a_bad_configuration_is_a_result), bvt_test(a_missing_program_is_final_at_once),
          bvt_test(a_missing_shell_is_final_at_once), bvt_test(an_unknown_user_is_final),
          bvt_test(run_as_is_complete), bvt_test(the_payload_may_explain_its_failure),
-         bvt_test(stopping_writes_no_status), bvt_test(force_does_not_wait),
-         bvt_test(the_end_of_a_job_is_the_end_of_its_processes), bvt_test(there_is_only_one_runner),
-         bvt_test(leftovers_are_only_our_own), bvt_test(leftovers_cannot_hide),
-         bvt_test(a_flood_is_contained), bvt_test(one_time_jobs_run_once),
-         bvt_test(failed_one_time_jobs_run_again_when_asked),
+         bvt_test(a_refused_transfer_is_final), bvt_test(stopping_writes_no_status),
+         bvt_test(force_does_not_wait), bvt_test(the_end_of_a_job_is_the_end_of_its_processes),
+         bvt_test(there_is_only_one_runner), bvt_test(leftovers_are_only_our_own),
+         bvt_test(leftovers_cannot_hide), bvt_test(a_flood_is_contained),
+         bvt_test(one_time_jobs_run_once), bvt_test(failed_one_time_jobs_run_again_when_asked),
          bvt_test(upstream_one_time_records_are_final),
          bvt_loop(interrupted_one_time_jobs, interruptions), bvt_test(restarts_are_quick),
          bvt_test(an_idle_runner_costs_little))

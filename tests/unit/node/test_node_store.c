@@ -513,6 +513,41 @@ START_TEST(a_restarted_host_is_asked_again)
 }
 END_TEST
 
+/* Through the whole way: the job's store, the socket, the service, the node's store, the directory.
+ */
+static void ask_everything(fixture *f)
+{
+    const char *key = pack_key("pack");
+
+    (void)unlink(stored(key));
+    ck_assert_msg(put(f, key, "pack") == 0 || f->code < 0, "%s", f->story);
+    ck_assert_msg(ASK(f, .verb = BVI_STORE_OBJECTS, .key = KEY "/") == 0 || f->code < 0, "%s",
+                  f->story);
+    (void)put(f, KEY "/1/snapshot.json", root_text(KEY, 2, "pack")); /* never complete */
+    for (int i = 0; i < 10; i++) /* a connection that was given up goes on both sides */
+        ck_assert_int_ge(bv_ctx_dispatch(f->ctx, 1), 0);
+}
+
+/* A lost connection is made anew, which leaves other blocks than before: so it is counted at the
+ * end what is left of everything. */
+START_TEST(survives_failed_allocations)
+{
+    size_t before = bvt_live_blocks();
+    fixture f;
+
+    open_fixture(&f);
+    OK(&f, .verb = BVI_STORE_RESERVE, .lease = "lease");
+    for (size_t n = 1; n <= 40; n++) {
+        bvt_fail_allocation(n);
+        ask_everything(&f);
+        bvt_fail_allocation(0);
+    }
+    ck_assert_int_eq(put(&f, pack_key("pack"), "pack"), 0);
+    close_fixture(&f);
+    ck_assert_uint_eq(bvt_live_blocks(), before);
+}
+END_TEST
+
 /* Packs go to the bucket and come from it by URLs that the host signed. */
 START_TEST(urls_of_a_bucket)
 {
@@ -550,4 +585,5 @@ BVT_MAIN("node/node_store", bvt_test(a_version_is_made_and_read),
          bvt_test(a_pack_is_what_its_name_says), bvt_test(roots_are_checked),
          bvt_test(the_gate_decides), bvt_test(information_has_its_own_call),
          bvt_test(a_job_hears_its_share_of_the_limits), bvt_test(everything_may_be_cancelled),
-         bvt_test(a_restarted_host_is_asked_again), bvt_test(urls_of_a_bucket))
+         bvt_test(a_restarted_host_is_asked_again), bvt_test(survives_failed_allocations),
+         bvt_test(urls_of_a_bucket))

@@ -467,6 +467,34 @@ START_TEST(finds_custom_functions)
 }
 END_TEST
 
+static const struct {
+    const char *body;
+    const char *param;
+    int code;
+    const char *text;
+} gates[] = {
+    { "fn snapshot_gate() { }", NULL, 0, "true" },
+    { "fn snapshot_gate() { true }", NULL, 0, "true" },
+    { "fn snapshot_gate(what) { what == \"v\" }", "v", 0, "true" },
+    { "fn snapshot_gate() { 1 > 2 }", NULL, 0, "false" },
+    { "fn snapshot_gate() { \"fine\" }", NULL, 0, "fine" },
+    { "fn snapshot_gate() { 7 }", NULL, BV_E_FORMAT, NULL },
+    { "fn other() { }", NULL, BV_E_FORMAT, NULL }, /* only a gate may end without a word */
+};
+
+START_TEST(gates_say_yes_or_no)
+{
+    fixture f;
+
+    start_with(&f, gates[_i].body);
+    (void)call(&f, strstr(gates[_i].body, "other") ? "other" : "snapshot_gate", gates[_i].param);
+    ck_assert_msg(f.code == gates[_i].code, "%s: %d", f.last, f.code);
+    if (gates[_i].text)
+        ck_assert_str_eq(f.last, gates[_i].text);
+    stop(&f);
+}
+END_TEST
+
 START_TEST(derives_status_from_jobs)
 {
     fixture f;
@@ -1040,9 +1068,9 @@ END_TEST
 
 BVT_MAIN("plugin/plugin", bvt_test(runs_the_skeleton), bvt_test(reads_its_configuration_back),
          bvt_loop(serves_scripts, functions), bvt_loop(checks_types, typed),
-         bvt_test(finds_custom_functions), bvt_test(derives_status_from_jobs),
-         bvt_test(a_custom_init_can_use_the_built_in_one), bvt_test(a_failing_init_says_which_step),
-         bvt_test(a_failing_upload_starts_services_again),
+         bvt_test(finds_custom_functions), bvt_loop(gates_say_yes_or_no, gates),
+         bvt_test(derives_status_from_jobs), bvt_test(a_custom_init_can_use_the_built_in_one),
+         bvt_test(a_failing_init_says_which_step), bvt_test(a_failing_upload_starts_services_again),
          bvt_test(bad_configurations_are_explained), bvt_test(queries_share_secrets_for_a_while),
          bvt_test(reload_evaluates_again), bvt_test(constants_follow_the_node),
          bvt_loop(ends_hostile_plugins, hostile), bvt_test(a_loop_does_not_hold_the_loop_up),
