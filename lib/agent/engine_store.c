@@ -4,30 +4,11 @@
  * A request is a chain of steps, each an RPC, a piece of work or an HTTP call; what is worth trying
  * again begins its chain anew after a pause. What a READ already has, it keeps.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "agent.pb-c.h"
 #include "agent/engine_source.h"
-#include "agent/engine_store.h"
-#include "agent/limits.h"
-#include "agent/protocol.h"
+#include "agent/engine_store_impl.h"
 #include "agent/store_wire.h"
-#include "base/id.h"
-#include "io/work.h"
-#include "net/rpc.h"
-#include "snapshot/format.h"
-#include "sys/fs.h"
-#include "transfer/limits.h"
-#include "transfer/url.h"
-
-#define CALL_MS 90000
-/* Publishing a version waits for its gate, a function of the plugin. */
-#define PUT_MS     (20 * 60 * 1000)
-#define PART_BYTES BVI_AGENT_PIECE_MAX
-#define URLS_MAX   64u /* remembered */
 
 static const bvi_retry_policy call_retry = {
     .first_ms = 600,
@@ -37,64 +18,14 @@ static const bvi_retry_policy call_retry = {
     .give_up = 5,
 };
 
-typedef struct known_url {
-    char *key; /* NULL: free */
-    char *url;
-    int64_t until_us;
-} known_url;
-
-typedef struct request request;
-
-typedef struct engine_store {
-    bvi_store base;
-    bvi_rpc_client *rpc;
-    bvi_http *http; /* NULL: not needed yet */
-    char *store_key;
-    known_url urls[URLS_MAX];
-    unsigned next_url; /* to be replaced */
-    request *requests;
-} engine_store;
-
-struct request {
-    request *next;
-    engine_store *store;
-    bvi_store_fn done; /* NULL: a question for information */
-    bvi_store_info_fn info_done;
-    void *data;
-    bvi_store_request what; /* its texts are the four below */
-    char *key;
-    char *lease;
-    char *after;
-    char *url;
-    bool upload;
-    bool share_only;
-    size_t moved; /* READ, PUT: bytes so far */
-    uint64_t transfer;
-    unsigned renewals;
-    bvi_retry retry;
-    bvi_timer *timer;
-    bvi_rpc_request *rpc;
-    bvi_http_call *http;
-    bvi_work work;
-    bv_error *work_err;
-    bvi_buf body;  /* of the message under way */
-    bvi_buf bytes; /* GET: the answer */
-    bool cancelled;
-};
-
-static engine_store *of(bvi_store *store)
+static bvi_engine_store *of(bvi_store *store)
 {
-    return (engine_store *)store;
-}
-
-static char *text_of(const char *text)
-{
-    return (char *)(uintptr_t)(text ? text : protobuf_c_empty_string);
+    return (bvi_engine_store *)store;
 }
 
 /* ---- the end of a request ---- */
 
-static void request_free(request *q)
+static void request_free(bvi_engine_request *q)
 {
     bvi_timer_free(q->timer);
     bv_error_free(q->work_err);
@@ -107,9 +38,9 @@ static void request_free(request *q)
     bvi_free(q);
 }
 
-static void unlink_request(request *q)
+static void unlink_request(bvi_engine_request *q)
 {
-    request **at = &q->store->requests;
+    bvi_engine_request **at = &q->store->requests;
 
     while (*at && *at != q)
         at = &(*at)->next;
@@ -117,14 +48,14 @@ static void unlink_request(request *q)
         *at = q->next;
 }
 
-static void succeed(request *q, const bvi_store_reply *reply)
+static void succeed(bvi_engine_request *q, const bvi_store_reply *reply)
 {
     unlink_request(q);
     q->done(NULL, reply, q->data);
     request_free(q);
 }
 
-static void succeed_plain(request *q)
+void bvi_engine_request_done(bvi_engine_request *q)
 {
     const bvi_store_reply reply = { .len = q->moved };
 
@@ -132,7 +63,7 @@ static void succeed_plain(request *q)
 }
 
 /* Owns err. */
-static void fail(request *q, bv_error *err)
+void bvi_engine_request_fail(bvi_engine_request *q, bv_error *err)
 {
     unlink_request(q);
     if (q->done)
@@ -143,11 +74,11 @@ static void fail(request *q, bv_error *err)
     request_free(q);
 }
 
-static void begin(request *q);
+static void begin(bvi_engine_request *q);
 
 static void on_retry(bvi_timer *timer, void *data)
 {
-    request *q = data;
+    bvi_engine_request *q = data;
     bv_error *err = NULL;
 
     if (!q->cancelled) {
@@ -155,11 +86,11 @@ static void on_retry(bvi_timer *timer, void *data)
         return;
     }
     (void)bvi_fail(&err, BV_E_CANCELLED, "cancelled"); /* the error is the result */
-    fail(q, err);
+    bvi_engine_request_fail(q, err);
 }
 
 /* Tries again after a pause when that may help. Owns err. */
-static void try_again(request *q, bool worth, int64_t at_least_ms, bv_error *err)
+void bvi_engine_request_again(bvi_engine_request *q, bool worth, int64_t at_least_ms, bv_error *err)
 {
     int64_t delay_ms = 0;
 
@@ -173,13 +104,14 @@ static void try_again(request *q, bool worth, int64_t at_least_ms, bv_error *err
         bv_error_free(err);
         return;
     }
-    fail(q, err);
+    bvi_engine_request_fail(q, err);
 }
 
 /* ---- RPC ---- */
 
-static int send_message(request *q, const char *method, const ProtobufCMessage *message,
-                        int64_t deadline_ms, bvi_rpc_reply_fn on_reply, bv_error **err)
+int bvi_engine_request_send(bvi_engine_request *q, const char *method,
+                            const ProtobufCMessage *message, int64_t deadline_ms,
+                            bvi_rpc_reply_fn on_reply, bv_error **err)
 {
     bvi_rpc_request_opts opts = {
         .method = method,
@@ -199,7 +131,7 @@ static int send_message(request *q, const char *method, const ProtobufCMessage *
 }
 
 /* Whether there is an answer; if not, the request goes on or ends by itself. */
-static bool is_answer(request *q, const bvi_rpc_reply *reply)
+bool bvi_engine_request_answered(bvi_engine_request *q, const bvi_rpc_reply *reply)
 {
     bv_error *err;
 
@@ -211,16 +143,16 @@ static bool is_answer(request *q, const bvi_rpc_reply *reply)
     err = bvi_error_copy(reply->err);
     /* What the host itself reports is final: it has tried, and knows better. But it takes only so
      * many calls at once. */
-    try_again(q,
-              reply->from_peer ? bv_error_code(err) == BV_E_AGAIN
-                               : bvi_retry_is_worth(bv_error_code(err)),
-              0, err);
+    bvi_engine_request_again(q,
+                             reply->from_peer ? bv_error_code(err) == BV_E_AGAIN
+                                              : bvi_retry_is_worth(bv_error_code(err)),
+                             0, err);
     return false;
 }
 
 /* ---- GET: an object in pieces ---- */
 
-static int take_piece(request *q, const bvi_rpc_reply *reply, bv_error **err)
+static int take_piece(bvi_engine_request *q, const bvi_rpc_reply *reply, bv_error **err)
 {
     bvi_auto_message ProtobufCMessage *message = NULL;
     const Bvi__Agent__BulkReply *piece;
@@ -238,15 +170,15 @@ static int take_piece(request *q, const bvi_rpc_reply *reply, bv_error **err)
 
 static void on_piece(bvi_rpc_request *rpc, const bvi_rpc_reply *reply, void *data)
 {
-    request *q = data;
+    bvi_engine_request *q = data;
     bvi_store_reply got = { 0 };
     bv_error *err = NULL;
 
-    if (!is_answer(q, reply))
+    if (!bvi_engine_request_answered(q, reply))
         return;
     if (take_piece(q, reply, &err) < 0) {
         bvi_rpc_request_drop(bvi_take(q->rpc));
-        fail(q, err);
+        bvi_engine_request_fail(q, err);
         return;
     }
     if (reply->more)
@@ -276,7 +208,7 @@ static void read_leases(const Bvi__Agent__StoreReply *from, bvi_store_lease *lea
                                        from->leases[i]->started_us };
 }
 
-static int give_facts(request *q, const Bvi__Agent__StoreReply *from, bv_error **err)
+static int give_facts(bvi_engine_request *q, const Bvi__Agent__StoreReply *from, bv_error **err)
 {
     bvi_auto_free bvi_store_object *objects = bvi_new_array(bvi_store_object, from->n_objects + 1);
     bvi_auto_free bvi_store_lease *leases = bvi_new_array(bvi_store_lease, from->n_leases + 1);
@@ -305,50 +237,50 @@ static int give_facts(request *q, const Bvi__Agent__StoreReply *from, bv_error *
 
 static void on_facts(bvi_rpc_request *rpc, const bvi_rpc_reply *reply, void *data)
 {
-    request *q = data;
+    bvi_engine_request *q = data;
     bvi_auto_message ProtobufCMessage *message = NULL;
     bv_error *err = NULL;
 
-    if (!is_answer(q, reply))
+    if (!bvi_engine_request_answered(q, reply))
         return;
     if (bvi_message_decode(&bvi__agent__store_reply__descriptor, reply->body, reply->len,
                            BVI_RPC_BODY_MAX, &message, &err) < 0 ||
         give_facts(q, (const Bvi__Agent__StoreReply *)message, &err) < 0)
-        fail(q, err);
+        bvi_engine_request_fail(q, err);
 }
 
-static int ask(request *q, bv_error **err)
+static int ask(bvi_engine_request *q, bv_error **err)
 {
     Bvi__Agent__StoreRequest message = BVI__AGENT__STORE_REQUEST__INIT;
 
     message.store_key = q->store->store_key;
     message.verb = bvi_store_wire_number(q->what.verb);
-    message.key = text_of(q->key);
+    message.key = bvi_engine_text(q->key);
     message.version = q->what.version;
     message.format = q->what.format;
-    message.lease = text_of(q->lease);
+    message.lease = bvi_engine_text(q->lease);
     message.max = q->what.max;
     message.base_version = q->what.base;
-    message.after = text_of(q->after);
-    return send_message(q, BVI_CALL_STORE, &message.base, CALL_MS,
-                        q->what.verb == BVI_STORE_GET ? on_piece : on_facts, err);
+    message.after = bvi_engine_text(q->after);
+    return bvi_engine_request_send(q, BVI_CALL_STORE, &message.base, BVI_ENGINE_CALL_MS,
+                                   q->what.verb == BVI_STORE_GET ? on_piece : on_facts, err);
 }
 
 /* ---- information ---- */
 
 static void on_info(bvi_rpc_request *rpc, const bvi_rpc_reply *reply, void *data)
 {
-    request *q = data;
+    bvi_engine_request *q = data;
     bvi_auto_message ProtobufCMessage *message = NULL;
     const Bvi__Agent__StoreInfoReply *from;
     bvi_store_info info;
     bv_error *err = NULL;
 
-    if (!is_answer(q, reply))
+    if (!bvi_engine_request_answered(q, reply))
         return;
     if (bvi_message_decode(&bvi__agent__store_info_reply__descriptor, reply->body, reply->len,
                            BVI_STORE_INFO_BYTES, &message, &err) < 0) {
-        fail(q, err);
+        bvi_engine_request_fail(q, err);
         return;
     }
     from = (const Bvi__Agent__StoreInfoReply *)message;
@@ -370,7 +302,7 @@ static void on_info(bvi_rpc_request *rpc, const bvi_rpc_reply *reply, void *data
     request_free(q);
 }
 
-static int ask_info(request *q, bv_error **err)
+static int ask_info(bvi_engine_request *q, bv_error **err)
 {
     Bvi__Agent__StoreInfoRequest message = BVI__AGENT__STORE_INFO_REQUEST__INIT;
 
@@ -378,359 +310,35 @@ static int ask_info(request *q, bv_error **err)
     message.data_version = q->what.version;
     message.upload = q->upload;
     message.share_only = q->share_only;
-    return send_message(q, BVI_CALL_STORE_INFO, &message.base, CALL_MS, on_info, err);
-}
-
-/* ---- an object's URL ---- */
-
-static known_url *find_url(engine_store *s, const char *key)
-{
-    for (size_t i = 0; i < URLS_MAX; i++) {
-        if (s->urls[i].key && strcmp(s->urls[i].key, key) == 0)
-            return &s->urls[i];
-    }
-    return NULL;
-}
-
-static void forget_url(known_url *known)
-{
-    bvi_free(bvi_take(known->key));
-    bvi_free(bvi_take(known->url));
-}
-
-/* Best effort: without memory it is asked for again. */
-static void keep_url(engine_store *s, const char *key, const char *url)
-{
-    known_url *known = find_url(s, key);
-
-    if (!known) {
-        known = &s->urls[s->next_url];
-        s->next_url = (s->next_url + 1) % URLS_MAX;
-    }
-    forget_url(known);
-    known->key = bvi_strdup(key);
-    known->url = bvi_strdup(url);
-    known->until_us = bvi_ctx_now_us(s->base.ctx) + BVI_URL_FRESH_US;
-    if (!known->key || !known->url)
-        forget_url(known);
-}
-
-static void move(request *q);
-
-static void on_url(bvi_rpc_request *rpc, const bvi_rpc_reply *reply, void *data)
-{
-    request *q = data;
-    bvi_auto_message ProtobufCMessage *message = NULL;
-    const Bvi__Agent__StoreUrlReply *from;
-    bool put = q->what.verb == BVI_STORE_PUT;
-    bv_error *err = NULL;
-
-    if (!is_answer(q, reply))
-        return;
-    if (bvi_message_decode(&bvi__agent__store_url_reply__descriptor, reply->body, reply->len,
-                           BVI_STORE_INFO_BYTES, &message, &err) < 0) {
-        fail(q, err);
-        return;
-    }
-    from = (const Bvi__Agent__StoreUrlReply *)message;
-    if (put && from->exists) {
-        q->moved = q->what.len;
-        succeed_plain(q);
-        return;
-    }
-    bvi_free(q->url);
-    q->url = bvi_strdup(from->url);
-    if (!q->url) {
-        (void)bvi_fail_nomem(&err);
-        fail(q, err);
-        return;
-    }
-    if (!put)
-        keep_url(q->store, q->key, q->url);
-    move(q);
-}
-
-static int ask_url(request *q, bv_error **err)
-{
-    Bvi__Agent__StoreUrlRequest message = BVI__AGENT__STORE_URL_REQUEST__INIT;
-
-    message.store_key = q->store->store_key;
-    message.key = q->key;
-    message.put = q->what.verb == BVI_STORE_PUT;
-    return send_message(q, BVI_CALL_STORE_URL, &message.base, CALL_MS, on_url, err);
-}
-
-/* ---- files: on a worker ---- */
-
-static int read_file(request *q, int fd, bv_error **err)
-{
-    while (q->moved < q->what.into_len) {
-        ssize_t n = pread(fd, (char *)q->what.into + q->moved, q->what.into_len - q->moved,
-                          (off_t)(q->what.offset + q->moved));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return bvi_fail_sys(err, errno, "cannot read '%s'", q->key);
-        if (n == 0)
-            return bvi_fail(err, BV_E_FORMAT, "'%s' ends before byte %llu", q->key,
-                            (unsigned long long)(q->what.offset + q->what.into_len));
-        q->moved += (size_t)n;
-    }
-    return 0;
-}
-
-static int write_file(request *q, const char *path, bv_error **err)
-{
-    const char *slash = strrchr(path, '/');
-    bvi_auto_free char *dir = bvi_strndup(path, slash ? (size_t)(slash - path) : 0);
-    bvi_auto_close int fd = -1;
-    int r;
-
-    if (!dir)
-        return bvi_fail_nomem(err);
-    r = bvi_fs_mkdir(dir, 0755, err);
-    if (r < 0)
-        return r;
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return bvi_fail_sys(err, errno, "cannot make '%s'", path);
-    r = bvi_fs_write_all(fd, q->what.bytes, q->what.len);
-    return r < 0 ? bvi_fail_sys(err, errno, "cannot write '%s'", path) : 0;
-}
-
-static int use_file(request *q, bv_error **err)
-{
-    bvi_auto_free char *path = NULL;
-    bvi_auto_close int fd = -1;
-    int r = bvi_url_to_path(q->url, &path, err);
-
-    if (r < 0)
-        return r;
-    if (q->what.verb == BVI_STORE_PUT)
-        return write_file(q, path, err);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? bvi_fail_sys(err, errno, "cannot open '%s'", q->key) : read_file(q, fd, err);
-}
-
-static void work_run(void *data)
-{
-    request *q = data;
-
-    (void)use_file(q, &q->work_err); /* the error is kept */
-}
-
-static int put_staged(request *q, bv_error **err);
-
-static void work_done(void *data, bool cancelled)
-{
-    request *q = data;
-    bv_error *err = bvi_take(q->work_err);
-
-    if (!err && (cancelled || q->cancelled))
-        (void)bvi_fail(&err, BV_E_CANCELLED, "cancelled");
-    if (!err && q->what.verb == BVI_STORE_READ) {
-        succeed_plain(q);
-        return;
-    }
-    if (err || put_staged(q, &err) < 0)
-        fail(q, err);
-}
-
-/* ---- HTTP ---- */
-
-static int on_body(bvi_http_call *call, const void *bytes, size_t len, void *data)
-{
-    request *q = data;
-
-    if (len > q->what.into_len - q->moved)
-        return BV_E_REMOTE; /* more than the range */
-    memcpy((char *)q->what.into + q->moved, bytes, len);
-    q->moved += len;
-    bvi_retry_reset(&q->retry);
-    return 0;
-}
-
-static void refused(request *q, const bvi_http_response *response, bv_error *err)
-{
-    bvi_attempt attempt = bvi_attempt_of(response, bv_error_code(err));
-    known_url *known = find_url(q->store, q->key);
-
-    if (attempt.verdict == BVI_VERDICT_NEW_URL) {
-        if (known)
-            forget_url(known);
-        try_again(q, q->renewals++ < BVI_URL_RENEWALS_MAX, attempt.retry_after_ms, err);
-        return;
-    }
-    if (bv_error_code(err) == BV_E_EXISTS && q->what.verb == BVI_STORE_PUT) {
-        bv_error_free(err); /* put on condition, and there meanwhile: the name is its digest */
-        q->moved = q->what.len;
-        succeed_plain(q);
-        return;
-    }
-    try_again(q, attempt.verdict == BVI_VERDICT_AGAIN, attempt.retry_after_ms, err);
-}
-
-static void on_http(bvi_http_call *call, const bvi_http_response *response, const bv_error *why,
-                    void *data)
-{
-    request *q = data;
-    bv_error *err = why ? bvi_error_copy(why) : NULL;
-
-    q->http = NULL;
-    if (!err)
-        (void)bvi_http_check(response, &err); /* err tells */
-    if (!err && q->what.verb == BVI_STORE_READ && q->moved < q->what.into_len)
-        (void)bvi_fail(&err, BV_E_REMOTE, "'%s' came short: %zu of %zu bytes", q->key, q->moved,
-                       q->what.into_len);
-    if (err)
-        refused(q, response, err);
-    else
-        succeed_plain(q);
-}
-
-static int use_http(request *q, bv_error **err)
-{
-    bvi_http_request http = BVI_HTTP_REQUEST_INIT;
-    int r = q->store->http ? 0
-                           : bvi_http_new(q->store->base.ctx, &(bvi_http_opts){ .budgeted = true },
-                                          &q->store->http, err);
-
-    if (r < 0)
-        return r;
-    http.url = q->url;
-    http.ca_file = q->store->base.ca_file;
-    http.on_done = on_http;
-    http.data = q;
-    http.bulk = true;
-    http.slow_bytes_per_s = BVI_SLOW_BYTES_PER_S;
-    if (q->what.verb == BVI_STORE_PUT) {
-        http.method = "PUT";
-        http.body = q->what.bytes;
-        http.body_len = q->what.len;
-        http.body_borrowed = true;
-    } else {
-        http.has_range = true;
-        http.range_first = q->what.offset + q->moved;
-        http.range_last = q->what.offset + q->what.into_len - 1;
-        http.on_data = on_body;
-        http.redirects_max = 5;
-    }
-    return bvi_http_start(q->store->http, &http, &q->http, err);
-}
-
-static void move(request *q)
-{
-    bv_error *err = NULL;
-
-    if (bvi_url_is_file(q->url))
-        bvi_work_submit(&q->work);
-    else if (use_http(q, &err) < 0)
-        fail(q, err);
-}
-
-/* ---- putting through the host ---- */
-
-static int put_part(request *q, bv_error **err);
-
-static void on_taken(bvi_rpc_request *rpc, const bvi_rpc_reply *reply, void *data)
-{
-    request *q = data;
-    bv_error *err = NULL;
-
-    if (!is_answer(q, reply))
-        return;
-    if (q->moved >= q->what.len)
-        succeed_plain(q);
-    else if (put_part(q, &err) < 0)
-        fail(q, err);
-}
-
-static int put_part(request *q, bv_error **err)
-{
-    Bvi__Agent__StorePutRequest message = BVI__AGENT__STORE_PUT_REQUEST__INIT;
-    size_t left = q->what.len - q->moved;
-    size_t n = left < PART_BYTES ? left : PART_BYTES;
-
-    message.store_key = q->store->store_key;
-    message.key = q->key;
-    message.create_only = q->what.create_only;
-    message.transfer = q->transfer;
-    message.offset = q->moved;
-    message.bytes = bvi_message_bytes(n ? q->what.bytes + q->moved : NULL, n);
-    q->moved += n;
-    message.last = q->moved == q->what.len;
-    return send_message(q, BVI_CALL_STORE_PUT, &message.base, message.last ? PUT_MS : CALL_MS,
-                        on_taken, err);
-}
-
-/* From the first byte, under a new number. */
-static int put_small(request *q, bv_error **err)
-{
-    int r = bvi_random_bytes(&q->transfer, sizeof(q->transfer), err);
-
-    q->moved = 0;
-    return r < 0 ? r : put_part(q, err);
-}
-
-static int put_staged(request *q, bv_error **err)
-{
-    Bvi__Agent__StorePutRequest message = BVI__AGENT__STORE_PUT_REQUEST__INIT;
-
-    message.store_key = q->store->store_key;
-    message.key = q->key;
-    message.create_only = q->what.create_only;
-    message.staged = true;
-    message.last = true;
-    q->moved = q->what.len;
-    return send_message(q, BVI_CALL_STORE_PUT, &message.base, PUT_MS, on_taken, err);
+    return bvi_engine_request_send(q, BVI_CALL_STORE_INFO, &message.base, BVI_ENGINE_CALL_MS,
+                                   on_info, err);
 }
 
 /* ---- requests ---- */
 
-static bool is_pack(const char *key)
-{
-    const char *slash = strchr(key, '/');
-
-    return slash && strncmp(slash, "/packs/", strlen("/packs/")) == 0;
-}
-
-static int read_object(request *q, bv_error **err)
-{
-    const known_url *known = find_url(q->store, q->key);
-
-    if (!known || known->until_us < bvi_ctx_now_us(q->store->base.ctx))
-        return ask_url(q, err);
-    bvi_free(q->url);
-    q->url = bvi_strdup(known->url);
-    if (!q->url)
-        return bvi_fail_nomem(err);
-    move(q);
-    return 0;
-}
-
-static int put_object(request *q, bv_error **err)
-{
-    return is_pack(q->key) ? ask_url(q, err) : put_small(q, err);
-}
-
-static int (*const begins[BVI_STORE_VERBS])(request *q, bv_error **err) = {
-    [BVI_STORE_GET] = ask,          [BVI_STORE_PUT] = put_object, [BVI_STORE_STAT] = ask,
-    [BVI_STORE_VERSIONS] = ask,     [BVI_STORE_RESERVE] = ask,    [BVI_STORE_RELEASE] = ask,
-    [BVI_STORE_READ] = read_object, [BVI_STORE_OBJECTS] = ask,    [BVI_STORE_REMOVE] = ask,
+static int (*const begins[BVI_STORE_VERBS])(bvi_engine_request *q, bv_error **err) = {
+    [BVI_STORE_GET] = ask,
+    [BVI_STORE_PUT] = bvi_engine_put,
+    [BVI_STORE_STAT] = ask,
+    [BVI_STORE_VERSIONS] = ask,
+    [BVI_STORE_RESERVE] = ask,
+    [BVI_STORE_RELEASE] = ask,
+    [BVI_STORE_READ] = bvi_engine_read,
+    [BVI_STORE_OBJECTS] = ask,
+    [BVI_STORE_REMOVE] = ask,
     [BVI_STORE_LEASES] = ask,
 };
 
-static void begin(request *q)
+static void begin(bvi_engine_request *q)
 {
     bv_error *err = NULL;
     int r = q->done ? begins[q->what.verb](q, &err) : ask_info(q, &err);
 
     if (r < 0)
-        fail(q, err);
+        bvi_engine_request_fail(q, err);
 }
 
-static int copy_texts(request *q, const bvi_store_request *from, bv_error **err)
+static int copy_texts(bvi_engine_request *q, const bvi_store_request *from, bv_error **err)
 {
     q->key = bvi_strdup(from->key);
     q->lease = bvi_strdup(from->lease);
@@ -744,10 +352,10 @@ static int copy_texts(request *q, const bvi_store_request *from, bv_error **err)
     return 0;
 }
 
-static int request_new(engine_store *s, const bvi_store_request *from, void *data,
-                       request **ret_request, bv_error **err)
+static int request_new(bvi_engine_store *s, const bvi_store_request *from, void *data,
+                       bvi_engine_request **ret_request, bv_error **err)
 {
-    request *q = bvi_new0(request);
+    bvi_engine_request *q = bvi_new0(bvi_engine_request);
     int r;
 
     if (!q)
@@ -759,7 +367,7 @@ static int request_new(engine_store *s, const bvi_store_request *from, void *dat
     bvi_buf_init(&q->bytes,
                  from->max < BVI_STORE_OBJECT_BYTES ? from->max : BVI_STORE_OBJECT_BYTES);
     bvi_retry_init(&q->retry, &call_retry);
-    bvi_work_init(&q->work, s->base.ctx, work_run, work_done, q);
+    bvi_work_init(&q->work, s->base.ctx, bvi_engine_work_run, bvi_engine_work_done, q);
     r = copy_texts(q, from, err);
     if (r >= 0)
         r = bvi_timer_new(s->base.ctx, on_retry, q, &q->timer, err);
@@ -772,7 +380,7 @@ static int request_new(engine_store *s, const bvi_store_request *from, void *dat
 }
 
 /* The first step comes from dispatch, so that nothing is called back from inside the call. */
-static int enter(request *q, bv_error **err)
+static int enter(bvi_engine_request *q, bv_error **err)
 {
     int r = bvi_timer_set(q->timer, 0, err);
 
@@ -797,7 +405,7 @@ static int check_request(const bvi_store_request *from, bv_error **err)
 static int store_call(bvi_store *store, const bvi_store_request *from, bvi_store_fn done,
                       void *data, bv_error **err)
 {
-    request *q = NULL;
+    bvi_engine_request *q = NULL;
     int r = check_request(from, err);
 
     if (r >= 0)
@@ -812,7 +420,7 @@ int bvi_engine_store_info(bvi_store *store, uint64_t data_version, bool upload,
                           bvi_store_info_fn done, void *data, bv_error **err)
 {
     const bvi_store_request none = { .version = data_version };
-    request *q = NULL;
+    bvi_engine_request *q = NULL;
     int r = request_new(of(store), &none, data, &q, err);
 
     if (r < 0)
@@ -825,7 +433,7 @@ int bvi_engine_store_info(bvi_store *store, uint64_t data_version, bool upload,
 int bvi_engine_store_share(bvi_store *store, bvi_store_info_fn done, void *data, bv_error **err)
 {
     const bvi_store_request none = { .version = 0 };
-    request *q = NULL;
+    bvi_engine_request *q = NULL;
     int r = request_new(of(store), &none, data, &q, err);
 
     if (r < 0)
@@ -842,7 +450,7 @@ static char *store_url(const bvi_store *store, const char *key, bool put)
     return NULL; /* only the host knows them; archives have a source of their own */
 }
 
-static void cancel_request(request *q)
+static void cancel_request(bvi_engine_request *q)
 {
     q->cancelled = true;
     if (q->rpc)
@@ -858,9 +466,9 @@ static void cancel_request(request *q)
 
 static void store_cancel(bvi_store *store)
 {
-    request *next;
+    bvi_engine_request *next;
 
-    for (request *q = of(store)->requests; q; q = next) {
+    for (bvi_engine_request *q = of(store)->requests; q; q = next) {
         next = q->next;
         cancel_request(q);
     }
@@ -868,12 +476,11 @@ static void store_cancel(bvi_store *store)
 
 static void store_free(bvi_store *store)
 {
-    engine_store *s = of(store);
+    bvi_engine_store *s = of(store);
 
     bvi_rpc_client_free(s->rpc);
     bvi_http_free(s->http);
-    for (size_t i = 0; i < URLS_MAX; i++)
-        forget_url(&s->urls[i]);
+    bvi_engine_forget_urls(s);
     bvi_free(s->store_key);
     bvi_free(s);
 }
@@ -894,7 +501,7 @@ int bvi_engine_store_new(bv_ctx *ctx, const bvi_engine_store_opts *opts, bvi_sto
         .self = { .program = "babel_transfer", .version = BVI_AGENT_VERSION },
         .reach_ms = opts->reach_ms ? opts->reach_ms : BVI_ENGINE_REACH_MS,
     };
-    engine_store *s = bvi_new0(engine_store);
+    bvi_engine_store *s = bvi_new0(bvi_engine_store);
     int r;
 
     if (!s)
