@@ -280,6 +280,27 @@ START_TEST(without_a_limit_nobody_waits)
 }
 END_TEST
 
+START_TEST(without_memory_nothing_changes)
+{
+    const bvi_limits limits = { .of[BVI_RESOURCE_FILES] = 5, .bytes_per_s = { 10, 20 } };
+
+    bvt_for_each_failed_allocation(n) {
+        bv_ctx_opts opts = BV_CTX_OPTS_INIT;
+        bv_ctx *ctx = NULL;
+
+        if (bv_ctx_new(&opts, &ctx, NULL) == 0) {
+            int r = bvi_budget_set(ctx, &limits, NULL);
+            bvi_limits now = bvi_budget_limits(ctx);
+
+            ck_assert(r == 0 || r == BV_E_NOMEM);
+            ck_assert_uint_eq(now.of[BVI_RESOURCE_FILES], r == 0 ? 5 : BVI_BUDGET_FILES_DEFAULT);
+            ck_assert_uint_eq(now.bytes_per_s[BVI_UP], r == 0 ? 20 : 0);
+        }
+        bv_ctx_free(ctx);
+    }
+}
+END_TEST
+
 BVT_MAIN("io/budget", bvt_times(claims_are_granted_in_their_order, DRIVE_COUNT),
          bvt_times(other_resources_are_not_held_back, DRIVE_COUNT),
          bvt_times(more_than_the_whole_names_the_setting, DRIVE_COUNT),
@@ -287,4 +308,5 @@ BVT_MAIN("io/budget", bvt_times(claims_are_granted_in_their_order, DRIVE_COUNT),
          bvt_times(a_claim_may_shrink_or_be_tried, DRIVE_COUNT),
          bvt_times(a_grant_may_be_given_back_before_it_is_told, DRIVE_COUNT),
          bvt_loop(movers_together_keep_the_rate_and_share_it_evenly, rates),
-         bvt_times(without_a_limit_nobody_waits, DRIVE_COUNT))
+         bvt_times(without_a_limit_nobody_waits, DRIVE_COUNT),
+         bvt_test(without_memory_nothing_changes))

@@ -304,6 +304,49 @@ START_TEST(cancelling_keeps_what_there_is)
 }
 END_TEST
 
+/* How an upload is set that goes on with what another one left. */
+static const struct {
+    int32_t stored;
+    int32_t level;
+    uint32_t chunks;
+    bool same; /* as the one before: its chunks count */
+} settings[] = {
+    { 0, 0, 12, true },
+    { 1, 0, 12, false },
+    { 0, 7, 12, false },
+    { 0, 0, 5, false },
+};
+
+START_TEST(changed_settings_are_never_mixed)
+{
+    bv_upload_opts opts = BV_UPLOAD_OPTS_INIT;
+    bv_download_opts down = BV_DOWNLOAD_OPTS_INIT;
+    bv_ctx *ctx = make_ctx(0);
+    bv_op *op = NULL;
+    outcome o = { 0 };
+
+    make_mixed_tree(bvt_path("source"), 4 * BIG);
+    ck_assert_int_eq(start_up(ctx, &o, &op), 0);
+    cancel_after(ctx, op, 12, &o);
+    bv_ctx_free(ctx);
+    opts.store = down.store = bvt_format("dir:%s", bvt_path("store"));
+    opts.key = down.key = "chain-data";
+    opts.source_dir = bvt_path("source");
+    opts.stored = settings[_i].stored;
+    opts.zstd_level = settings[_i].level;
+    opts.number_of_chunks = settings[_i].chunks;
+    ck_assert_msg(run_upload(0, &opts, &o) == 0, "%s", o.text);
+    if (settings[_i].same)
+        ck_assert_uint_gt(o.status.resumed_chunks, 0);
+    else
+        ck_assert_uint_eq(o.status.resumed_chunks, 0);
+    down.dest_dir = bvt_path("dest");
+    ck_assert_msg(run_download(0, &down, &o) == 0, "%s", o.text);
+    ck_assert_uint_eq(o.status.data_version, 1); /* the reservation went on */
+    assert_same_tree(bvt_path("source"), bvt_path("dest"));
+}
+END_TEST
+
 START_TEST(one_at_a_time)
 {
     bv_ctx *ctx = make_ctx(0);
@@ -327,4 +370,5 @@ BVT_MAIN("transfer/resume", bvt_test(a_killed_download_goes_on), bvt_test(a_kill
          bvt_test(kills_from_outside_do_no_harm),
          bvt_test(a_changed_source_starts_over_in_the_same_version),
          bvt_test(a_torn_or_damaged_journal_is_no_obstacle), bvt_test(lost_files_are_fetched_again),
-         bvt_times(cancelling_keeps_what_there_is, 2), bvt_test(one_at_a_time))
+         bvt_times(cancelling_keeps_what_there_is, 2),
+         bvt_loop(changed_settings_are_never_mixed, settings), bvt_test(one_at_a_time))
