@@ -119,10 +119,13 @@ static bool is_stored(bvi_snap_upload *u, const bvi_unit *unit, uint32_t *ret_ow
     return true;
 }
 
+/* All runners may be at rest, so that nothing else would look at it. */
 static void hurry(bvi_snap_upload *u, uint32_t owner)
 {
-    if (owner < u->n_runners)
-        u->runners[owner].packer.flush = true;
+    if (owner >= u->n_runners || u->runners[owner].packer.flush)
+        return;
+    u->runners[owner].packer.flush = true;
+    bvi_task_post(&u->join_again);
 }
 
 static bool may_join(const bvi_snap_upload *u)
@@ -165,13 +168,16 @@ static int join_one(bvi_snap_upload *u, bv_error **err)
 static void join(bvi_snap_upload *u)
 {
     bv_error *err = NULL;
+    bool any = false; /* it made room: runners may go on, even if nothing more can be joined */
     int r = 1;
 
-    for (unsigned i = 0; r > 0 && i < JOIN_UNITS; i++)
+    for (unsigned i = 0; r > 0 && i < JOIN_UNITS; i++) {
         r = join_one(u, &err);
+        any = any || r > 0;
+    }
     if (r < 0)
         bvi_snap_up_fail(u, err);
-    else if (r > 0)
+    else if (any)
         bvi_task_post(&u->join_again);
 }
 
