@@ -2,6 +2,7 @@
  * cmd_snapshot_store.c - bv snapshot ... on a store that the command line names: no daemon, no
  * node. cmd_snapshot.c decides which form was meant.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,8 @@
 #include "cli.h"
 #include "snapshot.h"
 
+/* Bytes of a snapshot's root. */
+#define ROOT_MAX (64l << 20)
 /* Threads, unless --workers says otherwise: one for each processor. */
 #define WORKERS_LEAST 2
 #define WORKERS_MOST  16
@@ -390,7 +393,9 @@ static void on_differs(bv_op *op, const char *path, uint64_t pos, uint64_t len, 
     (void)fputc('\n', stdout);
 }
 
-static int run_verify(cli *c, const cli_args *args, const common *o, const cli_store *store)
+/* Store NULL: a directory against what was downloaded into it. */
+static int run_verify(cli *c, const cli_args *args, const common *o, const cli_store *store,
+                      const char *dir)
 {
     bv_verify_opts opts = BV_VERIFY_OPTS_INIT;
     cli_call call;
@@ -401,7 +406,8 @@ static int run_verify(cli *c, const cli_args *args, const common *o, const cli_s
     opts.store = store->uri;
     opts.key = store->key;
     opts.data_version = o->version;
-    opts.local_dir = args->count > 1 ? args->items[1] : NULL;
+    opts.local_dir = dir;
+    opts.state_dir = cli_text(args, "state-dir");
     opts.protect = some(l.protect);
     opts.mirrors = cli_mirrors_list(&l.mirrors);
     opts.verify_key_file = cli_text(args, "verify-key");
@@ -421,20 +427,86 @@ static int run_verify(cli *c, const cli_args *args, const common *o, const cli_s
     return code;
 }
 
+/* ---- a directory by itself ---- */
+
+/* What a download of a snapshot leaves beside its directory; NULL: there is none. */
+static FILE *open_root(const cli_args *args)
+{
+    const char *dir = args->items[0];
+    const char *state = cli_text(args, "state-dir");
+    size_t len = strlen(dir);
+    char path[PATH_MAX];
+
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    if (state)
+        (void)snprintf(path, sizeof(path), "%s/snapshot.json", state);
+    else
+        (void)snprintf(path, sizeof(path), "%.*s.transfer/snapshot.json", (int)len, dir);
+    return args->count == 1 && !cli_text(args, "key") ? fopen(path, "rbe") : NULL;
+}
+
+/* The key in it, freed by the caller; NULL: it is none. */
+static char *root_key(FILE *f)
+{
+    char *text = NULL;
+    char *key = NULL;
+    bv_doc *doc = NULL;
+    long size = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+
+    if (size > 0 && size <= ROOT_MAX)
+        text = malloc((size_t)size);
+    rewind(f);
+    if (text && fread(text, 1, (size_t)size, f) == (size_t)size &&
+        bv_doc_parse(text, (size_t)size, &doc, NULL) == 0)
+        key = strdup(bv_doc_string(bv_doc_get(doc, "key"), ""));
+    bv_doc_free(doc);
+    free(text);
+    return key;
+}
+
+/* -1: it is no such directory. */
+static int verify_offline(cli *c, const cli_args *args)
+{
+    FILE *f = open_root(args);
+    cli_store store = { 0 };
+    common o = { 0 };
+    int code;
+
+    if (!f)
+        return -1;
+    store.key = root_key(f);
+    (void)fclose(f);
+    if (!store.key)
+        return -1;
+    code = read_common(c, args, &o);
+    if (code == EXIT_OK && cli_flag(args, "repair"))
+        code = cli_usage_error(args->command, "--repair needs a store and a directory");
+    if (code == EXIT_OK)
+        code = cli_open_ctx(c);
+    if (code == EXIT_OK)
+        code = run_verify(c, args, &o, &store, args->items[0]);
+    cli_store_done(&store);
+    return code;
+}
+
 int cmd_store_verify(cli *c, const cli_args *args)
 {
     common o = { 0 };
     cli_store store = { 0 };
     bool repair = cli_flag(args, "repair");
-    int code = args->count > 1 ? check_source(args->items[1]) : EXIT_OK;
+    int code = verify_offline(c, args);
 
+    if (code >= 0)
+        return code;
+    code = args->count > 1 ? check_source(args->items[1]) : EXIT_OK;
     if (repair && args->count < 2)
         code = cli_usage_error(args->command, "--repair needs a directory");
     if (code == EXIT_OK)
         code = open_store(c, args, &o, &store);
     if (code == EXIT_OK)
         code = repair ? run_download(c, args, &o, &store, "Repaired")
-                      : run_verify(c, args, &o, &store);
+                      : run_verify(c, args, &o, &store, args->count > 1 ? args->items[1] : NULL);
     cli_store_done(&store);
     return code;
 }

@@ -363,7 +363,7 @@ const cli_command cli_commands[] = {
       "list what changed from one version to another", true },
     { "snapshot", "prune", NULL, "KEY|STORE", 1, 1, snapshot_prune_options, cmd_snapshot_prune,
       "remove old versions and what only they need", true },
-    { "snapshot", "verify", NULL, "KEY | STORE [DIR]", 1, 2, snapshot_verify_options,
+    { "snapshot", "verify", NULL, "KEY | STORE [DIR] | DIR", 1, 2, snapshot_verify_options,
       cmd_snapshot_verify, "check every chunk of a snapshot, or a directory", true },
 
     { "host", "info", "i", "", 0, 0, no_options, cmd_host_info, "facts about the host", false },

@@ -287,7 +287,8 @@ typedef void (*bv_differs_fn)(bv_op *op, const char *path, uint64_t pos, uint64_
 
 typedef struct bv_verify_opts {
     size_t size;       /**< sizeof(bv_verify_opts); lets the struct grow. All strings are copied. */
-    const char *store; /**< The store's URI. */
+    const char *store; /**< The store's URI. NULL: local_dir is compared with what the last download
+                          into it, of a snapshot, was told. */
     const char *key;   /**< The archive's key in it. */
     uint64_t data_version;    /**< 0: the latest. */
     const char *local_dir;    /**< NULL: only the store. Otherwise its files are compared with the
@@ -303,6 +304,8 @@ typedef struct bv_verify_opts {
     const char *const *mirrors;  /**< As for downloads. */
     const char *const *protect;  /**< As for downloads: these may differ. */
     const char *verify_key_file; /**< PEM: refuse what this Ed25519 key did not sign. */
+    const char *state_dir;       /**< With local_dir and no store: what the download left there says
+                                    what the directory should be. NULL: "<local_dir>.transfer". */
     bv_differs_fn differs; /**< Optional: hears of all that is wrong, not only of the first. */
 } bv_verify_opts;
 

@@ -169,6 +169,8 @@ static void host_metrics(bvi_fake *fake, const bvi_json *args, bvi_reply *reply)
         bvi_json_put_uint64(root, "cpu_total_us", up_us * HOST_CPUS) < 0 ||
         bvi_json_put_uint64(root, "net_received_bytes", up_us / 10) < 0 ||
         bvi_json_put_uint64(root, "net_sent_bytes", up_us / 20) < 0 ||
+        bvi_json_put_uint64(root, "transfers_running", fake->works.len) < 0 ||
+        bvi_json_put_uint64(root, "transfer_retries", 0) < 0 ||
         bvi_host_limits_metrics(fake->base.ctx, root) < 0) {
         bvi_reply_ok(reply, NULL);
         return;

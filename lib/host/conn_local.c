@@ -247,6 +247,8 @@ static void host_metrics(bvi_local *local, const bvi_json *args, bvi_reply *repl
         bvi_json_put_uint64(root, "cpu_total_us", usage.cpu_total_us) < 0 ||
         bvi_json_put_uint64(root, "net_received_bytes", usage.net_received_bytes) < 0 ||
         bvi_json_put_uint64(root, "net_sent_bytes", usage.net_sent_bytes) < 0 ||
+        bvi_json_put_uint64(root, "transfers_running", local->transfers.len) < 0 ||
+        bvi_json_put_uint64(root, "transfer_retries", local->transfer_retries) < 0 ||
         bvi_host_limits_metrics(local->base.ctx, root) < 0) {
         bvi_reply_ok(reply, NULL);
         return;

@@ -28,6 +28,7 @@ typedef struct bvi_local {
     bvi_manager_opts manager_opts;
     bvi_manager *manager;
     BVI_VEC(bvi_local_transfer *) transfers;
+    uint64_t transfer_retries; /* of all that have ended */
 } bvi_local;
 
 void bvi_local_snapshot_list(bvi_local *local, const bvi_json *args, bvi_reply *reply);

@@ -129,6 +129,8 @@ static void on_done(bv_op *op, const bv_error *err, const bv_transfer_status *st
     bvi_local_transfer *t = data;
     bvi_reply *reply = t->reply;
 
+    if (t->local)
+        t->local->transfer_retries += status->retries;
     if (err) {
         bv_error *copy = bvi_error_copy(err);
 

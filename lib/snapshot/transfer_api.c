@@ -121,12 +121,13 @@ static const char *full_path(const bvi_transfer *t)
 
     if (t->kind == &bvi_transfer_download)
         return t->opts.download.dest_dir;
-    return strncmp(store, "dir:", 4) == 0 ? store + 4 : t->state_dir;
+    return store && strncmp(store, "dir:", 4) == 0 ? store + 4 : t->state_dir;
 }
 
 static bool waits_for_room(bvi_transfer *t, const bv_error *err)
 {
-    if (!t->op || t->format != BV_FORMAT_SNAPSHOT || bvi_op_is_cancelled(t->op) ||
+    if (!t->op || t->kind == &bvi_transfer_verify || t->format != BV_FORMAT_SNAPSHOT ||
+        bvi_op_is_cancelled(t->op) ||
         !bvi_space_pause(&t->space, err, full_path(t), BVI_SNAP_PACK_BYTES))
         return false;
     bv_op_unref(bvi_take(t->engine));
@@ -403,7 +404,8 @@ static int copy_verify(bvi_transfer *t, const bv_verify_opts *opts, bv_error **e
 {
     bv_verify_opts *o = &t->opts.verify;
     int r = bvi_opts_take(o, sizeof(*o), opts, offsetof(bv_verify_opts, s3_keys), err);
-    const char **const texts[] = { &o->store, &o->key, &o->local_dir, &o->verify_key_file };
+    const char **const texts[] = { &o->store, &o->key, &o->local_dir, &o->verify_key_file,
+                                   &o->state_dir };
 
     for (size_t i = 0; r == 0 && i < BVI_COUNT(texts); i++)
         r = bvi_opts_copy_text(&t->texts, texts[i], err);
@@ -412,20 +414,37 @@ static int copy_verify(bvi_transfer *t, const bv_verify_opts *opts, bv_error **e
     return r < 0 ? r : bvi_opts_copy_list(&t->texts, &o->protect, err);
 }
 
+/* No store: what the last download left in its state directory. */
+static int prepare_offline(bvi_transfer *t, bv_error **err)
+{
+    const bv_verify_opts *o = &t->opts.verify;
+
+    if (!o->local_dir || !o->key)
+        return bvi_fail(err, BV_E_INVALID, "without a store a directory and its key are needed");
+    if (o->format == BV_FORMAT_ARCHIVE)
+        return bvi_fail(err, BV_E_UNSUPPORTED, "an archive is verified with its store only");
+    t->state_dir = bvi_transfer_state_dir(o->local_dir, o->state_dir);
+    t->format = BV_FORMAT_SNAPSHOT;
+    t->space_wait_secs = BV_TRANSFER_SPACE_WAIT_NONE;
+    return t->state_dir ? 0 : bvi_fail_nomem(err);
+}
+
 static int prepare_verify(bvi_transfer *t, const bv_verify_opts *opts, bv_error **err)
 {
     bv_verify_opts *o = &t->opts.verify;
     int r = copy_verify(t, opts, err);
 
+    t->status = o->status;
+    t->data = o->data;
+    t->version = o->data_version;
+    if (r == 0 && !o->store)
+        return prepare_offline(t, err);
     if (r == 0)
         r = check_names(o->store, o->key, o->format, err);
     if (r < 0)
         return r;
     t->format = (bv_format)o->format;
     t->space_wait_secs = BV_TRANSFER_SPACE_WAIT_NONE; /* it writes nothing */
-    t->version = o->data_version;
-    t->status = o->status;
-    t->data = o->data;
     return bvi_store_open_public(
         t->ctx, o->store, o->s3_keys,
         (bvi_store_opts){ .connections = o->max_connections, .mirrors = o->mirrors }, &t->store,

@@ -219,6 +219,7 @@ static int snapshot_verify(bvi_transfer *t, bv_error **err)
         .version = t->version,
         .mode = o->local_dir ? BVI_SNAP_COMPARE : BVI_SNAP_CHECK,
         .dest_dir = o->local_dir,
+        .state_dir = t->state_dir, /* without a store only */
         .verify_key_file = o->verify_key_file,
         .recheck = true,
         .max_runners = o->max_runners,

@@ -424,6 +424,20 @@ def test_repair():
         expect(p.bv('verify', './store', '--repair'), 2, err='--repair needs a directory')
 
 
+def test_offline():
+    with Place() as p:
+        p.upload()
+        expect(p.bv('download', './store', 'out'), out='Downloaded')
+        expect(p.bv('download', './store', 'elsewhere', '--state-dir', 'state'), out='Downloaded')
+        shutil.rmtree(p.path('store'))
+        expect(p.bv('verify', './out'), out='Verified snapshot `data` version 1')
+        expect(p.bv('verify', './out/', '-o', 'json'), out='"version": 1')
+        expect(p.bv('verify', './elsewhere', '--state-dir', 'state'), out='Verified')
+        p.write('out/a.txt', b'x' * 6000)
+        expect(p.bv('verify', './out'), 8, out='differs: a.txt', err='a.txt')
+        expect(p.bv('verify', './out', '--repair'), 2, err='--repair needs a store')
+
+
 def test_mirrors_and_seeds():
     with Place() as p:
         p.write('data/random', os.urandom(3 << 20))

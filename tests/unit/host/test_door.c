@@ -74,7 +74,8 @@ START_TEST(limits_of_transfers)
     ck_assert_int_eq(door_num(limits, "memory_mib"), 64);
     limits = door_ask(&d, "host.set_limits", "{\"connections\":0,\"upload_bytes_per_s\":0}");
     ck_assert_int_eq(door_num(limits, "connections"), BV_TRANSFER_LIMIT_CONNECTIONS_DEFAULT);
-    has_keys(door_ask(&d, "host.metrics", NULL), "transfer_waiting transfer_downloaded_bytes");
+    has_keys(door_ask(&d, "host.metrics", NULL),
+             "transfer_waiting transfer_downloaded_bytes transfers_running transfer_retries");
     door_close(&d);
 }
 END_TEST
