@@ -651,13 +651,13 @@ static const bvi_service_method methods[] = {
     { BVI_CALL_SLOTS, &bvi__agent__upload_slots_request__descriptor, SMALL_MAX, handle_slots },
     { BVI_CALL_PUT_MANIFEST, &bvi__agent__put_manifest_request__descriptor, BVI_ARCHIVE_MESSAGE_MAX,
       handle_put_manifest },
+    { BVI_CALL_BV_ERROR, &bvi__agent__bv_error_request__descriptor, SMALL_MAX, handle_bv_error },
     { BVI_CALL_STORE_INFO, &bvi__agent__store_info_request__descriptor, SMALL_MAX,
       handle_store_info },
     { BVI_CALL_STORE, &bvi__agent__store_request__descriptor, SMALL_MAX, handle_store },
     { BVI_CALL_STORE_URL, &bvi__agent__store_url_request__descriptor, SMALL_MAX, handle_store_url },
     { BVI_CALL_STORE_PUT, &bvi__agent__store_put_request__descriptor, BVI_ARCHIVE_MESSAGE_MAX,
       handle_store_put },
-    { BVI_CALL_BV_ERROR, &bvi__agent__bv_error_request__descriptor, SMALL_MAX, handle_bv_error },
 };
 
 const bvi_service_method *bvi_engine_methods(size_t *ret_count)

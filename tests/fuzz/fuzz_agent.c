@@ -114,6 +114,64 @@ static int open_source(void *data, const char *store_key, bvi_chunk_source **ret
     return 0;
 }
 
+/* ---- a store that has nothing ---- */
+
+static int store_call(bvi_store *store, const bvi_store_request *request, bvi_store_fn done,
+                      void *data, bv_error **err)
+{
+    if (request->verb == BVI_STORE_PUT && request->bytes && request->bytes[request->len])
+        abort(); /* it was put together with its end */
+    return bvi_fail(err, BV_E_NOT_FOUND, "no '%s' behind '%s' for '%s'",
+                    request->key ? request->key : "", request->after ? request->after : "",
+                    request->lease ? request->lease : "");
+}
+
+static char *store_url(const bvi_store *store, const char *key, bool put)
+{
+    return NULL;
+}
+
+static void store_cancel(bvi_store *store)
+{
+}
+
+static void store_free(bvi_store *store)
+{
+    bvi_free(store);
+}
+
+static const bvi_store_vtable store_vtable = {
+    .name = "fuzz",
+    .call = store_call,
+    .url = store_url,
+    .cancel = store_cancel,
+    .free = store_free,
+};
+
+static int open_store(void *data, const char *store_key, bvi_store **ret_store, bv_error **err)
+{
+    bvi_store *store = bvi_new0(bvi_store);
+
+    if (!store)
+        return bvi_fail_nomem(err);
+    store->vtable = &store_vtable;
+    *ret_store = store;
+    return 0;
+}
+
+static int object_url(void *data, bvi_store *store, const char *key, bool put, char **ret_url,
+                      bv_error **err)
+{
+    *ret_url = bvi_strdup(key);
+    return *ret_url ? 0 : bvi_fail_nomem(err);
+}
+
+static int store_info(void *data, const char *store_key, uint64_t data_version, bool upload,
+                      bvi_store_info_fn done, void *done_data, bv_error **err)
+{
+    return bvi_fail(err, BV_E_NOT_FOUND, "nothing about '%s'", store_key ? store_key : "");
+}
+
 static void on_report(void *data, const char *text)
 {
     for (const char *c = text; *c; c++) {
@@ -176,7 +234,11 @@ static void fuzz_agent(bv_ctx *ctx, const uint8_t *data, size_t size)
 
 static void fuzz_engine(bv_ctx *ctx, const char *socket_path, const uint8_t *data, size_t size)
 {
-    bvi_engine_host host = { .open_source = open_source, .bv_error = on_report };
+    const bvi_engine_host host = {
+        .open_source = open_source,
+        .store = { .open = open_store, .url = object_url, .info = store_info },
+        .bv_error = on_report,
+    };
     bvi_engine_server *server = NULL;
     size_t count = 0;
     const bvi_service_method *methods = bvi_engine_methods(&count);
