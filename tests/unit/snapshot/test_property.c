@@ -151,7 +151,7 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
 
 START_TEST(trees_travel)
 {
-    uint64_t count = number_from("BVT_TREES", 300) / GROUPS;
+    uint64_t count = number_from("BVT_TREES", 200) / GROUPS;
     uint64_t only = number_from("BVT_SEED", 0);
 
     if (only) {
