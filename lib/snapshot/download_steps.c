@@ -153,11 +153,17 @@ static int open_bits(bvi_snap_download *d, bv_error **err)
 
 int bvi_snap_step_begin(bvi_snap_download *d, bv_error **err)
 {
+    const bvi_snap_root *root = bvi_snap_manifest_root(d->manifest);
     bvi_auto_free char *stamps = NULL;
     int r;
 
-    if (bvi_snap_manifest_root(d->manifest)->pages.len == 0)
+    if (root->pages.len == 0)
         return bvi_fail(err, BV_E_FORMAT, "snapshot '%s' has no pages", d->store_key);
+    /* Each takes more than its hash; what is kept for them is reckoned with before pages are seen.
+     */
+    if (root->chunks / (BVI_SNAP_PAGE_MAX / BVI_BLAKE3_SIZE) > root->pages.len)
+        return bvi_fail(err, BV_E_FORMAT, "snapshot '%s' has more chunks than pages can hold",
+                        d->store_key);
     d->prepare = (bvi_prepare){ .mode = d->opts.mode,
                                 .recheck = d->opts.recheck,
                                 .seeds = d->seed_dirs.len > 0,
