@@ -130,6 +130,14 @@ void bvi_bits_set(bvi_bits *bits, uint64_t index)
                                 __ATOMIC_RELAXED);
 }
 
+bool bvi_bits_clear(bvi_bits *bits, uint64_t index)
+{
+    const uint8_t mask = (uint8_t)(1u << (index % 8));
+
+    return index < bits->count &&
+           (__atomic_fetch_and(byte_of(bits, index), (uint8_t)~mask, __ATOMIC_RELAXED) & mask);
+}
+
 int bvi_bits_sync(bvi_bits *bits, bv_error **err)
 {
     if (bits->map && msync(bits->map, bits->map_len, MS_SYNC) < 0)

@@ -4,7 +4,8 @@
  *
  * The header binds the file to one snapshot and to the settings it is restored with; with others it
  * starts empty. A bit is set only after the data it speaks of was synced, so it may be believed
- * after any crash. bvi_bits_set() is for one thread at a time, bvi_bits_get() for any.
+ * after any crash; it is cleared, and that is made durable, before the data's place is made anew.
+ * Each call may come from any thread.
  */
 #ifndef BVI_SNAPSHOT_BITS_H
 #define BVI_SNAPSHOT_BITS_H
@@ -36,6 +37,8 @@ int bvi_bits_open(bvi_bits *bits, const char *path, const bvi_bits_header *heade
                   bv_error **err);
 bool bvi_bits_get(const bvi_bits *bits, uint64_t index);
 void bvi_bits_set(bvi_bits *bits, uint64_t index);
+/* True: it was set. */
+bool bvi_bits_clear(bvi_bits *bits, uint64_t index);
 int bvi_bits_sync(bvi_bits *bits, bv_error **err);
 
 #endif

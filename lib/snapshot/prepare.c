@@ -216,13 +216,50 @@ static int set_up(page_work *w, bvi_layout_item *item, int flags, bv_error **err
     return fail(w, item, "set up", err);
 }
 
+/* The chunk with the first byte of an extent: the last one that does not begin behind it. */
+static uint32_t chunk_at(const bvi_layout *plan, uint32_t extent)
+{
+    uint32_t low = 0;
+    uint32_t high = (uint32_t)plan->chunks.len;
+
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        const bvi_layout_chunk *chunk = &plan->chunks.items[middle];
+
+        if (chunk->extent < extent || (chunk->extent == extent && chunk->skip == 0))
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* What was durable went away with the file, or with a part of it: before it gets its size again and
+ * looks like the one that was. */
+static int forget(const page_work *w, const bvi_layout_item *item, bv_error **err)
+{
+    const bvi_layout *plan = w->plan;
+    bool any = false;
+
+    if (!w->p->bits || item->n_extents == 0)
+        return 0;
+    for (uint32_t i = chunk_at(plan, item->first_extent);
+         i < plan->chunks.len &&
+         plan->chunks.items[i].extent < item->first_extent + item->n_extents;
+         i++)
+        any = bvi_bits_clear(w->p->bits, plan->first_chunk + i) || any;
+    return any ? bvi_bits_sync(w->p->bits, err) : 0;
+}
+
 /* The first writer makes a file that is whole in one chunk, so that it is opened once. Nobody else
  * may have made it since it was looked for. */
 static int prepare_new(page_work *w, bvi_layout_item *item, bv_error **err)
 {
+    int r = forget(w, item, err);
+
     w->p->new_file = true;
-    if (item->flags & BVI_LAYOUT_WHOLE)
-        return 0;
+    if (r < 0 || (item->flags & BVI_LAYOUT_WHOLE))
+        return r;
     return set_up(w, item, O_CREAT | (item->kind == BVI_SNAP_FILE ? O_EXCL : 0), err);
 }
 
@@ -249,6 +286,8 @@ static int prepare_old(page_work *w, bvi_layout_item *item, const struct stat *s
 
     if (st->st_nlink > 1 && !stays)
         r = bvi_dest_unshare(&w->dir, name_of(w, item), w->p->stopping, err);
+    if (r == 0 && (uint64_t)st->st_size < item->size)
+        r = forget(w, item, err);
     if (r == 0 && !stays)
         r = set_up(w, item, 0, err);
     item->flags |= BVI_LAYOUT_EXISTS;
@@ -283,7 +322,7 @@ static int prepare_file(page_work *w, bvi_layout_item *item, bv_error **err)
         return r < 0 ? r : prepare_new(w, item, err);
     }
     if (w->p->new_file) /* it was made for the page before */
-        return set_up(w, item, O_CREAT, err);
+        return prepare_new(w, item, err);
     if (is_stamped(w, item, &st)) {
         item->flags |= BVI_LAYOUT_EXISTS | BVI_LAYOUT_STAMPED;
         item->local_size = (uint64_t)st.st_size;

@@ -23,7 +23,7 @@ typedef struct bvi_prepare {
     bool seeds;                      /* there are other directories to look into */
     const bvi_dest *dest;            /* borrowed; NULL: CHECK */
     const atomic_bool *stopping;     /* borrowed; a long copy asks; NULL: never */
-    const bvi_bits *bits;            /* borrowed; NULL: none */
+    bvi_bits *bits;                  /* borrowed; NULL: none */
     bvi_installed_reader *installed; /* borrowed; NULL: none */
     /* A directory that was empty or not there: nothing below it needs to be looked for. */
     bool in_new_dir;

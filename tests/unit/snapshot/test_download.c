@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,6 +278,47 @@ START_TEST(files_that_went_away_meanwhile_come_back)
     run.cancel_at = 0;
     ck_assert_int_eq(run_snapshot(0, store, dir, &run), 0);
     assert_mixed(dir, 7);
+}
+END_TEST
+
+/* The n-th pack of the store; NULL: there are fewer. */
+static const char *pack_of(const char *store, unsigned n)
+{
+    glob_t found = { 0 };
+    const char *path = NULL;
+
+    ck_assert_int_eq(glob(bvt_format("%s/key/packs/*/*", store), 0, NULL, &found), 0);
+    if (n < found.gl_pathc)
+        path = bvt_format("%s", found.gl_pathv[n]);
+    globfree(&found);
+    return path;
+}
+
+/* What was done in a file that went away is not done in the one that takes its place, even when
+ * the run that makes it comes to nothing. */
+START_TEST(files_that_went_away_come_back_after_a_failure)
+{
+    const char *store = bvt_path("store");
+    const char *aside = bvt_path("aside");
+    const char *packs = bvt_path("store/key/packs");
+    const char *pack;
+
+    make_mixed(store, 1, 7);
+    for (unsigned n = 0; (pack = pack_of(store, n)); n++) {
+        const char *dir = bvt_format("%s%u", bvt_path("dir"), n);
+        snap_run run = { .opts.version = 1 };
+
+        ck_assert_int_eq(rename(pack, aside), 0);
+        ck_assert_int_eq(run_snapshot(0, store, dir, &run), BV_E_NOT_FOUND);
+        ck_assert_int_eq(rename(aside, pack), 0);
+        (void)unlink(bvt_format("%s/chain/big.mdb", dir));
+        (void)truncate(bvt_format("%s/chain/holes", dir), 1000);
+        ck_assert_int_eq(rename(packs, aside), 0);
+        ck_assert_int_eq(run_snapshot(0, store, dir, &run), BV_E_NOT_FOUND);
+        ck_assert_int_eq(rename(aside, packs), 0);
+        ck_assert_int_eq(run_snapshot(0, store, dir, &run), 0);
+        assert_mixed(dir, 7);
+    }
 }
 END_TEST
 
@@ -715,6 +757,7 @@ BVT_MAIN("snapshot/download", bvt_loop(restores_everything, worker_counts),
          bvt_loop(goes_on_after_a_cancel, cancel_points),
          bvt_test(state_that_is_lost_costs_no_bytes),
          bvt_test(files_that_went_away_meanwhile_come_back),
+         bvt_test(files_that_went_away_come_back_after_a_failure),
          bvt_test(wrong_bytes_are_named_and_not_written), bvt_test(a_missing_pack_is_named),
          bvt_test(a_directory_is_compared_and_mended),
          bvt_test(what_is_in_the_way_goes_and_nothing_outside_is_touched),
