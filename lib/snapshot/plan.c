@@ -89,7 +89,9 @@ static int find_base(bvi_plan *p, const bvi_tree_item *item, bool *ret_there, bv
 
     *ret_there = false;
     while (p->opts.base && !p->base_ended) {
-        int order = p->has_base ? bvi_snap_path_compare(entry->path, item->entry.path) : -1;
+        /* An entry that the stream has only looked at is not the current one yet. */
+        bool current = p->has_base && !p->base.has_entry;
+        int order = current ? bvi_snap_path_compare(entry->path, item->entry.path) : -1;
 
         if (order > 0)
             return 0;

@@ -100,6 +100,12 @@ static int begin_page(bvi_snap_upload *u, const bvi_snap_page_ref *ref, bv_error
     return r;
 }
 
+static void flush(bvi_snap_runner *r)
+{
+    r->full = false;
+    bvi_packer_flush(&r->packer);
+}
+
 /* ---- joining ---- */
 
 /* Has the table all chunks of the first unit? *ret_owner: who has the one that is missing. */
@@ -120,12 +126,28 @@ static bool is_stored(bvi_snap_upload *u, const bvi_unit *unit, uint32_t *ret_ow
 }
 
 /* All runners may be at rest, so that nothing else would look at it. */
+/* The owner's pack goes as soon as may be: now, when it is between two units. */
 static void hurry(bvi_snap_upload *u, uint32_t owner)
 {
-    if (owner >= u->n_runners || u->runners[owner].packer.flush)
+    bvi_snap_runner *r = owner < u->n_runners ? &u->runners[owner] : NULL;
+
+    if (!r)
         return;
-    u->runners[owner].packer.flush = true;
-    bvi_task_post(&u->join_again);
+    r->packer.flush = true;
+    if (!r->unit && !r->working && bvi_packer_idle(&r->packer) &&
+        !bvi_pack_writer_empty(&r->packer.pack))
+        flush(r);
+}
+
+/* Is nothing under way that would end by itself, and call us? */
+static bool is_quiet(const bvi_snap_upload *u)
+{
+    bool quiet = !u->page_pending && !u->plan_pending;
+
+    for (uint32_t i = 0; i < u->n_runners; i++)
+        quiet = quiet && !u->runners[i].working && !u->runners[i].unit &&
+                bvi_packer_idle(&u->runners[i].packer);
+    return quiet && bvi_packer_idle(&u->pager);
 }
 
 static bool may_join(const bvi_snap_upload *u)
@@ -146,7 +168,7 @@ static int join_one(bvi_snap_upload *u, bv_error **err)
     if (unit && !is_stored(u, unit, &owner)) {
         if (owner == UINT32_MAX)
             return bvi_fail(err, BV_E_INTERNAL, "a chunk of '%s' got lost", bvi_unit_path(unit, 0));
-        if (u->active.memory > BVI_SNAP_ACTIVE_MEMORY)
+        if (u->active.memory > BVI_SNAP_ACTIVE_MEMORY || is_quiet(u))
             hurry(u, owner);
         return 0;
     }
@@ -165,19 +187,22 @@ static int join_one(bvi_snap_upload *u, bv_error **err)
     return unit != NULL;
 }
 
+/* Units that leave make room for others, so that everybody is asked again afterwards. */
 static void join(bvi_snap_upload *u)
 {
     bv_error *err = NULL;
-    bool any = false; /* it made room: runners may go on, even if nothing more can be joined */
+    bool joined = false;
     int r = 1;
 
-    for (unsigned i = 0; r > 0 && i < JOIN_UNITS; i++) {
+    for (unsigned i = 0; i < JOIN_UNITS; i++) {
         r = join_one(u, &err);
-        any = any || r > 0;
+        if (r <= 0)
+            break;
+        joined = true;
     }
     if (r < 0)
         bvi_snap_up_fail(u, err);
-    else if (any)
+    else if (joined)
         bvi_task_post(&u->join_again);
 }
 
@@ -332,12 +357,6 @@ static void submit(bvi_snap_runner *r, bool packing)
     r->packing = packing;
     r->working = true;
     bvi_work_submit(&r->work);
-}
-
-static void flush(bvi_snap_runner *r)
-{
-    r->full = false;
-    bvi_packer_flush(&r->packer);
 }
 
 /* The next stretch of the large file that is first in the queue. */
@@ -562,17 +581,6 @@ void bvi_snap_up_run_again(bvi_snap_upload *u)
     begin_pass(u);
 }
 
-/* Does no work use what reset_pass() takes away? */
-static bool is_quiet(const bvi_snap_upload *u)
-{
-    bool quiet = !u->page_pending && !u->plan_pending;
-
-    for (uint32_t i = 0; i < u->n_runners; i++)
-        quiet = quiet && !u->runners[i].working && !u->runners[i].unit &&
-                bvi_packer_idle(&u->runners[i].packer);
-    return quiet && bvi_packer_idle(&u->pager);
-}
-
 static void begin_without_stamps(bvi_snap_upload *u)
 {
     bvi_page_cache_done(&u->base_pages);
@@ -606,6 +614,7 @@ void bvi_snap_up_pump(bvi_snap_upload *u)
     plan_more(u);
     for (uint32_t i = 0; i < u->n_runners && !bvi_snap_up_stopping(u); i++)
         advance(&u->runners[i]);
+    plan_more(u); /* they may have taken all there was */
     if (!bvi_snap_up_stopping(u))
         join(u);
     bvi_snap_up_pump_packs(u);

@@ -121,6 +121,49 @@ START_TEST(what_did_not_change_is_not_read)
 }
 END_TEST
 
+/* Pages begin with files of all kinds here, large ones with a bit of data and small ones between
+ * them, each in a bundle of its own. */
+START_TEST(what_a_page_begins_with_is_known_too)
+{
+    const char *source = bvt_path("source");
+    const char *store = bvt_path("store");
+    static bvt_log log;
+    upload_run run = { .log = &log, .later = true };
+    char name[256];
+
+    for (int i = 0; i < 2000; i++) {
+        (void)snprintf(name, sizeof(name), "%05d%0230d", i, i);
+        make_text(source, name, bvt_format("text %d", i));
+        if (i % 2 == 0)
+            ck_assert_int_eq(truncate(bvt_format("%s/%s", source, name), 300000), 0);
+    }
+    (void)upload_ok(store, source, &run);
+    log.len = 0;
+    (void)upload_ok(store, source, &run);
+    ck_assert_uint_eq(run.status.stored_done, 0);
+    assert_is_snapshot_of(store, 2, source);
+    ck_assert_ptr_null(strstr(log.text, "of which 0 were"));
+    assert_logged(&log, "300008445 bytes, of which 300008445 were not read");
+}
+END_TEST
+
+/* A pack with hardly anything in it holds up more entries than may wait. */
+START_TEST(a_long_wait_for_a_pack_is_cut_short)
+{
+    const char *source = bvt_path("source");
+    upload_run run = { .cancel_at = 0 };
+    char path[4096];
+
+    make_file(source, "a", 100000, 1);
+    for (int i = 0; i < 30000; i++) {
+        (void)snprintf(path, sizeof(path), "%s/%05d%0200d", source, i, i);
+        ck_assert_int_eq(link(bvt_path("source/a"), path), 0);
+    }
+    (void)upload_ok(bvt_path("store"), source, &run);
+    assert_is_snapshot_of(bvt_path("store"), 1, source);
+}
+END_TEST
+
 /* A file may be written to twice within a tick of the clock that stamps it. */
 START_TEST(young_stamps_are_not_trusted)
 {
@@ -646,7 +689,8 @@ END_TEST
 BVT_MAIN("snapshot/upload", bvt_times(a_tree_is_there_as_it_is, 3),
          bvt_test(nothing_changed_sends_nothing), bvt_test(only_changes_are_sent),
          bvt_test(what_did_not_change_is_not_read), bvt_test(young_stamps_are_not_trusted),
-         bvt_times(damaged_stamps_only_cost_time, 2),
+         bvt_test(what_a_page_begins_with_is_known_too),
+         bvt_test(a_long_wait_for_a_pack_is_cut_short), bvt_times(damaged_stamps_only_cost_time, 2),
          bvt_test(everything_a_tree_may_hold_comes_back),
          bvt_test(an_empty_directory_is_a_snapshot), bvt_test(patterns_leave_out),
          bvt_times(what_changes_meanwhile_is_read_again, 2), bvt_test(what_never_rests_is_refused),
