@@ -258,8 +258,16 @@ START_TEST(speaks_tls)
 }
 END_TEST
 
-/* The first place is down: everything comes from the mirrors. */
-START_TEST(snapshots_come_from_there)
+static const struct {
+    int format;
+    bool down; /* the first place is: everything comes from the mirrors */
+} downloads[] = {
+    { BV_FORMAT_SNAPSHOT, false },
+    { BV_FORMAT_SNAPSHOT, true },
+    { BV_FORMAT_ARCHIVE, false },
+};
+
+START_TEST(data_comes_from_there)
 {
     const char *mirrors[] = { bvt_format("%s/plain", getenv("BVT_NGINX_URL")),
                               bvt_format("%s/listed", getenv("BVT_NGINX_URL")), NULL };
@@ -269,11 +277,11 @@ START_TEST(snapshots_come_from_there)
 
     HAVE_SERVER();
     up.store = bvt_format("dir:%s", getenv("BVT_NGINX_ROOT"));
-    down.store = _i == 0 ? mirrors[0] : "http://127.0.0.1:9/nobody";
-    down.mirrors = _i == 0 ? NULL : mirrors;
+    down.store = downloads[_i].down ? "http://127.0.0.1:9/nobody" : mirrors[0];
+    down.mirrors = downloads[_i].down ? mirrors : NULL;
     up.key = down.key = bvt_format("there-%d", _i);
     up.source_dir = bvt_path("source");
-    up.format = down.format = BV_FORMAT_SNAPSHOT;
+    up.format = down.format = downloads[_i].format;
     down.dest_dir = bvt_path("dest");
     make_mixed_tree(bvt_path("source"), 20u << 20);
     ck_assert_msg(run_upload(2, &up, &o) == 0, "%s", o.text);
@@ -284,4 +292,4 @@ END_TEST
 
 BVT_MAIN("transfer/nginx", bvt_times(reads, 2), bvt_loop(finds_versions, ways),
          bvt_test(writes_where_it_may), bvt_test(speaks_tls),
-         bvt_times(snapshots_come_from_there, 2))
+         bvt_loop(data_comes_from_there, downloads))
