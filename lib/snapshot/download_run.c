@@ -685,16 +685,26 @@ static void on_claim(void *data)
     bvi_snap_settle_down(r->d);
 }
 
-/* What a runner needs is only known when it has its work, so the one that passes the limit is the
- * last. */
+/* It did not fit: for whoever comes next. */
+static void give_back(bvi_snap_runner *r)
+{
+    if (r->looks)
+        r->window->next_look -= r->carry.n;
+    else
+        r->window->next_run--;
+    r->d->memory_out -= r->buffer_len;
+    r->buffer_len = 0;
+    r->window = NULL;
+}
+
+/* What a runner needs is only known when it has its work. The first one gets it in any case. */
 static void assign(bvi_snap_runner *r)
 {
     bvi_snap_download *d = r->d;
+    bool first = d->memory_out == 0;
     bv_error *err = NULL;
     int got;
 
-    if (d->memory_out > 0 && d->memory_out + BVI_RUN_BYTES > d->memory)
-        return;
     for (size_t i = 0; i < BVI_WINDOWS && !r->window && !stopping(d); i++) {
         if (d->windows[i] && take_from(r, d->windows[i]))
             r->window = d->windows[i];
@@ -703,9 +713,13 @@ static void assign(bvi_snap_runner *r)
         r->window = NULL;
         return;
     }
+    measure(r);
+    if (!first && d->memory_out > d->memory) {
+        give_back(r);
+        return;
+    }
     r->window->busy++;
     r->state = BVI_SNAP_CLAIMING;
-    measure(r);
     got = bvi_claim_ask(&r->claim, &(bvi_amounts){ .memory = r->buffer_len, .files = 4 },
                         "restoring chunks", &err);
     if (got < 0)
