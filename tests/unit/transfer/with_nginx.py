@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-CONF = """daemon off; worker_processes 1; error_log {dir}/error.log; pid {dir}/pid; user root;
+CONF = """daemon off; master_process off; error_log {dir}/error.log; pid {dir}/pid;
 events {{}}
 http {{
     access_log off; default_type application/octet-stream; client_max_body_size 0;

@@ -55,7 +55,7 @@ rgw enable apis = s3
 rgw dns name = localhost
 """
 # What a host-style client needs: names below localhost, a certificate for them, and the Host header as it came.
-NGINX = """daemon off; worker_processes 1; error_log {dir}/nginx.err; pid {dir}/nginx.pid;
+NGINX = """daemon off; master_process off; error_log {dir}/nginx.err; pid {dir}/nginx.pid;
 events {{}}
 http {{
     access_log off; client_max_body_size 0;
