@@ -36,7 +36,7 @@
 #define BVI_HTTP_FAILURE_MAX (64u * 1024u)
 #define BVI_HTTP_URL_MAX     (16u * 1024u)
 /* curl's buffer for bulk calls: fewer, larger reads and writes. */
-#define BVI_HTTP_BULK_BYTES  (512u * 1024u)
+#define BVI_HTTP_BULK_BYTES  (256u * 1024u)
 #define BVI_HTTP_CONNECT_MS  10000
 #define BVI_HTTP_IDLE_MS     60000
 #define BVI_HTTP_SLOW_MS     30000

@@ -1,6 +1,7 @@
 /*
  * fetch.c - see fetch.h. Used by the runners of download.c.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -14,6 +15,8 @@
 #include "transfer/url.h"
 
 #define STATUS_NO_SUCH_RANGE 416
+
+static_assert(BVI_FILE_BUFFER_BYTES <= BVI_NET_BUFFER_BYTES, "a file is read into either");
 
 struct bvi_fetch {
     bvi_fetch_opts opts;

@@ -14,9 +14,9 @@
  * seen. */
 #define BVI_SLICE_BYTES (8u * 1024u * 1024u)
 /* One buffer between network and worker; each HTTP chunk has two. */
-#define BVI_NET_BUFFER_BYTES (512u * 1024u)
-/* One buffer between file and worker. */
-#define BVI_FILE_BUFFER_BYTES (512u * 1024u)
+#define BVI_NET_BUFFER_BYTES (384u * 1024u)
+/* One buffer between file and worker; what was kept of a chunk is read into one of the others. */
+#define BVI_FILE_BUFFER_BYTES (256u * 1024u)
 /* Finished chunks wait for their sync no longer, and no more of them do. */
 #define BVI_SYNC_US    1000000
 #define BVI_SYNC_BYTES (256ull * 1024u * 1024u)
