@@ -20,6 +20,9 @@ typedef struct blob {
     size_t len;
 } blob;
 
+/* Wrong bytes of a page are read again so often, from other places than before. */
+#define PAGE_REREADS_MAX 4u
+
 struct bvi_snap_manifest {
     bv_ctx *ctx;
     bvi_snap_manifest_opts opts;
@@ -44,6 +47,8 @@ struct bvi_snap_manifest {
     uint32_t index;
     bvi_page page;
     uint8_t *stored;
+    unsigned again; /* how often its bytes were wrong */
+    bv_error *bad;  /* and what about them */
     bvi_frame_unpacker *unpacker;
     int cache_fd;
     uint64_t *offsets; /* of pages in the cache */
@@ -76,6 +81,7 @@ void bvi_snap_manifest_free(bvi_snap_manifest *m)
     bvi_free(m->versions);
     bvi_free(m->stored);
     bvi_free(m->offsets);
+    bv_error_free(m->bad);
     bvi_free((char *)m->opts.store_key);
     bvi_free((char *)m->opts.verify_key_file);
     bvi_free((char *)m->opts.cache_dir);
@@ -439,7 +445,36 @@ static int take_read_page(bvi_snap_manifest *m, bv_error **err)
     if (r == 0 && m->cache_fd >= 0) /* a cache that cannot be written is read past */
         (void)!pwrite(m->cache_fd, m->stored, frame->stored, (off_t)m->offsets[m->index]);
     bvi_free(bvi_take(m->stored));
+    if (r == BV_E_CHECKSUM && err) { /* read_page_again() decides about it */
+        m->bad = bvi_take(*err);
+        r = 0;
+    }
     return r;
+}
+
+static void read_page(bvi_snap_manifest *m);
+
+/* Wrong bytes may have been wrong only on their way: once more, and no more often, unless they can
+ * be had from somewhere else. */
+static void read_page_again(bvi_snap_manifest *m)
+{
+    bvi_auto_free char *key = NULL;
+    bool elsewhere;
+
+    if (!m->bad) {
+        finish(m);
+        return;
+    }
+    key = bvi_snap_pack_key(m->opts.store_key, &frame_of(m)->pack);
+    elsewhere = key && bvi_store_blame(m->opts.store, key);
+    if (m->again == 0 || (elsewhere && m->again < PAGE_REREADS_MAX)) {
+        m->again++;
+        bv_error_free(bvi_take(m->bad));
+        read_page(m);
+        return;
+    }
+    m->err = bvi_take(m->bad);
+    finish(m);
 }
 
 static void on_page_read(const bv_error *err, const bvi_store_reply *reply, void *data)
@@ -455,7 +490,7 @@ static void on_page_read(const bv_error *err, const bvi_store_reply *reply, void
         finish(m);
         return;
     }
-    go(m, take_read_page, finish);
+    go(m, take_read_page, read_page_again);
 }
 
 static void read_page(bvi_snap_manifest *m)
@@ -473,7 +508,7 @@ static void read_page(bvi_snap_manifest *m)
         finish(m);
         return;
     }
-    m->fetched = frame->stored;
+    m->fetched += frame->stored;
     key = bvi_snap_pack_key(m->opts.store_key, &frame->pack);
     m->stored = bvi_malloc(frame->stored);
     if (!key || !m->stored) {
@@ -509,6 +544,7 @@ static int read_cached_page(bvi_snap_manifest *m, bv_error **err)
 void bvi_snap_manifest_page(bvi_snap_manifest *m, uint32_t index, bvi_snap_page_fn fn, void *data)
 {
     m->fetched = 0;
+    m->again = 0;
     m->index = index;
     m->page_fn = fn;
     m->data = data;

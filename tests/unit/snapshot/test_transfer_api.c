@@ -1,7 +1,9 @@
 /* The calls of blockvisor/transfer.h over both formats: which one a version has is found out. */
+#include <glob.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "../transfer/support.h"
 #include "base/error.h"
@@ -81,6 +83,47 @@ START_TEST(a_format_may_be_insisted_on)
     ck_assert_int_eq(run_download(0, &opts, &o), 0);
     opts.format = 7;
     ck_assert_int_eq(run_download(0, &opts, &o), BV_E_INVALID);
+}
+END_TEST
+
+/* Inverts all bytes of all packs: chunks and pages. */
+static void damage_store(void)
+{
+    static uint8_t bytes[8 * 1024 * 1024];
+    glob_t found = { 0 };
+
+    ck_assert_int_eq(glob(bvt_path("store/key/packs/*/*"), 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        size_t len = 0;
+        FILE *file;
+
+        ck_assert_int_eq(chmod(found.gl_pathv[i], 0644), 0);
+        file = fopen(found.gl_pathv[i], "r+e");
+        ck_assert_ptr_nonnull(file);
+        len = fread(bytes, 1, sizeof(bytes), file);
+        for (size_t at = 0; at < len; at++)
+            bytes[at] ^= 0xff;
+        rewind(file);
+        ck_assert_uint_eq(fwrite(bytes, 1, len, file), len);
+        ck_assert_int_eq(fclose(file), 0);
+    }
+    globfree(&found);
+}
+
+START_TEST(a_mirror_helps_where_all_is_damaged)
+{
+    const char *mirrors[] = { bvt_format("dir:%s", bvt_path("mirror")), NULL };
+    bv_download_opts opts = download_opts("dest");
+    outcome o = { 0 };
+
+    upload(BV_FORMAT_SNAPSHOT, 1);
+    ck_assert_int_eq(system(bvt_format("cp -r '%s' '%s'", bvt_path("store"), bvt_path("mirror"))),
+                     0);
+    damage_store();
+    ck_assert_int_eq(run_download(0, &opts, &o), BV_E_CHECKSUM);
+    opts.mirrors = mirrors;
+    ck_assert_msg(run_download(0, &opts, &o) == 0, "%s", o.text);
+    assert_same_tree(bvt_path("source"), opts.dest_dir);
 }
 END_TEST
 
@@ -234,6 +277,7 @@ START_TEST(failed_allocations)
 END_TEST
 
 BVT_MAIN("snapshot/transfer_api", bvt_test(formats_follow_each_other),
-         bvt_test(a_format_may_be_insisted_on), bvt_test(nothing_there), bvt_test(archives_refuse),
-         bvt_test(older_programs), bvt_test(keys_must_be_whole), bvt_test(cancelled_at_any_time),
+         bvt_test(a_format_may_be_insisted_on), bvt_test(a_mirror_helps_where_all_is_damaged),
+         bvt_test(nothing_there), bvt_test(archives_refuse), bvt_test(older_programs),
+         bvt_test(keys_must_be_whole), bvt_test(cancelled_at_any_time),
          bvt_test(failed_allocations))
