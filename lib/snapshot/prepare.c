@@ -279,6 +279,16 @@ static bool may_stay(const page_work *w, const bvi_layout_item *item, const stru
     return fd >= 0 && each_hole(w, item, fd, is_hole) == 0;
 }
 
+/* Files may be closed to their owner, who still may open them up. */
+static int unlock(page_work *w, const bvi_layout_item *item, const struct stat *st, bv_error **err)
+{
+    if ((st->st_mode & 0600) == 0600)
+        return 0;
+    if (fchmodat(w->dir.fd, name_of(w, item), (st->st_mode & 07777) | 0600, 0) < 0)
+        return fail(w, item, "change the mode of", err);
+    return 0;
+}
+
 static int prepare_old(page_work *w, bvi_layout_item *item, const struct stat *st, bv_error **err)
 {
     bool stays = st->st_nlink > 1 && may_stay(w, item, st);
@@ -288,6 +298,8 @@ static int prepare_old(page_work *w, bvi_layout_item *item, const struct stat *s
         r = bvi_dest_unshare(&w->dir, name_of(w, item), w->p->stopping, err);
     if (r == 0 && (uint64_t)st->st_size < item->size)
         r = forget(w, item, err);
+    if (r == 0 && !stays && st->st_nlink == 1)
+        r = unlock(w, item, st, err);
     if (r == 0 && !stays)
         r = set_up(w, item, 0, err);
     item->flags |= BVI_LAYOUT_EXISTS;

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "run_snapshot.h"
@@ -191,6 +194,43 @@ START_TEST(a_new_version_fetches_what_changed)
     ck_assert_uint_gt(run.status.stored_done, 0);
     ck_assert_uint_lt(run.status.stored_done, 800000);
     assert_mixed(dir, 8);
+}
+END_TEST
+
+/* Root without the rights that make it more than an owner. */
+static void drop_rights(void)
+{
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+    ck_assert_int_eq(syscall(SYS_capget, &head, sets), 0);
+    sets[0].effective &= ~((1u << CAP_DAC_OVERRIDE) | (1u << CAP_DAC_READ_SEARCH));
+    ck_assert_int_eq(syscall(SYS_capset, &head, sets), 0);
+}
+
+START_TEST(files_closed_to_their_owner_are_replaced)
+{
+    const char *store = bvt_path("store");
+    const char *dir = bvt_path("dir");
+    snap_run run = { .opts.version = 1 };
+    pid_t pid;
+    int status = -1;
+
+    make_mixed(store, 1, 7);
+    make_mixed(store, 2, 8);
+    pid = fork();
+    if (pid == 0) {
+        drop_rights();
+        ck_assert_int_eq(run_snapshot(1, store, dir, &run), 0);
+        ck_assert_int_eq(chmod(bvt_path("dir/chain/seeded"), 0000), 0);
+        ck_assert_int_eq(chmod(bvt_path("dir/small/050.sst"), 0400), 0);
+        run.opts.version = 2;
+        ck_assert_msg(run_snapshot(1, store, dir, &run) == 0, "%s", run.text);
+        assert_mixed(dir, 8);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
 }
 END_TEST
 
@@ -753,7 +793,9 @@ BVT_MAIN("snapshot/download", bvt_loop(restores_everything, worker_counts),
          bvt_test(a_second_run_fetches_nothing),
          bvt_test(files_of_several_names_are_left_as_they_are),
          bvt_loop(other_names_of_a_file_keep_what_they_have, worker_counts),
-         bvt_test(a_new_version_fetches_what_changed), bvt_test(another_directory_gives_its_bytes),
+         bvt_test(a_new_version_fetches_what_changed),
+         bvt_test(files_closed_to_their_owner_are_replaced),
+         bvt_test(another_directory_gives_its_bytes),
          bvt_loop(goes_on_after_a_cancel, cancel_points),
          bvt_test(state_that_is_lost_costs_no_bytes),
          bvt_test(files_that_went_away_meanwhile_come_back),
