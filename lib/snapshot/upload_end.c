@@ -53,6 +53,7 @@ static int step_finish(bvi_snap_upload *u, bv_error **err)
 static void finished(bvi_snap_upload *u)
 {
     u->finished = true;
+    u->report.now.bytes_done = u->report.now.bytes_total; /* holes at the ends of files included */
     if (u->plan)
         bvi_log_info(
             u->ctx, "snapshot",

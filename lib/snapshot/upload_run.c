@@ -427,8 +427,13 @@ static void begin_unit(bvi_snap_runner *r)
 static void end_unit(bvi_snap_runner *r)
 {
     bvi_unit *unit = bvi_take(r->unit);
+    uint64_t data = 0;
 
     unit->done = true;
+    for (size_t i = 0; i < unit->chunks.len; i++)
+        data += unit->chunks.items[i].plain;
+    if (unit->data_bytes > data) /* its holes are behind us as well */
+        r->packer.u->report.now.bytes_done += unit->data_bytes - data;
     bvi_unit_recount(&r->packer.u->active, unit);
 }
 
