@@ -374,6 +374,15 @@ static int next_stretch(bvi_snap_upload *u, bvi_unit **ret_unit, bv_error **err)
     return 0;
 }
 
+static uint64_t data_without_holes(const bvi_unit *unit)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < unit->extents.len; i++)
+        bytes += unit->extents.items[i].len;
+    return bytes;
+}
+
 /* The next unit that has to be read; those that need not are active at once. */
 static int next_unit(bvi_snap_upload *u, bvi_unit **ret_unit, bv_error **err)
 {
@@ -392,8 +401,10 @@ static int next_unit(bvi_snap_upload *u, bvi_unit **ret_unit, bv_error **err)
         if (!unit->done) {
             *ret_unit = unit;
         } else {
-            u->report.now.bytes_done += unit->data_bytes;
-            u->report.now.reused_bytes += unit->data_bytes;
+            const uint64_t bytes = data_without_holes(unit);
+
+            u->report.now.bytes_done += bytes;
+            u->report.now.reused_bytes += bytes;
             u->report.now.chunks_done += (uint32_t)unit->chunks.len;
         }
     }

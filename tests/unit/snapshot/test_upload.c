@@ -245,10 +245,13 @@ START_TEST(everything_a_tree_may_hold_comes_back)
     const char *source = bvt_path("source");
     const char *store = bvt_path("store");
     upload_run run = { .later = true };
+    uint64_t bytes;
 
     make_odd_tree(source);
     make_holes(source);
     (void)upload_ok(store, source, &run);
+    bytes = run.status.bytes_done;
+    ck_assert_uint_lt(bytes, 2u << 20); /* holes are not data */
     ck_assert_uint_eq(run.status.skipped, 1);
     ck_assert_uint_lt(run.status.stored_done, 2u << 20);
     /* A pipe is left out, and would be an extra of the directory. */
@@ -256,6 +259,8 @@ START_TEST(everything_a_tree_may_hold_comes_back)
     assert_is_snapshot_of(store, 1, source);
     (void)upload_ok(store, source, &run);
     ck_assert_uint_lt(run.status.stored_done, 4096); /* the root directory's time */
+    ck_assert_uint_eq(run.status.bytes_done, bytes);
+    ck_assert_uint_eq(run.status.reused_bytes, bytes);
     assert_is_snapshot_of(store, 2, source);
 }
 END_TEST
