@@ -118,6 +118,15 @@ static void print_json(const cli_call *call, const char *key)
     bv_doc_free(doc);
 }
 
+/* To the nearest second; short ones with a tenth. */
+static char *took_text(int64_t ms, char *text, size_t size)
+{
+    if (ms >= 10000)
+        return cli_duration_text(ms - 500, text, size); /* which rounds up */
+    (void)snprintf(text, size, "%.1fs", (double)ms / 1000);
+    return text;
+}
+
 static void print_result(const cli_call *call, const char *done, const char *key)
 {
     const bv_transfer_status *s = &call->last;
@@ -131,7 +140,7 @@ static void print_result(const cli_call *call, const char *done, const char *key
                  (unsigned long long)s->data_version,
                  cli_size_text(s->bytes_total, size, sizeof(size)), (unsigned)s->chunks_total,
                  cli_size_text(s->stored_done, moved, sizeof(moved)),
-                 cli_duration_text(cli_now_ms() - call->began_ms, took, sizeof(took)));
+                 took_text(cli_now_ms() - call->began_ms, took, sizeof(took)));
     if (s->skipped && !call->c->quiet)
         (void)fprintf(stderr, "Note: %llu links or special files were left out\n",
                       (unsigned long long)s->skipped);
