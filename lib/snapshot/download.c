@@ -336,7 +336,10 @@ void bvi_snap_settle_down(bvi_snap_download *d)
         (void)pause_or_fail(d, bvi_take(d->full)); /* all that could be done without room is */
     if (d->step_pending || d->page_busy || bvi_space_is_waiting(&d->space) || !bvi_snap_run_idle(d))
         return;
-    if (atomic_load(&d->stopping)) {
+    if (atomic_load(&d->stopping) && d->phase == BVI_SNAP_OPENING && !d->undone) {
+        d->undone = true;
+        start_step(d, bvi_snap_step_undo, NULL); /* nothing was begun: leaves nothing behind */
+    } else if (atomic_load(&d->stopping)) {
         complete(d);
     } else if (d->phase == BVI_SNAP_TRANSFER && bvi_snap_run_done(d)) {
         d->phase = BVI_SNAP_SETTLE;

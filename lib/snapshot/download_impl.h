@@ -109,6 +109,9 @@ struct bvi_snap_download {
     bvi_dest dest;
     bvi_dest *seeds;
     int lock_fd;
+    bool made_dest; /* it was not there before */
+    bool made_state;
+    bool undone;
     bvi_bits bits;
     bvi_installed_reader installed;
     char settings[BVI_FINGERPRINT_SIZE];
@@ -159,6 +162,7 @@ struct bvi_snap_download {
 
 /* Steps; on the worker. */
 int bvi_snap_step_open(bvi_snap_download *d, bv_error **err); /* directories, lock, state */
+int bvi_snap_step_undo(bvi_snap_download *d, bv_error **err); /* there is no such snapshot */
 int bvi_snap_step_space(bvi_snap_download *d,
                         bv_error **err); /* the root is known: is there room */
 int bvi_snap_step_begin(bvi_snap_download *d, bv_error **err);  /* what is durable already */

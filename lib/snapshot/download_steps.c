@@ -45,6 +45,7 @@ static int open_state(bvi_snap_download *d, bv_error **err)
 
     if (!lock || !bits)
         return bvi_fail_nomem(err);
+    d->made_state = !bvi_fs_exists(d->opts.state_dir);
     r = bvi_fs_mkdir(d->opts.state_dir, 0700, err);
     if (r == 0)
         r = bvi_fs_lock(lock, &d->lock_fd, err);
@@ -87,6 +88,7 @@ int bvi_snap_step_open(bvi_snap_download *d, bv_error **err)
     int r = 0;
 
     name_settings(d);
+    d->made_dest = d->opts.mode == BVI_SNAP_RESTORE && !bvi_fs_exists(d->opts.dest_dir);
     if (d->opts.dest_dir)
         r = bvi_dest_open(&d->dest, d->opts.dest_dir, d->opts.mode == BVI_SNAP_RESTORE, err);
     if (r == 0 && d->opts.state_dir)
@@ -95,6 +97,20 @@ int bvi_snap_step_open(bvi_snap_download *d, bv_error **err)
     d->dest.protect = d->protect.len > 0 ? d->protect.items : NULL;
     d->dest.owners = d->opts.owners && geteuid() == 0;
     return r == 0 ? open_seeds(d, err) : r;
+}
+
+/* Only what is empty can go, so nothing is lost if others came meanwhile. */
+int bvi_snap_step_undo(bvi_snap_download *d, bv_error **err)
+{
+    bvi_auto_free char *lock =
+        d->made_state && d->lock_fd >= 0 ? state_path(d, BVI_SNAP_DOWNLOAD_LOCK) : NULL;
+
+    (void)err;
+    if (lock && unlink(lock) == 0)
+        (void)rmdir(d->opts.state_dir);
+    if (d->made_dest)
+        (void)rmdir(d->opts.dest_dir);
+    return 0;
 }
 
 /* ---- begin ---- */

@@ -421,6 +421,21 @@ START_TEST(wrong_bytes_are_named_and_not_written)
 }
 END_TEST
 
+START_TEST(what_is_not_there_leaves_nothing)
+{
+    const char *dir = bvt_path("dir");
+    snap_run run = { .opts.version = 2 };
+
+    make_mixed(bvt_path("store"), 1, 7);
+    ck_assert_int_eq(run_snapshot(worker_counts[_i], bvt_path("store"), dir, &run), BV_E_NOT_FOUND);
+    ck_assert(!bvt_exists(dir));
+    ck_assert(!bvt_exists(bvt_path("dir.state")));
+    ck_assert_int_eq(mkdir(dir, 0755), 0);
+    ck_assert_int_eq(run_snapshot(worker_counts[_i], bvt_path("store"), dir, &run), BV_E_NOT_FOUND);
+    ck_assert(bvt_exists(dir)); /* not made by us */
+}
+END_TEST
+
 START_TEST(a_missing_pack_is_named)
 {
     const char *store = bvt_path("store");
@@ -800,8 +815,9 @@ BVT_MAIN("snapshot/download", bvt_loop(restores_everything, worker_counts),
          bvt_test(state_that_is_lost_costs_no_bytes),
          bvt_test(files_that_went_away_meanwhile_come_back),
          bvt_test(files_that_went_away_come_back_after_a_failure),
-         bvt_test(wrong_bytes_are_named_and_not_written), bvt_test(a_missing_pack_is_named),
-         bvt_test(a_directory_is_compared_and_mended),
+         bvt_test(wrong_bytes_are_named_and_not_written),
+         bvt_loop(what_is_not_there_leaves_nothing, worker_counts),
+         bvt_test(a_missing_pack_is_named), bvt_test(a_directory_is_compared_and_mended),
          bvt_test(what_is_in_the_way_goes_and_nothing_outside_is_touched),
          bvt_test(holes_are_made_where_an_older_file_has_data),
          bvt_test(extra_files_go_when_asked_but_protected_ones_never),
