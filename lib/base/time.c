@@ -50,7 +50,7 @@ void bvi_time_date(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigne
 void bvi_time_format(int64_t wall_us, char text[BVI_TIME_TEXT_SIZE])
 {
     int64_t s = floor_div(wall_us, BVI_US_PER_S);
-    int64_t us = wall_us - s * BVI_US_PER_S;
+    int64_t us = wall_us % BVI_US_PER_S; /* s * BVI_US_PER_S may be below INT64_MIN */
     int64_t year = 0;
     unsigned month = 0, day = 0;
     char fraction[32] = "";
@@ -59,6 +59,8 @@ void bvi_time_format(int64_t wall_us, char text[BVI_TIME_TEXT_SIZE])
         s = s < 0 ? FIRST_SECOND : LAST_SECOND;
         us = 0;
     }
+    if (us < 0)
+        us += BVI_US_PER_S;
     bvi_time_date(floor_div(s, S_PER_DAY), &year, &month, &day);
     s -= floor_div(s, S_PER_DAY) * S_PER_DAY;
     if (us % 1000)
