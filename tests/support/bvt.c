@@ -19,7 +19,7 @@
 
 #include "bvt.h"
 
-#define TEST_TIMEOUT_S 60
+#define TEST_TIMEOUT_S 240
 #define SKIPS_MAX      512u
 
 /* ---- strings that live as long as the test ---- */

@@ -15,7 +15,7 @@ import traceback
 BUILD, SOURCE = (os.path.abspath(p) for p in sys.argv[1:3])
 BV = os.path.join(BUILD, 'cli', 'bv')
 DAEMON = os.path.join(BUILD, 'daemon', 'blockvisord')
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 class Result:

@@ -297,7 +297,7 @@ static void wait_for_end(const char *pid_file)
 /* The agent saw its commands end: it reaps them itself, and forgets them then. */
 static void dispatch_until_childless(bv_ctx *ctx)
 {
-    time_t end = time(NULL) + 50;
+    time_t end = time(NULL) + 200;
     siginfo_t info;
 
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
