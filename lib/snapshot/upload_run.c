@@ -401,10 +401,8 @@ static int next_unit(bvi_snap_upload *u, bvi_unit **ret_unit, bv_error **err)
         if (!unit->done) {
             *ret_unit = unit;
         } else {
-            const uint64_t bytes = data_without_holes(unit);
-
-            u->report.now.bytes_done += bytes;
-            u->report.now.reused_bytes += bytes;
+            u->report.now.bytes_done += unit->data_bytes;
+            u->report.now.reused_bytes += data_without_holes(unit);
             u->report.now.chunks_done += (uint32_t)unit->chunks.len;
         }
     }
