@@ -1,8 +1,7 @@
 /*
  * pick.c - finds out the format of a version.
  *
- * A version that is named is a snapshot when it has a root. For the latest the highest versions of
- * both formats are asked for, one after the other.
+ * A version is a snapshot when it has a root. Which one is the latest, the store is asked before.
  */
 #include "snapshot/pick.h"
 
@@ -11,8 +10,7 @@
 typedef struct pick {
     bvi_store *store;
     char *key;
-    uint64_t version;  /* asked for */
-    uint64_t snapshot; /* the highest */
+    uint64_t version; /* asked for, or the latest */
     bvi_pick_fn done;
     void *data;
 } pick;
@@ -49,56 +47,37 @@ static void on_root(const bv_error *err, const bvi_store_reply *reply, void *dat
     finish(p, is_none(err) ? NULL : err, err ? BV_FORMAT_ARCHIVE : BV_FORMAT_SNAPSHOT, p->version);
 }
 
-static void on_archives(const bv_error *err, const bvi_store_reply *reply, void *data)
+static int ask_root(pick *p, bv_error **err)
 {
-    pick *p = data;
-    uint64_t archive = err ? 0 : highest(reply);
-    bool is_snapshot = p->snapshot > archive;
-    bvi_auto_error bv_error *failure = NULL;
+    bvi_auto_free char *root = bvi_snap_root_key(p->key, p->version);
 
-    if (err && bv_error_code(err) != BV_E_NOT_FOUND && !(p->snapshot && is_none(err))) {
-        finish(p, err, BV_FORMAT_ANY, 0);
-    } else if (!p->snapshot && !archive) {
-        (void)bvi_fail(&failure, BV_E_NOT_FOUND, "the store has no version of '%s'",
-                       p->key); /* handed on */
-        finish(p, failure, BV_FORMAT_ANY, 0);
-    } else {
-        finish(p, NULL, is_snapshot ? BV_FORMAT_SNAPSHOT : BV_FORMAT_ARCHIVE,
-               is_snapshot ? p->snapshot : archive);
-    }
+    if (!root)
+        return bvi_fail_nomem(err);
+    return bvi_store_call(p->store, &(bvi_store_request){ .verb = BVI_STORE_STAT, .key = root },
+                          on_root, p, err);
 }
 
-static void on_snapshots(const bv_error *err, const bvi_store_reply *reply, void *data)
+static void on_versions(const bv_error *err, const bvi_store_reply *reply, void *data)
 {
     pick *p = data;
-    const bvi_store_request request = { .verb = BVI_STORE_VERSIONS,
-                                        .format = BVI_STORE_ARCHIVE,
-                                        .store_key = p->key };
-    bvi_auto_error bv_error *failure = NULL;
+    bvi_auto_error bv_error *failure = bvi_error_copy(err);
 
-    if (err && !is_none(err)) {
-        finish(p, err, BV_FORMAT_ANY, 0);
-        return;
-    }
-    p->snapshot = err ? 0 : highest(reply);
-    if (bvi_store_call(p->store, &request, on_archives, p, &failure) < 0)
+    if (!err)
+        p->version = highest(reply);
+    if (!err && !p->version)
+        (void)bvi_fail(&failure, BV_E_NOT_FOUND, "the store has no version of '%s'",
+                       p->key); /* handed on */
+    if (failure || ask_root(p, &failure) < 0)
         finish(p, failure, BV_FORMAT_ANY, 0);
 }
 
 static int ask(pick *p, bv_error **err)
 {
-    bvi_auto_free char *root = NULL;
-    bvi_store_request request = { .verb = BVI_STORE_VERSIONS,
-                                  .format = BVI_STORE_SNAPSHOT,
-                                  .store_key = p->key };
-
-    if (!p->version)
-        return bvi_store_call(p->store, &request, on_snapshots, p, err);
-    root = bvi_snap_root_key(p->key, p->version);
-    if (!root)
-        return bvi_fail_nomem(err);
-    request = (bvi_store_request){ .verb = BVI_STORE_STAT, .key = root };
-    return bvi_store_call(p->store, &request, on_root, p, err);
+    if (p->version)
+        return ask_root(p, err);
+    return bvi_store_call(p->store,
+                          &(bvi_store_request){ .verb = BVI_STORE_VERSIONS, .store_key = p->key },
+                          on_versions, p, err);
 }
 
 int bvi_pick_format(bvi_store *store, const char *store_key, uint64_t version, bvi_pick_fn done,

@@ -94,6 +94,13 @@ static int archive_download(bvi_transfer *t, bv_error **err)
                                 err);
 }
 
+/* More connections than runners would be idle ones. */
+static uint32_t runners_of(const bv_download_opts *o)
+{
+    return o->max_runners || o->max_connections <= BVI_SNAP_RUNNERS_DEFAULT ? o->max_runners
+                                                                            : o->max_connections;
+}
+
 static int snapshot_download(bvi_transfer *t, bv_error **err)
 {
     const bv_download_opts *o = &t->opts.download;
@@ -113,7 +120,7 @@ static int snapshot_download(bvi_transfer *t, bv_error **err)
         .xattrs = o->xattrs != 0,
         .recheck = o->recheck != 0,
         .space_wait_secs = o->space_wait_secs,
-        .max_runners = o->max_runners,
+        .max_runners = runners_of(o),
         .memory_mib = o->memory_mib,
         .status = bvi_transfer_on_status,
     };

@@ -17,7 +17,9 @@
 #include "transfer/url.h"
 
 /* So many missing versions in a row are the end of them. */
-#define GAP_MAX       10u
+#define GAP_MAX 10u
+/* The same above the number that latest.json tells: only the last upload's may be missing in it. */
+#define GAP_HINTED    2u
 #define RESERVE_TRIES 1000u
 #define LATEST_MAX    4096u
 
@@ -45,6 +47,7 @@ typedef struct call {
     uint64_t version; /* found, or reserved */
     uint64_t probe;   /* version being looked at */
     uint64_t start;   /* where looking began */
+    bool hinted;      /* latest.json told where */
     bool down;        /* looking at those below it */
     bool named;       /* RESERVE: the version was asked for */
     unsigned gap;
@@ -189,7 +192,7 @@ static uint64_t next_probe(call *c)
 {
     if (c->has_index)
         return c->at < c->index.len ? c->index.items[c->at++] : 0;
-    if (c->gap < GAP_MAX && !(c->down && c->probe == 1))
+    if (c->gap < (c->hinted && !c->down ? GAP_HINTED : GAP_MAX) && !(c->down && c->probe == 1))
         return c->down ? c->probe - 1 : c->probe + 1;
     if (c->down || c->start == 1)
         return 0;
@@ -198,10 +201,16 @@ static uint64_t next_probe(call *c)
     return c->start - 1;
 }
 
+/* The likelier one: only uploads of snapshots leave the hint. */
+static bvi_store_format first_format(const call *c)
+{
+    return c->hinted ? BVI_STORE_SNAPSHOT : BVI_STORE_ARCHIVE;
+}
+
 static int go_on(call *c, bv_error **err)
 {
     c->probe = next_probe(c);
-    c->probing = BVI_STORE_ARCHIVE;
+    c->probing = first_format(c);
     if (c->probe)
         return probe(c, err);
     if (c->found.len > 0)
@@ -218,8 +227,8 @@ static void on_probe(bvi_web_call *w, const bvi_http_response *response, bv_erro
         c->gap = 0;
         if (add_found(c, response, &err) == 0)
             (void)go_on(c, &err); /* err tells */
-    } else if (is_missing(&err) && c->probing == BVI_STORE_ARCHIVE) {
-        c->probing = BVI_STORE_SNAPSHOT;
+    } else if (is_missing(&err) && c->probing == first_format(c)) {
+        c->probing = c->hinted ? BVI_STORE_ARCHIVE : BVI_STORE_SNAPSHOT;
         (void)probe(c, &err); /* err tells */
     } else if (!err) {
         c->gap++;
@@ -247,8 +256,9 @@ static void on_latest(bvi_web_call *w, const bvi_http_response *response, bv_err
     if (code != BV_E_CANCELLED && code != BV_E_NOMEM)
         bvi_web_drop_error(&err);
     if (!err) {
-        c->start = c->probe = number > 0 && number < UINT64_MAX / 2 ? number : 1;
-        c->probing = BVI_STORE_ARCHIVE;
+        c->hinted = number > 0 && number < UINT64_MAX / 2;
+        c->start = c->probe = c->hinted ? number : 1;
+        c->probing = first_format(c);
         (void)probe(c, &err); /* err tells */
     }
     end_if(c, err);
