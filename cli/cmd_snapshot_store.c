@@ -19,6 +19,9 @@
 
 /* ---- options that several commands have ---- */
 
+/* One more than a job in a node has: nothing else of the host is in the way of an operator. */
+#define CONNECTIONS_DEFAULT 4u
+
 typedef struct common {
     uint32_t connections;
     uint32_t runners;
@@ -55,6 +58,8 @@ static int read_common(cli *c, const cli_args *args, common *o)
 
     if (code == EXIT_OK)
         code = number_up_to(args, "connections", BV_TRANSFER_RUNNERS_MAX, &o->connections);
+    if (!o->connections)
+        o->connections = CONNECTIONS_DEFAULT;
     if (code == EXIT_OK)
         code = number_up_to(args, "workers", BV_WORKERS_MAX, &c->workers);
     if (code == EXIT_OK)

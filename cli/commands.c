@@ -102,7 +102,7 @@ static const cli_option import_options[] = {
         "version", 0, CLI_NUMBER, "N", "version (default: the latest)", true                       \
     }
 #define TRANSFER_OPTIONS                                                                           \
-    { "connections", 0, CLI_NUMBER, "N", "requests at the same time (default: 3)" },               \
+    { "connections", 0, CLI_NUMBER, "N", "requests at the same time (default: 4)" },               \
         { "workers", 0, CLI_NUMBER, "N", "threads, and pieces worked on at the same time" },       \
         { "memory-mib", 0, CLI_NUMBER, "N", "memory for buffers (default: 128)" },                 \
     {                                                                                              \
