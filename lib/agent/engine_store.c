@@ -261,6 +261,7 @@ static int ask(bvi_engine_request *q, bv_error **err)
     message.lease = bvi_engine_text(q->lease);
     message.max = q->what.max;
     message.base_version = q->what.base;
+    message.since_us = q->what.since_us;
     message.after = bvi_engine_text(q->after);
     return bvi_engine_request_send(q, BVI_CALL_STORE, &message.base, BVI_ENGINE_CALL_MS,
                                    q->what.verb == BVI_STORE_GET ? on_piece : on_facts, err);

@@ -283,6 +283,7 @@ void bvi_store_server_call(bvi_store_server *server, bvi_service_call *call,
         .lease = *from->lease ? from->lease : NULL,
         .max = from->max < BVI_STORE_OBJECT_BYTES ? (size_t)from->max : BVI_STORE_OBJECT_BYTES,
         .base = from->base_version,
+        .since_us = from->since_us,
         .after = *from->after ? from->after : NULL,
     };
     asked *a = NULL;

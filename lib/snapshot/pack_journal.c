@@ -2,7 +2,7 @@
  * pack_journal.c - see pack_journal.h.
  *
  * record = length of the payload (4 bytes) | first 8 bytes of its BLAKE3 | payload
- * payload = HEAD publishing version key_len key place lease_len lease [root]
+ * payload = HEAD publishing version began key_len key place lease_len lease [root]
  *         | PACK id n (hash plain codec offset stored)*
  * Numbers are varints. A later HEAD replaces an earlier one.
  */
@@ -99,11 +99,14 @@ static bool parse_head(const bvi_buf *payload, bvi_pack_journal_head *head)
     const uint8_t *at = (const uint8_t *)payload->data + 1;
     const uint8_t *end = (const uint8_t *)payload->data + payload->len;
     uint64_t publishing;
+    uint64_t began_us;
 
     if (!bvi_varint_get(&at, end, &publishing) || !bvi_varint_get(&at, end, &head->version) ||
+        !bvi_varint_get(&at, end, &began_us) || began_us > INT64_MAX ||
         !get_text(&at, end, head->key, sizeof(head->key)) || !get_hash(&at, end, &head->place) ||
         !get_text(&at, end, head->lease, sizeof(head->lease)))
         return false;
+    head->began_us = (int64_t)began_us;
     head->publishing = publishing != 0;
     return !head->publishing || get_hash(&at, end, &head->root);
 }
@@ -258,6 +261,8 @@ int bvi_pack_journal_update(bvi_pack_journal *j, const bvi_pack_journal_head *he
         r = bvi_varint_put(p, head->publishing);
     if (r == 0)
         r = bvi_varint_put(p, head->version);
+    if (r == 0)
+        r = bvi_varint_put(p, (uint64_t)head->began_us);
     if (r == 0)
         r = put_text(p, head->key);
     if (r == 0)

@@ -22,6 +22,7 @@ typedef struct bvi_pack_journal_head {
     char key[BVI_STORE_KEY_MAX + 1]; /* "": a new journal */
     bvi_hash256 place;               /* which store */
     char lease[BVI_ID_TEXT_SIZE];
+    int64_t began_us; /* wall clock; none of the packs is older */
     uint64_t version; /* 0: none reserved yet */
     bool publishing;  /* the root was about to be put */
     bvi_hash256 root; /* of its bytes; publishing only */

@@ -504,7 +504,8 @@ static void on_renew_timer(bvi_timer *timer, void *data)
                                                   .store_key = u->opts.store_key,
                                                   .version = u->head.version,
                                                   .lease = u->head.lease,
-                                                  .base = u->base_version },
+                                                  .base = u->base_version,
+                                                  .since_us = u->head.began_us },
                             on_renewed, u);
     (void)bvi_timer_set(timer, BVI_SNAP_RENEW_US, NULL); /* without: the next start has to wait */
 }
@@ -570,7 +571,8 @@ static void reserve(bvi_snap_upload *u)
                               .store_key = u->opts.store_key,
                               .version = u->head.version ? u->head.version : u->opts.data_version,
                               .lease = u->head.lease,
-                              .base = u->base_version },
+                              .base = u->base_version,
+                              .since_us = u->head.began_us },
         on_reserved);
 }
 
@@ -739,7 +741,7 @@ static int open_journal(bvi_snap_upload *u, bv_error **err)
         bvi_log_info(u->ctx, "snapshot",
                      "'%s' is of an upload of '%s' to another place: nothing of it is used",
                      u->journal_path, u->head.key);
-    u->head = (bvi_pack_journal_head){ .place = place };
+    u->head = (bvi_pack_journal_head){ .place = place, .began_us = u->began_us };
     memcpy(u->head.key, u->opts.store_key, strlen(u->opts.store_key) + 1);
     r = bvi_id_new(u->head.lease, err);
     return r < 0 ? r : bvi_pack_journal_restart(u->journal, &u->head, err);

@@ -165,6 +165,13 @@ size_t bvi_store_lock_print(const bvi_store_lock *lock, char text[BVI_STORE_LOCK
                             (unsigned long long)lock->base, (long long)lock->started_us);
 }
 
+int64_t bvi_store_lock_start(const bvi_store_lock *old, int64_t since_us, int64_t now_us)
+{
+    int64_t start_us = old && old->started_us ? old->started_us : now_us;
+
+    return since_us > 0 && since_us < start_us ? since_us : start_us;
+}
+
 bool bvi_store_lock_is_of(const bvi_store_lock *lock, const char *lease)
 {
     return strcmp(lock->lease, lease ? lease : "") == 0;

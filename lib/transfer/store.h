@@ -61,6 +61,7 @@ typedef struct bvi_store_request {
     bool create_only; /* PUT: BV_E_EXISTS when there is such an object, as far as the store can tell
                        */
     uint64_t base;    /* RESERVE: the version it builds on, kept by prunes; 0: none */
+    int64_t since_us; /* RESERVE: it goes on with what was put since then, kept by prunes; 0: now */
     uint64_t offset;  /* READ */
     void *into;       /* READ: borrowed until done */
     size_t into_len;
@@ -214,6 +215,8 @@ typedef struct bvi_store_lock {
 
 void bvi_store_lock_parse(const char *text, size_t len, bvi_store_lock *ret_lock);
 size_t bvi_store_lock_print(const bvi_store_lock *lock, char text[BVI_STORE_LOCK_MAX]);
+/* When the upload of a reservation began: the earliest that is known of. */
+int64_t bvi_store_lock_start(const bvi_store_lock *old, int64_t since_us, int64_t now_us);
 /* NULL matches nobody's. */
 bool bvi_store_lock_is_of(const bvi_store_lock *lock, const char *lease);
 

@@ -63,7 +63,7 @@ static int read_lock(int fd, bvi_store_lock *ret_lock, bv_error **err)
 /* Keeps when the reservation was started. Without a lease it is only a sign of life. */
 static int write_lock(bvi_dir_call *c, int fd, bool keep, bv_error **err)
 {
-    bvi_store_lock lock = { .base = c->req.base, .started_us = c->wall_us };
+    bvi_store_lock lock = { .base = c->req.base };
     bvi_store_lock old = { 0 };
     char text[BVI_STORE_LOCK_MAX];
     size_t len;
@@ -75,8 +75,7 @@ static int write_lock(bvi_dir_call *c, int fd, bool keep, bv_error **err)
     r = keep ? read_lock(fd, &old, err) : 0;
     if (r < 0)
         return r;
-    if (old.started_us)
-        lock.started_us = old.started_us;
+    lock.started_us = bvi_store_lock_start(&old, c->req.since_us, c->wall_us);
     if (!lock.base) /* who renews need not repeat it */
         lock.base = old.base;
     memcpy(lock.lease, c->req.lease, strlen(c->req.lease)); /* length was checked; zeroed before */

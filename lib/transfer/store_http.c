@@ -443,9 +443,8 @@ static void on_locked(bvi_web_call *w, const bvi_http_response *response, bv_err
 static int put_lock(call *c, const bvi_store_lock *old, bv_error **err)
 {
     bvi_store_lock lock = { .base = c->web.req.base ? c->web.req.base : old->base,
-                            .started_us = old->started_us
-                                              ? old->started_us
-                                              : bvi_ctx_wall_us(c->web.web->store.ctx) };
+                            .started_us = bvi_store_lock_start(
+                                old, c->web.req.since_us, bvi_ctx_wall_us(c->web.web->store.ctx)) };
     bvi_auto_free char *key = bvi_store_object_key(c->web.req.store_key, c->probe, BVI_STORE_LOCK);
 
     if (!key)

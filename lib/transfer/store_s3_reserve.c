@@ -125,15 +125,16 @@ static void on_locked(bvi_s3_call *c, const bvi_http_response *response, bv_erro
 /* The text of the .lock; `old` is the one from before, if there was one. */
 static size_t print_lock(bvi_s3_call *c, const bvi_store_lock *old)
 {
-    bvi_store_lock lock = { .base = c->web.req.base,
-                            .started_us = bvi_ctx_wall_us(c->store->web.store.ctx) };
+    bvi_store_lock lock = {
+        .base = c->web.req.base,
+        .started_us = bvi_store_lock_start(old, c->web.req.since_us,
+                                           bvi_ctx_wall_us(c->store->web.store.ctx)),
+    };
 
     if (c->web.req.lease)
         memcpy(lock.lease, c->web.req.lease, strlen(c->web.req.lease)); /* length was checked */
     if (old && !lock.base)
         lock.base = old->base;
-    if (old && old->started_us)
-        lock.started_us = old->started_us;
     return bvi_store_lock_print(&lock, c->lock);
 }
 

@@ -3,6 +3,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -467,6 +468,33 @@ START_TEST(uploads_begin_during_a_prune)
 }
 END_TEST
 
+static void prune_at_its_end(upload_run *run, const bv_transfer_status *status)
+{
+    prune_run pruned = { .opts = { .keep_last = 1 } }; /* nothing is too young */
+
+    if (strcmp(status->phase, "verify") != 0 || run->meddled++ > 0)
+        return;
+    ck_assert_msg(prune(&pruned) == 0, "%s", pruned.text);
+    ck_assert_uint_eq(pruned.report.packs_removed, 0);
+    ck_assert_uint_gt(pruned.report.packs_reserved, 0);
+}
+
+/* It has another reservation than the upload whose packs it goes on with, which is an hour old. */
+START_TEST(packs_that_an_upload_goes_on_with_stay)
+{
+    static const char *const no[] = { "false", NULL };
+    const char *dir = tree(1);
+    upload_run run = { .opts = { .gate_argv = no } };
+
+    ck_assert_int_eq(run_upload_snapshot(0, bvt_path("store"), dir, &run), BV_E_STATE);
+    ck_assert_uint_gt(packs(), 0);
+    run = (upload_run){ .later = true, .meddle = prune_at_its_end };
+    assert_restores(upload_ok(bvt_path("store"), dir, &run), dir);
+    ck_assert_uint_gt(run.meddled, 0);
+    ck_assert_uint_gt(run.status.resumed_chunks, 0);
+}
+END_TEST
+
 /* ---- interrupted ---- */
 
 static void expire_mark(void)
@@ -567,6 +595,7 @@ BVT_MAIN("snapshot/prune", bvt_test(the_last_ones_stay), bvt_test(young_packs_st
          bvt_times(uploads_go_on, RACES), bvt_times(uploads_go_on_and_others_publish, RACES),
          bvt_times(uploads_stand_still_while_all_is_pruned, RACES),
          bvt_times(uploads_begin_during_a_prune, RACES),
+         bvt_test(packs_that_an_upload_goes_on_with_stay),
          bvt_times(killed_anywhere_and_run_again, 14),
          bvt_times(cancelled_anywhere_and_run_again, 9),
          bvt_times(survives_every_failed_allocation, 2))
