@@ -10,34 +10,22 @@
 
 /* ---- its text ---- */
 
-static bool read_mark(const char *text, size_t len, char id[BVI_ID_TEXT_SIZE], int64_t *ret_expires)
-{
-    bvi_auto_json bvi_json *root = NULL;
-    const char *found = NULL;
-
-    if (bvi_json_parse(text, len, &root, NULL) < 0 ||
-        bvi_json_get_string(root, "id", &found, NULL) < 0 ||
-        bvi_json_get_int64(root, "expires_us", ret_expires, NULL) < 0 ||
-        strlen(found) >= BVI_ID_TEXT_SIZE)
-        return false;
-    memcpy(id, found, strlen(found) + 1); /* fits */
-    return true;
-}
-
 bool bvi_snap_prune_mark_is_alive(const char *text, size_t len, int64_t wall_us)
 {
-    char id[BVI_ID_TEXT_SIZE];
+    bvi_auto_json bvi_json *root = NULL;
     int64_t expires_us = 0;
 
-    return !read_mark(text, len, id, &expires_us) || expires_us > wall_us;
+    return bvi_json_parse(text, len, &root, NULL) < 0 ||
+           bvi_json_get_int64(root, "expires_us", &expires_us, NULL) < 0 || expires_us > wall_us;
 }
 
 static bool is_ours(const bvi_snap_prune *p, const bvi_store_reply *reply)
 {
-    char id[BVI_ID_TEXT_SIZE];
-    int64_t expires_us = 0;
+    bvi_auto_json bvi_json *root = NULL;
+    const char *id = NULL;
 
-    return read_mark(reply->bytes, reply->len, id, &expires_us) && strcmp(id, p->id) == 0;
+    return bvi_json_parse(reply->bytes, reply->len, &root, NULL) == 0 &&
+           bvi_json_get_string(root, "id", &id, NULL) == 0 && strcmp(id, p->id) == 0;
 }
 
 static int write_mark(bvi_snap_prune *p, bv_error **err)

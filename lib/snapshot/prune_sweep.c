@@ -3,7 +3,6 @@
  */
 #include <string.h>
 
-#include "base/hex.h"
 #include "snapshot/prune_impl.h"
 #include "snapshot/root.h"
 
@@ -61,15 +60,6 @@ static int doom(bvi_snap_prune *p, const char *key, uint64_t size, bv_error **er
 static void list_packs(bvi_snap_prune *p);
 static void packs_swept(bvi_snap_prune *p);
 
-/* "<key>/packs/ab/ab12..." -> its id. */
-static bool pack_id(const char *key, bvi_hash256 *ret_id)
-{
-    const char *name = strrchr(key, '/');
-
-    return name && strlen(name + 1) == 2 * sizeof(ret_id->bytes) &&
-           bvi_hex_decode(name + 1, ret_id->bytes, sizeof(ret_id->bytes));
-}
-
 /* May it go? Counts why not. */
 static bool is_garbage(bvi_snap_prune *p, const bvi_store_object *object, const bvi_hash256 *id)
 {
@@ -95,7 +85,7 @@ static int judge(bvi_snap_prune *p, const bvi_store_object *object, bv_error **e
 {
     bvi_hash256 id;
 
-    if (!pack_id(object->key, &id))
+    if (!bvi_snap_pack_of_key(object->key, &id))
         return 0; /* not ours */
     p->report.packs++;
     p->report.pack_bytes += object->size;

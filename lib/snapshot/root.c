@@ -50,6 +50,14 @@ char *bvi_snap_pack_key(const char *store_key, const bvi_hash256 *pack)
     return bvi_asprintf("%s/packs/%.2s/%s", store_key, hex, hex);
 }
 
+bool bvi_snap_pack_of_key(const char *key, bvi_hash256 *ret_id)
+{
+    const char *name = strrchr(key, '/');
+
+    return name && strlen(name + 1) == 2 * sizeof(ret_id->bytes) &&
+           bvi_hex_decode(name + 1, ret_id->bytes, sizeof(ret_id->bytes));
+}
+
 char *bvi_snap_root_key(const char *store_key, uint64_t version)
 {
     return bvi_store_object_key(store_key, version, BVI_SNAP_ROOT_NAME);
@@ -171,7 +179,7 @@ static int check_sums(const bvi_snap_root *root, bv_error **err)
     for (size_t i = 0; i < root->pages.len; i++) {
         const bvi_snap_page_ref *page = &root->pages.items[i];
 
-        chunks += page->chunks; /* 2^24 pages of less than 2^32 */
+        chunks += page->chunks; /* 2^16 pages of less than 2^32 */
         entries += page->entries;
         if (__builtin_add_overflow(bytes, page->bytes, &bytes))
             return bvi_fail(err, BV_E_FORMAT, "its pages hold more bytes than there can be");

@@ -38,6 +38,8 @@ int bvi_snap_root_print(const bvi_snap_root *root, bvi_buf *text, bv_error **err
 /* Object keys below the store; NULL: no memory. `store_key` as bvi_store_key_normalise() gives it.
  */
 char *bvi_snap_pack_key(const char *store_key, const bvi_hash256 *pack);
+/* "<store_key>/packs/ab/ab12..." -> its id. False: not the key of a pack. */
+bool bvi_snap_pack_of_key(const char *key, bvi_hash256 *ret_id);
 char *bvi_snap_root_key(const char *store_key, uint64_t version);
 char *bvi_snap_sig_key(const char *store_key, uint64_t version);
 char *bvi_snap_latest_key(const char *store_key);

@@ -18,8 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hex.h"
-#include "base/json.h"
+#include "snapshot/prune.h"
 #include "snapshot/upload_impl.h"
 #include "sys/fs.h"
 #include "transfer/url.h"
@@ -316,22 +315,13 @@ static void load_pages(bvi_snap_upload *u)
 
 static void ask_packs(bvi_snap_upload *u, const char *after);
 
-/* "<key>/packs/<xx>/<id>" */
-static bool pack_of_key(const char *key, bvi_hash256 *ret_id)
-{
-    const char *name = strrchr(key, '/');
-
-    return name && strlen(name + 1) == 2 * BVI_BLAKE3_SIZE &&
-           bvi_hex_decode(name + 1, ret_id->bytes, sizeof(ret_id->bytes));
-}
-
 static int add_packs(bvi_snap_upload *u, const bvi_store_reply *reply, bv_error **err)
 {
     for (size_t i = 0; i < reply->n_objects; i++) {
         bvi_known_pack *pack;
         bvi_hash256 id;
 
-        if (!pack_of_key(reply->objects[i].key, &id))
+        if (!bvi_snap_pack_of_key(reply->objects[i].key, &id))
             continue;
         pack = bvi_vec_push(&u->packs);
         if (!pack)
@@ -429,24 +419,13 @@ static void check_base(bvi_snap_upload *u)
     bvi_snap_up_call(u, &(bvi_store_request){ .verb = BVI_STORE_STAT, .key = key }, on_base_there);
 }
 
-/* A mark that has run out is that of a prune that died. */
-static bool is_pruning(const bvi_snap_upload *u, const char *text, size_t len)
-{
-    bvi_auto_json bvi_json *root = NULL;
-    uint64_t expires_us = 0;
-
-    return bvi_json_parse(text, len, &root, NULL) < 0 ||
-           bvi_json_get_uint64(root, "expires_us", &expires_us, NULL) < 0 ||
-           expires_us > (uint64_t)bvi_ctx_wall_us(u->ctx);
-}
-
 static void on_prune_mark(bvi_snap_upload *u, const bv_error *err, const bvi_store_reply *reply)
 {
     if (err && bv_error_code(err) != BV_E_NOT_FOUND) {
         bvi_snap_up_fail_copy(u, err, "cannot see whether the store is being pruned");
         return;
     }
-    if (!err && is_pruning(u, reply->bytes, reply->len)) {
+    if (!err && bvi_snap_prune_mark_is_alive(reply->bytes, reply->len, bvi_ctx_wall_us(u->ctx))) {
         bvi_log_warn(u->ctx, "snapshot",
                      "'%s' is being pruned, so everything is sent; later uploads send changes only",
                      u->opts.store_key);

@@ -460,13 +460,14 @@ static void run_gate(bvi_snap_upload *u)
 
 /* ---- the look back ---- */
 
-/* A machine that slept may have lost its reservation, and with it packs that it counts on. */
+/* A machine that slept may have lost its reservation, and with it packs that it counts on. Others
+ * may see its end earlier by what clocks differ, and the root has yet to get there. */
 static bool is_still_reserved(bvi_snap_upload *u)
 {
     const int64_t age_us = bvi_ctx_wall_us(u->ctx) - u->renewed_us;
     bv_error *err = NULL;
 
-    if (age_us < BVI_STORE_LEASE_SECS * 1000000ll)
+    if (age_us < (BVI_STORE_LEASE_SECS - BVI_STORE_SKEW_SECS) * 1000000ll)
         return true;
     (void)bvi_fail(&err, BV_E_AGAIN,
                    "the reservation of version %llu ran out; start the upload again, which goes on "
