@@ -117,7 +117,7 @@ static int send_part(bvi_s3_call *c, bv_error **err)
     size_t from = c->etags.len * BVI_S3_PART_BYTES;
     size_t left = c->web.req.len - from;
 
-    (void)snprintf(c->number, sizeof(c->number), "%zu", c->etags.len + 1); /* fits */
+    (void)snprintf(c->number, sizeof(c->number), "%u", (unsigned)c->etags.len + 1); /* fits */
     return bvi_s3_send(
         c,
         &(bvi_s3_ask){ .method = "PUT",
