@@ -33,7 +33,7 @@ static void nothing_is_out(const bv_ctx *ctx)
     ck_assert_uint_eq(use.waiting, 0);
 }
 
-static bv_op *start_upload(bv_ctx *ctx, const char *store, unsigned i, outcome *o)
+static bv_op *start_upload_as(bv_ctx *ctx, const char *store, unsigned i, bool stored, outcome *o)
 {
     bv_upload_opts opts = BV_UPLOAD_OPTS_INIT;
     bv_error *err = NULL;
@@ -45,10 +45,15 @@ static bv_op *start_upload(bv_ctx *ctx, const char *store, unsigned i, outcome *
     opts.source_dir = bvt_path("source");
     opts.state_dir = bvt_path("up-%u", i);
     opts.number_of_chunks = 12;
-    opts.stored = 1;
+    opts.stored = stored;
     opts.data = o;
     bvt_assert_ok(bv_upload_start(ctx, &opts, on_outcome, &op, &err), err);
     return op;
+}
+
+static bv_op *start_upload(bv_ctx *ctx, const char *store, unsigned i, outcome *o)
+{
+    return start_upload_as(ctx, store, i, true, o);
 }
 
 static bv_op *start_download(bv_ctx *ctx, const char *store, unsigned i, outcome *o)
@@ -173,15 +178,15 @@ START_TEST(too_small_a_limit_is_an_error_that_names_it)
     bv_op *op;
 
     make_text(bvt_path("source"), "a", "text");
-    limit(ctx, (bv_transfer_limits){ .memory_mib = 1 });
-    op = start_upload(ctx, bvt_format("dir:%s", bvt_path("store")), 0, &o);
+    limit(ctx, (bv_transfer_limits){ .memory_mib = 1 }); /* the codec needs more */
+    op = start_upload_as(ctx, bvt_format("dir:%s", bvt_path("store")), 0, false, &o);
     wait_outcome(ctx, &o);
     ck_assert_int_eq(o.code, BV_E_INVALID);
     ck_assert_ptr_nonnull(strstr(o.text, "raise memory_mib of the transfer limits"));
     bv_op_unref(op);
     nothing_is_out(ctx);
     limit(ctx, (bv_transfer_limits){ .memory_mib = 0 });
-    op = start_upload(ctx, bvt_format("dir:%s", bvt_path("store")), 0, &o);
+    op = start_upload_as(ctx, bvt_format("dir:%s", bvt_path("store")), 0, false, &o);
     wait_outcome(ctx, &o);
     ck_assert_int_eq(o.code, 0);
     bv_op_unref(op);
