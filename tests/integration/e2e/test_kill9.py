@@ -192,7 +192,8 @@ def transfer_killed_during_upload():
     key = HOST.bv("snapshot", "ls").json["snapshots"][0]["key"]
     for version in versions():
         expect(HOST.bv("snapshot", "verify", key, "--version", version).json["ok"], f"version {version} is damaged")
-    expect(len(versions()) == POINTS, f"{POINTS} uploads gave versions {versions()}")
+    # One that is killed on its way out, after it published, is started again and makes another version.
+    expect(POINTS <= len(versions()) <= 2 * POINTS, f"{POINTS} uploads gave versions {versions()}")
 
 
 def transfer_killed_during_download():
