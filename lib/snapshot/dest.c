@@ -11,9 +11,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/glob.h"
 #include "snapshot/dest.h"
 #include "sys/fs.h"
-#include "transfer/glob.h"
 
 /* Bytes copied between two looks at whether to stop. */
 #define COPY_STEP (64u * 1024u * 1024u)

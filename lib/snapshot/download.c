@@ -14,8 +14,8 @@
  */
 #include <string.h>
 
+#include "base/glob.h"
 #include "snapshot/download_impl.h"
-#include "transfer/glob.h"
 
 /* A full disk is worth going on with from so much room. */
 #define ROOM_BYTES (256ull * 1024u * 1024u)

@@ -31,7 +31,6 @@ size_t bvi_page_entry_room(const bvi_snap_entry *entry);
 #define BVI_PAGE_CHUNK_ROOM  (32u + 32u + 40u)
 uint32_t bvi_page_writer_entries(const bvi_page_writer *writer);
 uint32_t bvi_page_writer_chunks(const bvi_page_writer *writer);
-uint64_t bvi_page_writer_extent_bytes(const bvi_page_writer *writer); /* of all its extents */
 uint64_t
 bvi_page_writer_chunk_bytes(const bvi_page_writer *writer); /* plain bytes of all its chunks */
 /* The finished page's bytes, appended; the two sums must agree. The writer is empty afterwards. */

@@ -333,11 +333,6 @@ uint32_t bvi_page_writer_chunks(const bvi_page_writer *w)
     return w->n_chunks;
 }
 
-uint64_t bvi_page_writer_extent_bytes(const bvi_page_writer *w)
-{
-    return w->extent_bytes;
-}
-
 uint64_t bvi_page_writer_chunk_bytes(const bvi_page_writer *w)
 {
     return w->chunk_bytes;

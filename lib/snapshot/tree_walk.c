@@ -14,8 +14,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/glob.h"
 #include "snapshot/tree_walk.h"
-#include "transfer/glob.h"
 
 #define LEVELS_MAX (BVI_SNAP_PATH_MAX / 2 + 2) /* "a/a/a" */
 #define OPEN_MAX   32u                         /* levels whose descriptor stays open */
